@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TCPX_P2P_H
+#define TCPX_P2P_H
+
+/*
+ * tcpx-p2p: memory to memory over TCP networks, at the speed of the wire.
+ *
+ * A session is everything one process opened. It registers memory, connects
+ * to peers (other sessions), and moves bytes by READ, WRITE and SEND/RECV
+ * over lists of segments. Addresses are (mem, offset), never raw pointers.
+ *
+ *      session A                                  session B
+ *      mem 1 [off..] --segments--> WRITE -------> mem 7 [off..]
+ *      mem 1 [off..] <------------ READ  <------- mem 7 [off..]
+ *                    notification ..............> after the bytes
+ *
+ * Handles (peers, regions, transfers) are 64-bit numbers, never 0, never
+ * reused within a session: a released one gives TCPX_ENOENT, not a crash.
+ *
+ * Threads: every call may be made from any thread at any time, except that
+ * nothing may use a session during or after tcpx_session_close().
+ *
+ * Time: timeouts are in milliseconds; 0 polls, TCPX_FOREVER (-1) has no limit
+ * of its own (transfers still end by their deadlines). A thread that waits
+ * works: it drives the session's channels while the workers sleep.
+ *
+ * Output strings and blobs: (buf, cap_bytes, len_bytes). *len_bytes is the
+ * number of bytes needed (for text without the final NUL, which is always
+ * written when it fits). Too small a buffer gives TCPX_ENOSPC and *len_bytes;
+ * buf may be NULL when cap_bytes is 0.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <tcpx/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define TCPX_MUST_CHECK __attribute__((warn_unused_result))
+#define TCPX_EXPORT __attribute__((visibility("default")))
+#else
+#define TCPX_MUST_CHECK
+#define TCPX_EXPORT
+#endif
+
+#define TCPX_VERSION_MAJOR 0
+#define TCPX_VERSION_MINOR 1
+#define TCPX_VERSION_PATCH 0
+
+#define TCPX_FOREVER (-1)
+#define TCPX_NAME_MAX 64		/* bytes with the final NUL */
+#define TCPX_BLOB_MAX 4096		/* connection blob, bytes */
+#define TCPX_NOTIFY_MAX (1u << 20)	/* one notification, bytes */
+#define TCPX_SEGMENTS_MAX 1000000u	/* segments of one transfer */
+#define TCPX_XFER_MAX (1ull << 40)	/* bytes of one transfer */
+
+struct tcpx_session;
+
+/* ---- version, statuses ------------------------------------------------ */
+
+/* Version of the library in use as "major.minor.patch"; constant. */
+TCPX_EXPORT const char *tcpx_version(void);
+/* "TCPX_EPEER" for TCPX_EPEER; "TCPX_?" for anything else; constant. */
+TCPX_EXPORT const char *tcpx_status_name(int status);
+/* The meaning of a status in a few words; constant. */
+TCPX_EXPORT const char *tcpx_strerror(int status);
+/* What died, see status.h. Unknown negative values: TCPX_SCOPE_SESSION. */
+TCPX_EXPORT enum tcpx_scope tcpx_status_scope(int status);
+
+/* ---- log -------------------------------------------------------------- */
+
+enum tcpx_log_level {
+	TCPX_LOG_NONE = 0,
+	TCPX_LOG_ERROR,
+	TCPX_LOG_WARN,
+	TCPX_LOG_INFO,
+	TCPX_LOG_DEBUG,
+	TCPX_LOG_TRACE,
+};
+
+/*
+ * Receives one line of log, without a newline. The library itself prints
+ * nothing, ever; without a callback nothing is logged.
+ *
+ * subsystem  constant, e.g. "boot", "socket"
+ * Threads: called from any thread, also from several at once, never with a
+ * lock held. It must not call back into the session, except for the
+ * constant-string calls above.
+ */
+typedef void (*tcpx_log_fn)(void *arg, enum tcpx_log_level level,
+			    const char *subsystem, const char *line);
+
+/* ---- configuration ---------------------------------------------------- */
+
+/*
+ * Everything a session can be told. Fill it with tcpx_config_init(), which
+ * writes the defaults and then the environment, change what the program
+ * wants different (so a program overrides the environment), and hand it to
+ * tcpx_session_open(), which copies it: strings need not outlive that call.
+ * Each field's variable, default and allowed values: tcpx_config_json(), or
+ * the command "tcpx config".
+ */
+struct tcpx_config {
+	size_t size_bytes;	/* sizeof(struct tcpx_config) of the program */
+
+	const char *name;	/* TCPX_NAME: shown to peers; default host-pid */
+	const char *secret;	/* TCPX_SECRET: shared secret for host:port */
+	const char *bind;	/* TCPX_BIND: listen address; default all */
+	const char *ifnames;	/* TCPX_IFNAMES: "eth1,eth2" or "^docker0,lo" */
+	const char *ctrl_ifname; /* TCPX_CTRL_IFNAME: control apart from data */
+	const char *advertise;	/* TCPX_ADVERTISE: "addr[,addr]" a rail, in
+				   rail order, instead of the bound ones */
+	const char *transports;	/* TCPX_TRANSPORTS: allowed, best first */
+
+	uint16_t port_first;	/* TCPX_PORT=n or first-last; 0: any free */
+	uint16_t port_last;
+	int32_t n_workers;	/* TCPX_WORKERS; -1: by CPUs; 0: the caller
+				   drives by tcpx_session_progress() */
+	uint32_t n_flows;	/* TCPX_FLOWS: connections a rail; 0: by CPUs */
+	uint32_t n_rails;	/* TCPX_RAILS: rails a peer at most; 0: all */
+	uint32_t chunk_bytes;	/* TCPX_CHUNK_BYTES */
+	uint32_t window_chunks;	/* TCPX_WINDOW_CHUNKS: in flight a channel */
+	uint32_t small_bytes;	/* TCPX_SMALL_BYTES: rides in the request */
+	uint32_t copy_below_bytes; /* TCPX_COPY_BELOW: segments shorter than
+				   this are copied together, not iovec'd */
+	uint32_t socket_buffer_bytes; /* TCPX_SOCKET_BUFFER; 0: the kernel's */
+	uint32_t busy_poll_us;	/* TCPX_BUSY_POLL_US: spin before sleeping */
+
+	uint32_t connect_timeout_ms; /* TCPX_CONNECT_TIMEOUT_MS */
+	uint32_t liveness_ms;	/* TCPX_LIVENESS_MS: silent peer is lost */
+	uint32_t deadline_ms;	/* TCPX_DEADLINE_MS: transfer without progress
+				   by the peer; 0: none */
+	uint32_t max_half_open;	/* TCPX_MAX_HALF_OPEN: unauthenticated
+				   connections at once */
+	uint64_t notify_queue_bytes; /* TCPX_NOTIFY_QUEUE_BYTES: unread
+				   notifications a peer */
+	uint32_t max_peers;	/* TCPX_MAX_PEERS */
+	bool checksum;		/* TCPX_CHECKSUM: xxHash of every chunk */
+
+	enum tcpx_log_level log_level; /* TCPX_LOG_LEVEL; default warn. The
+				   old UCCL_TCPX_DEBUG / _VERBOSE raise it */
+	tcpx_log_fn log_fn;	/* NULL: no log at all */
+	void *log_arg;
+};
+
+/*
+ * Defaults, then the environment (TCPX_*, and the older aliases). Set
+ * config->log_fn and log_arg beforehand only through the two parameters:
+ * they receive what is wrong with the environment and are stored in config.
+ * Unknown TCPX_* names are warned about.
+ *
+ * Returns: 0; TCPX_EINVAL when a variable has a bad value: the line logged
+ * names it, its value, and what is allowed; config is complete all the same,
+ * with the default for that field. Strings in config point into the
+ * environment or to constants.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_config_init(struct tcpx_config *config, tcpx_log_fn log_fn, void *log_arg);
+/*
+ * Every setting in force as a JSON array of objects {name, variable,
+ * aliases, value, default, allowed, source ("default", "environment",
+ * "program"), help}. The secret's value is never in it.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_config_json(const struct tcpx_config *config, char *buf, size_t cap_bytes,
+		 size_t *len_bytes);
+
+/* ---- session ---------------------------------------------------------- */
+
+/*
+ * Opens the listener, finds the rails, starts the control thread and the
+ * workers. config NULL: tcpx_config_init() without a log.
+ * Returns: 0; TCPX_EINVAL (a setting is bad: the log says which);
+ * TCPX_EUNREACHABLE (no usable interface, or the port is taken);
+ * TCPX_ENOMEM, TCPX_ENFILE.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_session_open(const struct tcpx_config *config,
+		  struct tcpx_session **session);
+/*
+ * Ends everything in bounded time (a second at most): says goodbye to peers,
+ * fails transfers in flight with TCPX_ESHUTDOWN, touches user memory no more.
+ * NULL is allowed. No other call may be running or follow.
+ */
+TCPX_EXPORT void tcpx_session_close(struct tcpx_session *session);
+
+/*
+ * The connection blob: opaque bytes, at most TCPX_BLOB_MAX, the same for the
+ * life of the session. Whoever holds it can connect to this session, and
+ * nobody else (it contains a secret): hand it over by a channel you trust.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_session_blob(struct tcpx_session *session,
+						  void *buf, size_t cap_bytes,
+						  size_t *len_bytes);
+/* The port the session listens on. */
+TCPX_EXPORT uint16_t tcpx_session_port(struct tcpx_session *session);
+/* The name peers see. Valid until close. */
+TCPX_EXPORT const char *tcpx_session_name(struct tcpx_session *session);
+
+/*
+ * Drives the session once, and, if nothing happened, waits up to timeout_ms
+ * for something to do. Needed only with 0 workers; harmless otherwise.
+ * Returns: 0 if something was done, TCPX_EAGAIN if not.
+ */
+TCPX_EXPORT int tcpx_session_progress(struct tcpx_session *session,
+				      int timeout_ms);
+
+/* Counters of session, peers and rails: a JSON object, keys documented in
+ * docs/statistics.md. */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_session_stats_json(struct tcpx_session *session, char *buf,
+			size_t cap_bytes, size_t *len_bytes);
+/* The same as Prometheus text exposition format 0.0.4. */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_session_stats_prometheus(struct tcpx_session *session, char *buf,
+			      size_t cap_bytes, size_t *len_bytes);
+
+/* ---- peers ------------------------------------------------------------ */
+
+/*
+ * Starts connecting to the session whose blob this is; does not wait. A
+ * second connect to a session already connected or being connected (by
+ * either side) gives the same peer, once more: each successful call is
+ * undone by one tcpx_peer_disconnect(). The blob of one's own session is
+ * legal. Completion: tcpx_peer_wait(), or TCPX_EVENT_PEER_CONNECTED.
+ * Returns: 0, TCPX_EINVAL (not a blob), TCPX_EVERSION, TCPX_EAGAIN (too many
+ * peers), TCPX_ENOMEM.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_peer_connect(struct tcpx_session *session,
+						  const void *blob,
+						  size_t len_bytes,
+						  uint64_t *peer);
+/*
+ * The same by address, for programs without a channel to hand a blob over:
+ * "host:port", "1.2.3.4:port" or "[v6]:port". Both sessions must have the
+ * same config.secret. Names are resolved by the control thread.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_peer_connect_address(struct tcpx_session *session, const char *address,
+			  uint64_t *peer);
+/*
+ * Waits until the peer can carry transfers.
+ * Returns: 0 connected; TCPX_ETIMEDOUT (still trying); the cause if it
+ * failed or was lost (TCPX_EREFUSED, TCPX_EAUTH, TCPX_EUNREACHABLE, ...).
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_peer_wait(struct tcpx_session *session,
+					       uint64_t peer, int timeout_ms);
+/*
+ * Gives up the peer: goodbye, transfers in flight fail with TCPX_ECANCELED,
+ * the handle dies. Also needed to dispose of a peer that was lost or that
+ * connected to us. Does not wait for the network.
+ */
+TCPX_EXPORT int tcpx_peer_disconnect(struct tcpx_session *session,
+				     uint64_t peer);
+/* The peer of that session id name, most recent first; TCPX_ENOENT. */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_peer_find(struct tcpx_session *session, const char *name, uint64_t *peer);
+/*
+ * How this peer is reached, as a JSON object: name, session, state, cause,
+ * limits, pairs [{local, remote, direction, transport, rails, flows,
+ * why, rejected: [{transport, why}]}]. Keys: docs/describe.md.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_peer_describe(struct tcpx_session *session,
+						   uint64_t peer, char *buf,
+						   size_t cap_bytes,
+						   size_t *len_bytes);
+
+/* ---- events ----------------------------------------------------------- */
+
+enum tcpx_event_kind {
+	TCPX_EVENT_PEER_CONNECTED = 1,	/* by us or by them */
+	TCPX_EVENT_PEER_LOST,		/* status and cause say why */
+	TCPX_EVENT_FLOW_LOST,		/* one flow of several; peer lives */
+};
+
+struct tcpx_event {
+	enum tcpx_event_kind kind;
+	int status;
+	uint64_t peer;
+	bool incoming;			/* they connected to us */
+	char name[TCPX_NAME_MAX];	/* the peer's */
+	char cause[192];
+};
+
+/* Takes the oldest event. Returns: 0, or TCPX_EAGAIN if there is none. At
+ * most 4096 wait; older ones are dropped and counted. */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_event_poll(struct tcpx_session *session,
+						struct tcpx_event *event);
+/* The same, waiting. Returns: 0 or TCPX_ETIMEDOUT. */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_event_wait(struct tcpx_session *session,
+						struct tcpx_event *event,
+						int timeout_ms);
+
+/* ---- memory ----------------------------------------------------------- */
+
+enum tcpx_access {
+	TCPX_ACCESS_LOCAL = 0,		/* own transfers only */
+	TCPX_ACCESS_REMOTE_READ = 1,
+	TCPX_ACCESS_REMOTE_WRITE = 2,
+};
+
+/*
+ * Registers [base, base + len_bytes). Ranges may overlap and repeat; each
+ * call makes a region of its own. The memory stays the caller's and must
+ * stay mapped until deregistration has returned.
+ * Returns: 0; TCPX_EINVAL (empty, NULL, wraps around, unknown rights).
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_mem_register(struct tcpx_session *session, void *base, uint64_t len_bytes,
+		  uint32_t access, uint64_t *mem);
+/*
+ * Ends a region. Transfers in flight that use it are canceled (the local
+ * ones with TCPX_ECANCELED, the peers' with TCPX_EREMOTE); when the call
+ * returns nobody touches the memory any more. Prepared transfers that name
+ * the region can only be released.
+ */
+TCPX_EXPORT int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem);
+/*
+ * The memory blob of n regions: what a peer needs to address them (id,
+ * length, rights, remote key). About 40 bytes a region.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_mem_blob(struct tcpx_session *session,
+					      const uint64_t *mems, size_t n,
+					      void *buf, size_t cap_bytes,
+					      size_t *len_bytes);
+/*
+ * Loads a peer's memory blob: writes one handle for each region, in the
+ * blob's order, usable as remote_mem. Possible before the peer is connected;
+ * loading twice makes two handles.
+ * Returns: 0; TCPX_EINVAL; TCPX_ENOSPC (*n_mems is the number needed).
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_mem_load(struct tcpx_session *session,
+					      const void *blob,
+					      size_t len_bytes, uint64_t *mems,
+					      size_t cap_mems, size_t *n_mems);
+/* Forgets one loaded region. Transfers already prepared keep what they need. */
+TCPX_EXPORT int tcpx_mem_unload(struct tcpx_session *session, uint64_t mem);
+/* Length in bytes of a registered or loaded region. */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_mem_len(struct tcpx_session *session,
+					     uint64_t mem, uint64_t *len_bytes);
+
+/* ---- transfers -------------------------------------------------------- */
+
+enum tcpx_op {
+	TCPX_OP_READ = 1,	/* remote -> local */
+	TCPX_OP_WRITE,		/* local -> remote */
+	TCPX_OP_SEND,		/* local -> the peer's matching RECV */
+	TCPX_OP_RECV,		/* the peer's matching SEND -> local */
+};
+
+struct tcpx_segment {
+	uint64_t local_mem, local_off;
+	uint64_t remote_mem, remote_off; /* ignored for SEND and RECV */
+	uint64_t len_bytes;		/* > 0 */
+};
+
+struct tcpx_xfer_params {
+	size_t size_bytes;	/* sizeof(struct tcpx_xfer_params) */
+	uint64_t peer;
+	enum tcpx_op op;
+	const struct tcpx_segment *segments; /* 1 to TCPX_SEGMENTS_MAX; may be
+				   freed after prepare */
+	size_t n_segments;
+	uint64_t tag;		/* SEND, RECV: matched in order within a tag */
+};
+
+/*
+ * Checks a transfer and makes it ready to be posted, once or many times.
+ * Returns: 0; TCPX_ENOENT (peer or region), TCPX_ERANGE (a segment outside
+ * its region), TCPX_EACCES, TCPX_EINVAL (no or too many segments, an empty
+ * one, regions of another peer), TCPX_ENOMEM. The log names the segment.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_xfer_prepare(struct tcpx_session *session,
+		  const struct tcpx_xfer_params *params, uint64_t *xfer);
+
+struct tcpx_post_params {
+	size_t size_bytes;	/* sizeof(struct tcpx_post_params) */
+	bool has_notify;	/* deliver a notification (may be empty) */
+	const void *notify;	/* copied by post */
+	size_t notify_len_bytes; /* at most TCPX_NOTIFY_MAX */
+	uint32_t deadline_ms;	/* absolute, from now; 0: the session's rule */
+};
+
+/*
+ * Starts a prepared transfer; does not wait. params NULL: no notification.
+ * A transfer that ended may be posted again. With a notification: READ and
+ * WRITE deliver it to the peer exactly once, after the data is visible to
+ * it (WRITE) or has left it (READ); SEND delivers it with the match.
+ * Returns: 0; TCPX_EBUSY (still in flight), TCPX_ENOENT (a region is gone),
+ * TCPX_EPEER and others of that scope (the peer is lost), TCPX_EINVAL.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_xfer_post(struct tcpx_session *session, uint64_t xfer,
+	       const struct tcpx_post_params *params);
+/*
+ * Completion. Done means: WRITE, the bytes are visible in target memory;
+ * READ and RECV, in local memory; SEND, received into the peer's RECV; local
+ * buffers are reusable in all cases. Failed means: user memory of this side
+ * is not touched any more.
+ * Returns: 0 done; TCPX_INPROGRESS; the failure; TCPX_EINVAL if never posted.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_xfer_test(struct tcpx_session *session,
+					       uint64_t xfer);
+/* The same, waiting. TCPX_ETIMEDOUT: the wait ended, the transfer goes on. */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_xfer_wait(struct tcpx_session *session,
+					       uint64_t xfer, int timeout_ms);
+/*
+ * Ends a transfer in flight with TCPX_ECANCELED, within about a millisecond,
+ * without waiting for the network. One that ended already is left as it is.
+ */
+TCPX_EXPORT int tcpx_xfer_cancel(struct tcpx_session *session, uint64_t xfer);
+/* Cancels if in flight, and frees. The handle dies. */
+TCPX_EXPORT int tcpx_xfer_release(struct tcpx_session *session, uint64_t xfer);
+
+struct tcpx_xfer_info {
+	int status;		/* as tcpx_xfer_test() */
+	uint64_t peer;
+	enum tcpx_op op;
+	uint64_t total_bytes;	/* of the prepared list */
+	uint64_t moved_bytes;	/* so far; RECV: the length of the SEND */
+	char cause[192];	/* of a failure, in words */
+};
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_xfer_query(struct tcpx_session *session,
+						uint64_t xfer,
+						struct tcpx_xfer_info *info);
+
+/* ---- notifications ---------------------------------------------------- */
+
+struct tcpx_notification {
+	uint64_t peer;		/* sender */
+	char name[TCPX_NAME_MAX];
+	const void *data;	/* owned by the notification */
+	size_t len_bytes;
+};
+
+/*
+ * Queues a notification of its own, not ordered with transfers. data is
+ * copied. Returns: 0 queued; TCPX_EAGAIN (the peer does not read its
+ * notifications; its queue is full and so is ours), TCPX_EINVAL (too long),
+ * TCPX_ENOENT, the peer's cause if it is lost.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_notify_send(struct tcpx_session *session,
+						 uint64_t peer,
+						 const void *data,
+						 size_t len_bytes);
+/*
+ * Takes the oldest notification; free it with tcpx_notify_free(). In order
+ * per peer. Returns: 0, or TCPX_EAGAIN if there is none.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_notify_poll(struct tcpx_session *session,
+		 struct tcpx_notification **notification);
+/* The same, waiting. Returns: 0 or TCPX_ETIMEDOUT. */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_notify_wait(struct tcpx_session *session,
+		 struct tcpx_notification **notification, int timeout_ms);
+TCPX_EXPORT void tcpx_notify_free(struct tcpx_notification *notification);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <jansson.h>
+
+#include "base/log.h"
+#include "check.h"
+#include "core/config.h"
+#include "core/settings.h"
+
+struct lines {
+	int n;
+	enum tcpx_log_level worst;
+	char text[8192];
+};
+
+static void keep(void *arg, enum tcpx_log_level level, const char *subsystem,
+		 const char *line)
+{
+	struct lines *lines = arg;
+	size_t used = strlen(lines->text);
+
+	CHECK_STR(subsystem, "config");
+	lines->n++;
+	if (lines->worst == 0 || level < lines->worst)
+		lines->worst = level;
+	snprintf(lines->text + used, sizeof(lines->text) - used, "%s\n", line);
+}
+
+/* The machine's own settings must not decide a test. */
+static void clean(void)
+{
+	CHECK_EQ(clearenv(), 0);
+}
+
+static bool has(const struct lines *lines, const char *words)
+{
+	if (strstr(lines->text, words))
+		return true;
+	fprintf(stderr, "not in the log: %s\nthe log: %s\n", words,
+		lines->text);
+	return false;
+}
+
+static int init(struct tcpx_config *config, struct lines *lines)
+{
+	memset(config, 0xee, sizeof(*config));
+	memset(lines, 0, sizeof(*lines));
+	return tcpx_config_init(config, keep, lines);
+}
+
+static void defaults(void)
+{
+	struct tcpx_config c;
+	struct lines lines;
+
+	clean();
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(lines.n, 0);
+	CHECK_EQ(c.size_bytes, sizeof(c));
+	CHECK(!c.name && !c.secret && !c.bind && !c.ifnames);
+	CHECK(!c.ctrl_ifname && !c.advertise);
+	CHECK_STR(c.transports, "socket");
+	CHECK(c.port_first == 0 && c.port_last == 0);
+	CHECK_EQ(c.n_workers, -1);
+	CHECK(c.n_flows == 0 && c.n_rails == 0);
+	CHECK_EQ(c.chunk_bytes, 512 << 10);
+	CHECK_EQ(c.window_chunks, 64);
+	CHECK_EQ(c.small_bytes, 8192);
+	CHECK_EQ(c.copy_below_bytes, 1024);
+	CHECK_EQ(c.socket_buffer_bytes, 0);
+	CHECK_EQ(c.busy_poll_us, 20);
+	CHECK_EQ(c.connect_timeout_ms, 10000);
+	CHECK_EQ(c.liveness_ms, 10000);
+	CHECK_EQ(c.deadline_ms, 30000);
+	CHECK_EQ(c.max_half_open, 256);
+	CHECK_EQ(c.notify_queue_bytes, 16 << 20);
+	CHECK_EQ(c.max_peers, 65536);
+	CHECK(!c.checksum);
+	CHECK_EQ(c.log_level, TCPX_LOG_WARN);
+	CHECK(c.log_fn == keep && c.log_arg == &lines);
+}
+
+static void every_default_is_allowed(void)
+{
+	struct tcpx_config c = {0};
+
+	for (size_t i = 0; i < n_settings; i++) {
+		setting_default(&settings[i], &c);
+		CHECK(setting_valid(&settings[i], &c));
+	}
+}
+
+static void environment(void)
+{
+	struct tcpx_config c;
+	struct lines lines;
+
+	clean();
+	setenv("TCPX_NAME", "left", 1);
+	setenv("TCPX_PORT", "7000-7010", 1);
+	setenv("TCPX_WORKERS", "0", 1);
+	setenv("TCPX_CHUNK_BYTES", "1M", 1);
+	setenv("TCPX_CHECKSUM", "yes", 1);
+	setenv("TCPX_LOG_LEVEL", "Debug", 1);
+	setenv("TCPX_NOTIFY_QUEUE_BYTES", "8G", 1);
+	setenv("TCPX_IFNAMES", "", 1); /* empty: as if not set */
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(lines.n, 0);
+	CHECK_STR(c.name, "left");
+	CHECK(c.port_first == 7000 && c.port_last == 7010);
+	CHECK_EQ(c.n_workers, 0);
+	CHECK_EQ(c.chunk_bytes, 1 << 20);
+	CHECK(c.checksum);
+	CHECK_EQ(c.log_level, TCPX_LOG_DEBUG);
+	CHECK_EQ(c.notify_queue_bytes, 8ull << 30);
+	CHECK(!c.ifnames);
+}
+
+/* Named: the variable, its value, what is allowed, what is used instead. */
+static void bad_values(void)
+{
+	static const struct {
+		const char *variable, *value, *line;
+	} bad[] = {
+		{"TCPX_CHUNK_BYTES", "65K",
+		 "TCPX_CHUNK_BYTES is \"65K\"; allowed: 64K to 4M in steps of "
+		 "4K; using 512K"},
+		{"TCPX_CHUNK_BYTES", "8M", "64K to 4M"},
+		{"TCPX_WORKERS", "many", "allowed: -1 to 256; using -1"},
+		{"TCPX_WINDOW_CHUNKS", "0", "allowed: 1 to 1024; using 64"},
+		{"TCPX_SOCKET_BUFFER", "100", "allowed: 0, 4K to 1G; using 0"},
+		{"TCPX_CHECKSUM", "maybe", "1, yes, true, on"},
+		{"TCPX_LOG_LEVEL", "loud", "none, error, warn"},
+		{"TCPX_PORT", "9-8", "0 (any free), a port, or first-last"},
+		{"TCPX_CTRL_IFNAME", "a-name-that-is-too-long",
+		 "1 to 15 bytes"},
+		{"TCPX_NAME", "two\nlines", "printable"},
+		{"TCPX_LIVENESS_MS", "199", "200 to 3600000"},
+		{"TCPX_NOTIFY_QUEUE_BYTES", "1M", "2M to 64G"},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct tcpx_config c, plain;
+		struct lines lines;
+
+		clean();
+		CHECK_STATUS(init(&plain, &lines), TCPX_OK);
+		setenv(bad[i].variable, bad[i].value, 1);
+		CHECK_STATUS(init(&c, &lines), TCPX_EINVAL);
+		CHECK_EQ(lines.n, 1);
+		CHECK_EQ(lines.worst, TCPX_LOG_ERROR);
+		CHECK(has(&lines, bad[i].variable));
+		CHECK(has(&lines, bad[i].line));
+		CHECK_MEM(&c, &plain, sizeof(c));
+	}
+}
+
+static void secret_is_not_logged(void)
+{
+	struct tcpx_config c;
+	struct lines lines;
+	char secret[300];
+
+	memset(secret, 'q', sizeof(secret) - 1);
+	secret[sizeof(secret) - 1] = '\0';
+	clean();
+	setenv("TCPX_SECRET", secret, 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_EINVAL);
+	CHECK(has(&lines, "TCPX_SECRET"));
+	CHECK(!strstr(lines.text, "qq"));
+}
+
+static void aliases(void)
+{
+	struct tcpx_config c;
+	struct lines lines;
+
+	clean();
+	setenv("TCPX_LOG_LEVEL", "info", 1);
+	setenv("NCCL_P2P_NET_CHUNKSIZE", "131072", 1);
+	setenv("UCCL_TCPX_NUM_CHANNELS", "2", 1);
+	setenv("UCCL_TCPX_WINDOW_SIZE", "16", 1);
+	setenv("NCCL_GPUDIRECTTCPX_SOCKET_IFNAME", "eth1,eth2", 1);
+	setenv("NCCL_GPUDIRECTTCPX_CTRL_DEV", "eth0", 1);
+	setenv("UCCL_TCPX_BOOTSTRAP_PORT", "20000", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(c.chunk_bytes, 131072);
+	CHECK_EQ(c.n_flows, 2);
+	CHECK_EQ(c.window_chunks, 16);
+	CHECK_STR(c.ifnames, "eth1,eth2");
+	CHECK_STR(c.ctrl_ifname, "eth0");
+	CHECK(c.port_first == 20000 && c.port_last == 20000);
+	CHECK_EQ(lines.n, 6);
+	CHECK_EQ(lines.worst, TCPX_LOG_INFO);
+	CHECK(has(&lines,
+		  "UCCL_TCPX_NUM_CHANNELS is an older name of TCPX_FLOWS"));
+	setenv("UCCL_TCPX_CHUNK_BYTES", "262144", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(c.chunk_bytes, 262144);
+	setenv("TCPX_CHUNK_BYTES", "1M", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(c.chunk_bytes, 1 << 20);
+}
+
+static void old_debug_switches(void)
+{
+	struct tcpx_config c;
+	struct lines lines;
+
+	clean();
+	setenv("UCCL_TCPX_DEBUG", "1", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(c.log_level, TCPX_LOG_DEBUG);
+	setenv("UCCL_TCPX_VERBOSE", "1", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(c.log_level, TCPX_LOG_TRACE);
+	setenv("UCCL_TCPX_VERBOSE", "0", 1);
+	setenv("UCCL_TCPX_DEBUG", "0", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(c.log_level, TCPX_LOG_WARN);
+}
+
+/* NCCL's variables are set for NCCL: what does not suit us is no error. */
+static void bad_alias_is_a_warning(void)
+{
+	struct tcpx_config c;
+	struct lines lines;
+
+	clean();
+	setenv("NCCL_P2P_NET_CHUNKSIZE", "33554432", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(c.chunk_bytes, 512 << 10);
+	CHECK_EQ(lines.worst, TCPX_LOG_WARN);
+	CHECK(has(&lines, "NCCL_P2P_NET_CHUNKSIZE is \"33554432\""));
+}
+
+static void unknown_variables(void)
+{
+	struct tcpx_config c;
+	struct lines lines;
+
+	clean();
+	setenv("TCPX_CHUNK_BYTE", "1M", 1);
+	setenv("TCPX_ZEBRA_CROSSING", "1", 1);
+	setenv("UCCL_TCPX_NUM_CHANELS", "1", 1);
+	setenv("NOT_TCPX_AT_ALL", "1", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(lines.n, 3);
+	CHECK_EQ(lines.worst, TCPX_LOG_WARN);
+	CHECK(has(&lines, "unknown variable TCPX_CHUNK_BYTE; did you mean "
+			  "TCPX_CHUNK_BYTES\n"));
+	CHECK(has(&lines, "unknown variable TCPX_ZEBRA_CROSSING\n"));
+	CHECK(has(&lines, "unknown variable UCCL_TCPX_NUM_CHANELS; did you "
+			  "mean UCCL_TCPX_NUM_CHANNELS\n"));
+}
+
+static void others_variables_are_known(void)
+{
+	struct tcpx_config c;
+	struct lines lines;
+
+	clean();
+	setenv("TCPX_PERF_ANYTHING", "1", 1);
+	setenv("TCPX_NIXL_ANYTHING", "1", 1);
+	setenv("UCCL_TCPX_PERF_SIZE", "4M", 1);
+	setenv("UCCL_TCPX_PERF_ITERS", "10", 1);
+	setenv("UCCL_TCPX_PLUGIN_PATH", "/x.so", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(lines.n, 0);
+}
+
+static void bad_arguments(void)
+{
+	struct tcpx_config c = {.size_bytes = sizeof(c)};
+	size_t len;
+
+	CHECK_STATUS(tcpx_config_init(NULL, NULL, NULL), TCPX_EINVAL);
+	CHECK_STATUS(tcpx_config_json(NULL, NULL, 0, &len), TCPX_EINVAL);
+	CHECK_STATUS(tcpx_config_json(&c, NULL, 5, &len), TCPX_EINVAL);
+	CHECK_STATUS(tcpx_config_json(&c, NULL, 0, NULL), TCPX_EINVAL);
+}
+
+static void copy_is_deep(void)
+{
+	struct log log = {0};
+	struct tcpx_config c, *copy = NULL;
+	struct lines lines;
+	char name[] = "left", transports[] = "loop";
+
+	clean();
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	c.name = name;
+	c.transports = transports;
+	c.chunk_bytes = 64 << 10;
+	CHECK_STATUS(config_copy(&c, &log, &copy), TCPX_OK);
+	memset(name, 'x', 4);
+	memset(transports, 'x', 4);
+	CHECK_STR(copy->name, "left");
+	CHECK_STR(copy->transports, "loop");
+	CHECK(!copy->secret);
+	CHECK_EQ(copy->chunk_bytes, 64 << 10);
+	CHECK(copy->log_fn == keep && copy->log_arg == &lines);
+	config_free(copy);
+	config_free(NULL);
+}
+
+static void copy_completes(void)
+{
+	struct log log = {0};
+	struct tcpx_config c, *copy = NULL;
+	struct lines lines;
+
+	clean();
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	c.transports = NULL;
+	/* A program built when the struct ended before window_chunks. */
+	c.size_bytes = offsetof(struct tcpx_config, window_chunks);
+	c.window_chunks = 999999;
+	c.log_fn = keep;
+	CHECK_STATUS(config_copy(&c, &log, &copy), TCPX_OK);
+	CHECK_EQ(copy->size_bytes, sizeof(c));
+	CHECK_EQ(copy->window_chunks, 64);
+	CHECK(!copy->log_fn);
+	CHECK_STR(copy->transports, "socket");
+	CHECK(strchr(copy->name, '-') && strlen(copy->name) < TCPX_NAME_MAX);
+	config_free(copy);
+}
+
+static void copy_names_every_bad_field(void)
+{
+	struct lines lines;
+	struct log log = {keep, &lines, TCPX_LOG_WARN};
+	struct tcpx_config c, *copy = NULL;
+
+	clean();
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	c.chunk_bytes = 12;
+	c.n_workers = -2;
+	c.port_first = 9;
+	c.name = "";
+	c.log_level = 99;
+	CHECK_STATUS(config_copy(&c, &log, &copy), TCPX_EINVAL);
+	CHECK(!copy);
+	CHECK_EQ(lines.n, 5);
+	CHECK_EQ(lines.worst, TCPX_LOG_ERROR);
+	CHECK(has(&lines, "chunk_bytes (TCPX_CHUNK_BYTES) is 12; allowed: 64K "
+			  "to 4M in steps of 4K\n"));
+	CHECK(has(&lines, "n_workers (TCPX_WORKERS) is -2; "));
+	CHECK(has(&lines, "port_first (TCPX_PORT) is 9-0; "));
+	CHECK(has(&lines, "name (TCPX_NAME) is \"\"; "));
+	CHECK(has(&lines, "log_level (TCPX_LOG_LEVEL) is 99; "));
+	c.size_bytes = 0;
+	CHECK_STATUS(config_copy(&c, &log, &copy), TCPX_EINVAL);
+	CHECK(has(&lines, "size_bytes is 0"));
+}
+
+static json_t *row_of(json_t *rows, const char *name)
+{
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		json_t *row = json_array_get(rows, i);
+		const char *is =
+			json_string_value(json_object_get(row, "name"));
+
+		if (is && strcmp(is, name) == 0)
+			return row;
+	}
+	fprintf(stderr, "no row %s\n", name);
+	CHECK(!"found");
+	return NULL;
+}
+
+static const char *word(json_t *rows, const char *name, const char *key)
+{
+	return json_string_value(json_object_get(row_of(rows, name), key));
+}
+
+static long long number(json_t *rows, const char *name, const char *key)
+{
+	return json_integer_value(json_object_get(row_of(rows, name), key));
+}
+
+static void json_tells_all(void)
+{
+	static char buf[32768];
+	struct tcpx_config c;
+	struct lines lines;
+	json_t *rows;
+	size_t need, len;
+
+	clean();
+	setenv("TCPX_SECRET", "hush", 1);
+	setenv("TCPX_FLOWS", "2", 1);
+	setenv("TCPX_WORKERS", "3", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	c.n_workers = 4;
+	CHECK_STATUS(tcpx_config_json(&c, NULL, 0, &need), TCPX_ENOSPC);
+	CHECK_STATUS(tcpx_config_json(&c, buf, need, &len), TCPX_ENOSPC);
+	CHECK_STATUS(tcpx_config_json(&c, buf, need + 1, &len), TCPX_OK);
+	CHECK_EQ(len, need);
+	CHECK_EQ(strlen(buf), need);
+	CHECK(!strstr(buf, "hush"));
+	rows = json_loads(buf, 0, NULL);
+	CHECK(rows);
+	CHECK_EQ(json_array_size(rows), n_settings);
+	CHECK_STR(word(rows, "n_flows", "variable"), "TCPX_FLOWS");
+	CHECK_STR(word(rows, "n_flows", "source"), "environment");
+	CHECK_EQ(number(rows, "n_flows", "value"), 2);
+	CHECK_EQ(number(rows, "n_flows", "default"), 0);
+	CHECK_STR(word(rows, "n_workers", "source"), "program");
+	CHECK_STR(word(rows, "chunk_bytes", "source"), "default");
+	CHECK_STR(word(rows, "secret", "source"), "environment");
+	CHECK_STR(word(rows, "port", "value"), "0");
+	CHECK_STR(word(rows, "log_level", "value"), "warn");
+	CHECK_STR(word(rows, "transports", "value"), "socket");
+	for (size_t i = 0; i < n_settings; i++) {
+		json_t *row = json_array_get(rows, i);
+
+		CHECK(json_is_array(json_object_get(row, "aliases")));
+		CHECK(json_object_get(row, "value"));
+		CHECK(json_string_length(json_object_get(row, "help")) > 9);
+		CHECK(json_string_length(json_object_get(row, "allowed")) > 5);
+	}
+	json_decref(rows);
+}
+
+static const struct check_case cases[] = {
+	{"defaults", defaults, 0},
+	{"every_default_is_allowed", every_default_is_allowed, 0},
+	{"environment", environment, 0},
+	{"bad_values", bad_values, 0},
+	{"secret_is_not_logged", secret_is_not_logged, 0},
+	{"aliases", aliases, 0},
+	{"old_debug_switches", old_debug_switches, 0},
+	{"bad_alias_is_a_warning", bad_alias_is_a_warning, 0},
+	{"unknown_variables", unknown_variables, 0},
+	{"others_variables_are_known", others_variables_are_known, 0},
+	{"bad_arguments", bad_arguments, 0},
+	{"copy_is_deep", copy_is_deep, 0},
+	{"copy_completes", copy_completes, 0},
+	{"copy_names_every_bad_field", copy_names_every_bad_field, 0},
+	{"json_tells_all", json_tells_all, 0},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}
