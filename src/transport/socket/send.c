@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "transport/socket/socket.h"
+
+/* One chunk always fits into one call; small ones share it. */
+#define IOVS_MAX (SOCKET_SPANS_MAX + 1)
+/* One poll() hands at most about this much to the kernel, and then lets the
+ * owner look after its other channels. */
+#define BATCH_BYTES (1u << 20)
+/* Chunks shorter than this wait for poll(), so that they go together. */
+#define SMALL_BYTES (32u << 10)
+
+static struct socket_sender *to_sender(struct channel *channel)
+{
+	return (struct socket_sender *)channel;
+}
+
+static struct socket_send *send_at(struct socket_sender *tx, uint64_t k)
+{
+	return &tx->sends[k % SOCKET_SENDS_MAX];
+}
+
+struct socket_sender *socket_sender_create(struct transport *transport,
+					   struct socket_link *link)
+{
+	struct socket_sender *tx = calloc(1, sizeof(*tx));
+
+	if (!tx)
+		return NULL;
+	tx->channel.transport = transport;
+	tx->channel.link = link;
+	tx->channel.is_sender = true;
+	return tx;
+}
+
+/* Gives back what the transport itself holds for a chunk. */
+static void release_send(struct socket_sender *tx, struct socket_send *send)
+{
+	free(send->copy);
+	send->copy = NULL;
+	if (!send->slot)
+		return;
+	socket_slot_put(tx->channel.transport, send->slot);
+	send->slot = NULL;
+	tx->n_slots--;
+}
+
+void socket_sender_destroy(struct channel *channel)
+{
+	struct socket_sender *tx = to_sender(channel);
+
+	for (; tx->reported < tx->posted; tx->reported++)
+		release_send(tx, send_at(tx, tx->reported));
+	while (tx->slots)
+		socket_sender_slot_put(channel, tx->slots->data);
+	free(tx);
+}
+
+int socket_sender_slot_get(struct channel *channel, void **slot)
+{
+	struct socket_sender *tx = to_sender(channel);
+
+	if (tx->n_slots == SOCKET_SENDS_MAX)
+		return TCPX_EAGAIN;
+	struct socket_slot *got = socket_slot_get(channel->transport);
+	if (!got)
+		return TCPX_ENOMEM;
+	got->next = tx->slots;
+	tx->slots = got;
+	tx->n_slots++;
+	*slot = got->data;
+	return TCPX_OK;
+}
+
+/* Takes the slot that starts at data from those the owner got; NULL if data
+ * is the owner's own memory. */
+static struct socket_slot *take_slot(struct socket_sender *tx, const void *data)
+{
+	struct socket_slot **link = &tx->slots;
+
+	while (*link && (*link)->data != data)
+		link = &(*link)->next;
+	struct socket_slot *slot = *link;
+	if (slot)
+		*link = slot->next;
+	return slot;
+}
+
+void socket_sender_slot_put(struct channel *channel, void *slot)
+{
+	struct socket_sender *tx = to_sender(channel);
+	struct socket_slot *taken = take_slot(tx, slot);
+
+	if (!taken)
+		return;
+	socket_slot_put(channel->transport, taken);
+	tx->n_slots--;
+}
+
+/* The unsent bytes, oldest first, as far as one call can take them. */
+static size_t gather(struct socket_sender *tx, struct iovec *iov, size_t *n_iov)
+{
+	uint32_t header_off = tx->header_off, span = tx->span;
+	size_t span_off = tx->span_off, bytes = 0, n = 0;
+
+	for (uint64_t k = tx->sent; k < tx->posted; k++) {
+		struct socket_send *send = send_at(tx, k);
+
+		if (n &&
+		    (bytes >= BATCH_BYTES || n + send->n_spans >= IOVS_MAX))
+			break;
+		iov[n].iov_base = send->header + header_off;
+		iov[n].iov_len = CHUNK_DESC_BYTES - header_off;
+		bytes += iov[n++].iov_len;
+		for (; span < send->n_spans; span++, span_off = 0) {
+			iov[n].iov_base =
+				(uint8_t *)send->spans[span].base + span_off;
+			iov[n].iov_len = send->spans[span].len_bytes - span_off;
+			bytes += iov[n++].iov_len;
+		}
+		header_off = span = 0;
+	}
+	*n_iov = n;
+	return bytes;
+}
+
+/* The kernel took the next `bytes` of what gather() lists. */
+static void advance(struct socket_sender *tx, size_t bytes)
+{
+	while (bytes) {
+		struct socket_send *send = send_at(tx, tx->sent);
+		size_t n = CHUNK_DESC_BYTES - tx->header_off;
+
+		if (!tx->header_off)
+			tx->left_bytes = send->len_bytes;
+		n = n < bytes ? n : bytes;
+		tx->header_off += n;
+		bytes -= n;
+		while (bytes && tx->left_bytes) {
+			n = send->spans[tx->span].len_bytes - tx->span_off;
+			n = n < bytes ? n : bytes;
+			bytes -= n;
+			tx->left_bytes -= n;
+			tx->span_off += n;
+			if (tx->span_off < send->spans[tx->span].len_bytes)
+				break;
+			tx->span++;
+			tx->span_off = 0;
+		}
+		if (tx->left_bytes)
+			return;
+		tx->sent++;
+		tx->header_off = tx->span = 0;
+		tx->span_off = 0;
+	}
+}
+
+static bool has_unsent(const struct socket_sender *tx)
+{
+	return tx->sent < tx->posted && !tx->channel.link->status;
+}
+
+/* Hands bytes to the kernel until it takes no more or a batch is through. */
+static void push(struct socket_sender *tx)
+{
+	struct socket_link *link = tx->channel.link;
+	size_t batch = 0;
+
+	while (has_unsent(tx) && batch < BATCH_BYTES) {
+		struct iovec iov[IOVS_MAX];
+		struct msghdr msg = {.msg_iov = iov};
+		size_t bytes = gather(tx, iov, &msg.msg_iovlen);
+		ssize_t n =
+			sendmsg(link->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		tx->channel.syscalls++;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
+			tx->channel.eagain++;
+			return;
+		}
+		if (n < 0) {
+			socket_link_fail_errno(link, "send", errno);
+			return;
+		}
+		advance(tx, n);
+		batch += n;
+		if ((size_t)n < bytes)
+			return;
+	}
+}
+
+int socket_sender_post(struct channel *channel, const struct chunk_desc *desc,
+		       const struct span *spans, uint32_t n_spans,
+		       uint64_t cookie)
+{
+	struct socket_sender *tx = to_sender(channel);
+
+	if (channel->link->status ||
+	    tx->posted - tx->reported == SOCKET_SENDS_MAX)
+		return TCPX_EAGAIN;
+	if (desc->seq != tx->posted || !desc->len_bytes || !n_spans ||
+	    desc->len_bytes > channel->transport->limits.chunk_bytes ||
+	    n_spans > SOCKET_SPANS_MAX)
+		return TCPX_EINVAL;
+
+	struct socket_send *send = send_at(tx, tx->posted);
+	chunk_desc_encode(desc, send->header);
+	send->spans = spans;
+	send->n_spans = n_spans;
+	send->len_bytes = desc->len_bytes;
+	send->cookie = cookie;
+	send->slot = tx->slots ? take_slot(tx, spans[0].base) : NULL;
+	if (send->slot) {
+		send->own = spans[0];
+		send->spans = &send->own;
+	}
+	tx->posted++;
+	if (desc->len_bytes >= SMALL_BYTES)
+		push(tx);
+	return TCPX_OK;
+}
+
+/* Copies what is unsent of chunk k, so that spans are needed no more. */
+static int make_private(struct socket_sender *tx, uint64_t k)
+{
+	struct socket_send *send = send_at(tx, k);
+	bool begun = k == tx->sent && tx->header_off;
+	uint32_t span = begun ? tx->span : 0;
+	size_t span_off = begun ? tx->span_off : 0;
+	size_t len_bytes = begun ? tx->left_bytes : send->len_bytes;
+	uint8_t *to = malloc(len_bytes);
+
+	if (!to)
+		return TCPX_ENOMEM;
+	send->copy = to;
+	send->own = (struct span){to, len_bytes};
+	for (; span < send->n_spans; span++, span_off = 0) {
+		size_t n = send->spans[span].len_bytes - span_off;
+
+		memcpy(to, (uint8_t *)send->spans[span].base + span_off, n);
+		to += n;
+	}
+	send->spans = &send->own;
+	send->n_spans = 1;
+	if (begun) {
+		tx->span = 0;
+		tx->span_off = 0;
+	}
+	return TCPX_OK;
+}
+
+void socket_sender_abandon(struct channel *channel, uint64_t cookie)
+{
+	struct socket_sender *tx = to_sender(channel);
+
+	for (uint64_t k = tx->sent; k < tx->posted && has_unsent(tx); k++) {
+		struct socket_send *send = send_at(tx, k);
+
+		if (send->cookie != cookie || send->slot || send->copy)
+			continue;
+		if (make_private(tx, k))
+			socket_link_fail(channel->link, TCPX_ENOMEM,
+					 "out of memory to abandon a send");
+	}
+}
+
+int socket_sender_poll(struct channel *channel, struct channel_event *events,
+		       int max)
+{
+	struct socket_sender *tx = to_sender(channel);
+	int n = 0;
+
+	push(tx);
+	for (; n < max && tx->reported < tx->sent; tx->reported++) {
+		struct socket_send *send = send_at(tx, tx->reported);
+
+		events[n].kind = CHANNEL_SENT;
+		events[n++].cookie = send->cookie;
+		channel->bytes += send->len_bytes;
+		channel->chunks++;
+		release_send(tx, send);
+	}
+	if (n < max)
+		n += socket_failed_event(channel, &events[n]);
+	return n;
+}
+
+uint32_t socket_sender_waits_for(const struct channel *channel)
+{
+	const struct socket_sender *tx = (const struct socket_sender *)channel;
+
+	return has_unsent(tx) ? EPOLLOUT : 0;
+}
