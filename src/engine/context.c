@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/context.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <tcpx/p2p.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define EVENTS_A_PASS 64
+#define GRACE_NS (100 * NS_PER_US)   /* the worker comes back after this */
+#define SHORT_STAY_NS NS_PER_MS	      /* leaving after less wakes nobody */
+#define NAP_NS NS_PER_MS	      /* of a caller, beside who drives */
+#define POLLEE_NAP_NS (50 * NS_PER_US) /* things to poll, nothing moves */
+#define VISIT_EVERY_US 2
+#define IDLE_SLEEP_NS (1000 * NS_PER_MS)
+
+int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+
+	*ctx = (struct context){.index = index,
+				.busy_poll_us = busy_poll_us,
+				.epfd = -1,
+				.wake_fd = -1};
+	list_init(&ctx->tasks);
+	list_init(&ctx->pollees);
+	pthread_mutex_init(&ctx->tasks_lock, NULL);
+	ctx->scratch = malloc(CONTEXT_SCRATCH_BYTES);
+	if (!ctx->scratch)
+		goto err_memory;
+	ctx->epfd = epoll_create1(EPOLL_CLOEXEC);
+	ctx->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (ctx->epfd < 0 || ctx->wake_fd < 0 ||
+	    epoll_ctl(ctx->epfd, EPOLL_CTL_ADD, ctx->wake_fd, &event)) {
+		context_fini(ctx);
+		return TCPX_ENFILE;
+	}
+	return 0;
+err_memory:
+	context_fini(ctx);
+	return TCPX_ENOMEM;
+}
+
+void context_fini(struct context *ctx)
+{
+	if (ctx->epfd >= 0)
+		close(ctx->epfd);
+	if (ctx->wake_fd >= 0)
+		close(ctx->wake_fd);
+	free(ctx->scratch);
+	pthread_mutex_destroy(&ctx->tasks_lock);
+	*ctx = (struct context){.epfd = -1, .wake_fd = -1};
+}
+
+/* ---- ownership -------------------------------------------------------- */
+
+bool context_try_own(struct context *ctx)
+{
+	return load_relaxed(&ctx->owned) == 0 &&
+	       cas_acquire(&ctx->owned, 0, 1); /* pairs with release */
+}
+
+void context_release(struct context *ctx)
+{
+	store_release(&ctx->owned, 0); /* pairs with the next try_own */
+}
+
+void context_enter(struct context *ctx)
+{
+	add_relaxed(&ctx->wanted, 1);
+	for (uint32_t tries = 0; !context_try_own(ctx); tries++) {
+		if (tries < 100)
+			cpu_relax();
+		else
+			sched_yield();
+	}
+	add_relaxed(&ctx->wanted, -1u);
+}
+
+/* ---- one pass --------------------------------------------------------- */
+
+static bool run_tasks(struct context *ctx)
+{
+	struct list batch;
+	bool did = false;
+
+	if (!load_relaxed(&ctx->kicked))
+		return false;
+	/* Before looking at the list: who submits after this kicks again. */
+	atomic_store(&ctx->kicked, 0);
+	pthread_mutex_lock(&ctx->tasks_lock);
+	list_init(&batch);
+	while (!list_empty(&ctx->tasks))
+		list_move_tail(&batch, ctx->tasks.next);
+	while (!list_empty(&batch)) {
+		struct task *task = list_entry(batch.next, struct task, link);
+
+		list_del(&task->link);
+		task->queued = false;
+		pthread_mutex_unlock(&ctx->tasks_lock);
+		task->run(task);
+		did = true;
+		pthread_mutex_lock(&ctx->tasks_lock);
+	}
+	pthread_mutex_unlock(&ctx->tasks_lock);
+	return did;
+}
+
+/* What a sleep has brought. It may be used once, by who owns next, unless a
+ * source has left since: then it might name one that is gone. */
+struct harvest {
+	struct epoll_event events[EVENTS_A_PASS];
+	int n;
+	uint32_t departures;
+};
+
+static bool run_sources(struct context *ctx, struct harvest *harvest)
+{
+	bool did = false;
+
+	if (harvest->n <= 0 ||
+	    harvest->departures != load_relaxed(&ctx->departures))
+		harvest->n = epoll_wait(ctx->epfd, harvest->events,
+					EVENTS_A_PASS, 0);
+	int n = harvest->n;
+
+	harvest->n = 0;
+	for (int i = 0; i < n; i++) {
+		struct source *source = harvest->events[i].data.ptr;
+		uint64_t drained;
+
+		if (!source) {
+			if (read(ctx->wake_fd, &drained, sizeof(drained)) < 0)
+				continue;
+			continue;
+		}
+		/* One handler may have disarmed another's source, but memory
+		 * of sources is only freed by tasks, so it is still there. */
+		if (source->fd < 0)
+			continue;
+		source->ready(source, harvest->events[i].events);
+		did = true;
+	}
+	return did;
+}
+
+static bool run_pollees(struct context *ctx)
+{
+	bool did = false;
+
+	/* By turns from the head: polling one may remove any of them. */
+	for (uint32_t i = load_relaxed(&ctx->n_pollees); i; i--) {
+		if (list_empty(&ctx->pollees))
+			break;
+		struct pollee *pollee =
+			list_entry(ctx->pollees.next, struct pollee, link);
+
+		list_move_tail(&ctx->pollees, &pollee->link);
+		did |= pollee->poll(pollee);
+	}
+	return did;
+}
+
+static bool pass(struct context *ctx, struct harvest *harvest)
+{
+	bool did = run_tasks(ctx);
+
+	did |= run_sources(ctx, harvest);
+	did |= run_pollees(ctx);
+	if (did)
+		add_relaxed(&ctx->worked, 1);
+	return did;
+}
+
+bool context_pass(struct context *ctx)
+{
+	struct harvest harvest = {.n = 0};
+
+	return pass(ctx, &harvest);
+}
+
+/* Passes until nothing has happened for the busy-poll time, done() holds, or
+ * somebody else wants in. By the owner. */
+static bool spin(struct context *ctx, struct harvest *harvest,
+		 bool (*done)(void *), void *arg, uint64_t deadline_ns)
+{
+	uint64_t limit = ctx->busy_poll_us * clock_ticks_per_us();
+	uint64_t last = clock_ticks();
+
+	for (;;) {
+		bool did = pass(ctx, harvest);
+
+		if (done && done(arg))
+			return true;
+		if (load_relaxed(&ctx->wanted) || load_relaxed(&ctx->stop))
+			return false;
+		uint64_t now = clock_ticks();
+
+		if (did)
+			last = now;
+		else if (now - last >= limit)
+			return false;
+		else
+			sched_yield(); /* the peer may need this very core */
+		if (deadline_ns != UINT64_MAX && clock_now_ns() >= deadline_ns)
+			return false;
+	}
+}
+
+/* ---- sleeping --------------------------------------------------------- */
+
+/* Until something is ready, somebody kicks, or timeout_ns. Not the owner. */
+static void sleep_epoll(struct context *ctx, struct harvest *harvest,
+			bool (*done)(void *), void *arg, uint64_t timeout_ns)
+{
+	struct pollfd pfd = {.fd = ctx->epfd, .events = POLLIN};
+
+	harvest->n = 0;
+	harvest->departures = load_acquire(&ctx->departures);
+	/* With a sleeper counted, context_kick() writes to wake_fd; one that
+	 * came before is seen here. Both sides are seq_cst. */
+	atomic_fetch_add(&ctx->sleepers, 1);
+	if (atomic_load(&ctx->kicked) || (done && done(arg))) {
+		/* a pass is due, or who drove meanwhile has done it */
+	} else if (timeout_ns >= NS_PER_MS) {
+		uint64_t ms = timeout_ns / NS_PER_MS;
+
+		harvest->n = epoll_wait(ctx->epfd, harvest->events,
+					EVENTS_A_PASS,
+					ms > 60000 ? 60000 : (int)ms);
+	} else {
+		struct timespec ts = {.tv_nsec = (long)timeout_ns};
+
+		ppoll(&pfd, 1, &ts, NULL);
+	}
+	atomic_fetch_sub(&ctx->sleepers, 1);
+}
+
+static uint64_t sleep_limit(struct context *ctx, uint64_t deadline_ns)
+{
+	/* pollees is the owner's; a stale look only makes a sleep shorter or
+	 * ends it by the next kick. */
+	uint64_t limit = load_relaxed(&ctx->n_pollees) ? POLLEE_NAP_NS :
+							 IDLE_SLEEP_NS;
+
+	if (deadline_ns == UINT64_MAX)
+		return limit;
+	uint64_t now = clock_now_ns();
+	uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+
+	return left < limit ? left : limit;
+}
+
+static void wait_for_driver(struct context *ctx, uint32_t seq,
+			    uint64_t deadline_ns)
+{
+	uint64_t limit = sleep_limit(ctx, deadline_ns);
+
+	if (limit > NAP_NS)
+		limit = NAP_NS;
+	atomic_fetch_add(&ctx->seq_waiters, 1);
+	futex_wait(&ctx->seq, seq, limit);
+	atomic_fetch_sub(&ctx->seq_waiters, 1);
+}
+
+/* ---- callers ---------------------------------------------------------- */
+
+static void caller_leaves(struct context *ctx, bool is_long)
+{
+	store_relaxed(&ctx->visited_ns, clock_now_ns());
+	atomic_fetch_sub(&ctx->n_callers, 1);
+	if (is_long)
+		atomic_fetch_sub(&ctx->n_long, 1);
+	if (!ctx->has_thread)
+		return;
+	if (is_long || load_relaxed(&ctx->n_pollees)) {
+		add_relaxed(&ctx->handoff, 1);
+		futex_wake(&ctx->handoff, 1);
+	}
+}
+
+/* Who does not spin goes to sleep without a look at an empty set first: the
+ * sleep looks too. */
+static bool nothing_yet(struct context *ctx, const struct harvest *harvest)
+{
+	return !ctx->busy_poll_us && harvest->n <= 0 &&
+	       !load_relaxed(&ctx->kicked) && !load_relaxed(&ctx->n_pollees) &&
+	       !load_relaxed(&ctx->owned);
+}
+
+int context_drive(struct context *ctx, bool (*done)(void *), void *arg,
+		  uint64_t deadline_ns)
+{
+	uint64_t long_ns = clock_now_ns() + SHORT_STAY_NS;
+	int status = TCPX_ETIMEDOUT;
+	bool is_long = false;
+	struct harvest harvest = {.n = 0};
+
+	if (done(arg))
+		return 0;
+	if (deadline_ns <= clock_coarse_ns()) {
+		context_visit(ctx);
+		return done(arg) ? 0 : TCPX_ETIMEDOUT;
+	}
+	atomic_fetch_add(&ctx->n_callers, 1);
+	for (;;) {
+		uint32_t seq = load_acquire(&ctx->seq);
+		bool own = !nothing_yet(ctx, &harvest) && context_try_own(ctx);
+		bool over = false;
+
+		if (own) {
+			over = spin(ctx, &harvest, done, arg, deadline_ns);
+			context_release(ctx);
+			context_announce(ctx);
+		}
+		if (over || done(arg)) {
+			status = 0;
+			break;
+		}
+		if (deadline_ns != UINT64_MAX && clock_now_ns() >= deadline_ns)
+			break;
+		if (load_relaxed(&ctx->wanted))
+			sched_yield();
+		else if (own || nothing_yet(ctx, &harvest))
+			sleep_epoll(ctx, &harvest, done, arg,
+				    is_long ? sleep_limit(ctx, deadline_ns) :
+					      SHORT_STAY_NS);
+		else
+			wait_for_driver(ctx, seq, deadline_ns);
+		if (!is_long && clock_now_ns() >= long_ns) {
+			/* From now on the worker need not look after this
+			 * context until it is told. */
+			is_long = true;
+			atomic_fetch_add(&ctx->n_long, 1);
+		}
+	}
+	caller_leaves(ctx, is_long);
+	return status;
+}
+
+bool context_visit(struct context *ctx)
+{
+	if (!context_try_own(ctx))
+		return false;
+	bool did = context_pass(ctx);
+
+	store_relaxed(&ctx->visited_ns, clock_now_ns());
+	context_release(ctx);
+	context_announce(ctx);
+	return did;
+}
+
+bool context_visit_now_and_then(struct context *ctx)
+{
+	uint64_t now = clock_ticks();
+	uint64_t last = load_relaxed(&ctx->visit_ticks);
+
+	if (now - last < VISIT_EVERY_US * clock_ticks_per_us())
+		return false;
+	store_relaxed(&ctx->visit_ticks, now);
+	return context_visit(ctx);
+}
+
+/* ---- the worker ------------------------------------------------------- */
+
+static bool callers_at_work(struct context *ctx)
+{
+	return load_relaxed(&ctx->n_callers) ||
+	       clock_now_ns() - load_relaxed(&ctx->visited_ns) < GRACE_NS;
+}
+
+static void *worker_main(void *arg)
+{
+	struct context *ctx = arg;
+	struct harvest harvest = {.n = 0};
+
+	/* It is not urgent to whoever wakes it: it takes a free CPU at once,
+	 * but not the CPU of a caller in the middle of a post. */
+	struct sched_param param = {0};
+
+	pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
+	/* The grace period is shorter than the kernel's default slack. */
+	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
+	while (!load_acquire(&ctx->stop)) {
+		uint32_t handoff = load_relaxed(&ctx->handoff);
+
+		if (callers_at_work(ctx)) {
+			futex_wait(&ctx->handoff, handoff,
+				   load_relaxed(&ctx->n_long) ? IDLE_SLEEP_NS :
+								GRACE_NS);
+			continue;
+		}
+		if (!context_try_own(ctx)) {
+			futex_wait(&ctx->handoff, handoff, GRACE_NS);
+			continue;
+		}
+		spin(ctx, &harvest, NULL, NULL, UINT64_MAX);
+		context_release(ctx);
+		context_announce(ctx);
+		if (load_relaxed(&ctx->wanted))
+			sched_yield();
+		else if (!load_acquire(&ctx->stop))
+			sleep_epoll(ctx, &harvest, NULL, NULL,
+				    sleep_limit(ctx, UINT64_MAX));
+	}
+	return NULL;
+}
+
+int context_start_worker(struct context *ctx)
+{
+	if (pthread_create(&ctx->thread, NULL, worker_main, ctx))
+		return TCPX_ENOMEM;
+	ctx->has_thread = true;
+	return 0;
+}
+
+void context_stop_worker(struct context *ctx)
+{
+	if (!ctx->has_thread)
+		return;
+	store_release(&ctx->stop, 1);
+	add_relaxed(&ctx->handoff, 1);
+	futex_wake(&ctx->handoff, 1);
+	context_kick(ctx);
+	pthread_join(ctx->thread, NULL);
+	ctx->has_thread = false;
+	store_release(&ctx->stop, 0);
+}
+
+/* ---- from any thread -------------------------------------------------- */
+
+void context_kick(struct context *ctx)
+{
+	uint64_t one = 1;
+
+	/* Pairs with sleep_epoll(): either it sees kicked, or we see it. */
+	atomic_store(&ctx->kicked, 1);
+	if (atomic_load(&ctx->sleepers))
+		if (write(ctx->wake_fd, &one, sizeof(one)) < 0)
+			return; /* full: it is awake as it can be */
+}
+
+void context_submit(struct context *ctx, struct task *task)
+{
+	bool fresh;
+
+	pthread_mutex_lock(&ctx->tasks_lock);
+	fresh = !task->queued;
+	if (fresh) {
+		task->queued = true;
+		list_add_tail(&ctx->tasks, &task->link);
+	}
+	pthread_mutex_unlock(&ctx->tasks_lock);
+	if (fresh)
+		context_kick(ctx);
+}
+
+void context_announce(struct context *ctx)
+{
+	if (!load_relaxed(&ctx->seq_waiters))
+		return;
+	add_acq_rel(&ctx->seq, 1);
+	futex_wake(&ctx->seq, INT32_MAX);
+}
+
+/* ---- sources ---------------------------------------------------------- */
+
+int source_arm(struct context *ctx, struct source *source, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = source};
+	int op = source->armed == UINT32_MAX ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+
+	if (source->armed == events)
+		return 0;
+	if (epoll_ctl(ctx->epfd, op, source->fd, &event))
+		return errno == ENOMEM ? TCPX_ENOMEM : TCPX_ENFILE;
+	source->armed = events;
+	return 0;
+}
+
+void source_disarm(struct context *ctx, struct source *source)
+{
+	if (source->fd < 0)
+		return;
+	if (source->armed != UINT32_MAX)
+		epoll_ctl(ctx->epfd, EPOLL_CTL_DEL, source->fd, NULL);
+	add_acq_rel(&ctx->departures, 1);
+	source->armed = UINT32_MAX;
+	source->fd = -1;
+}
+
+/* ---- pollees ---------------------------------------------------------- */
+
+void pollee_add(struct context *ctx, struct pollee *pollee)
+{
+	if (!list_empty(&pollee->link))
+		return;
+	list_add_tail(&ctx->pollees, &pollee->link);
+	add_relaxed(&ctx->n_pollees, 1);
+}
+
+void pollee_del(struct context *ctx, struct pollee *pollee)
+{
+	if (list_empty(&pollee->link))
+		return;
+	list_del(&pollee->link);
+	add_relaxed(&ctx->n_pollees, -1u);
+}

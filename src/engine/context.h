@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_CONTEXT_H
+#define ENGINE_CONTEXT_H
+
+/*
+ * A context is what one thread at a time drives: an epoll set, the lanes and
+ * control connections that live there, and a queue of tasks from elsewhere.
+ * Who drives it is its owner: the worker thread, or a caller that waits and
+ * took the worker's place. Ownership is one flag, never held while asleep:
+ *
+ *       worker                               caller in tcpx_xfer_wait()
+ *   own, pass, pass ... nothing to do
+ *   release, sleep in epoll  ----------->    own, pass, pass, ... done
+ *        |  (woken by the same event)                 release, return
+ *   callers are here: nap on `handoff`  <---- a long or unfinished stay wakes
+ *   nobody came for 100 us: own, pass         it, a short one does not
+ *
+ * so a thread that waits does the work itself, without a switch, and nobody
+ * fights it for its core. Lock order: ownership, then a peer's lock, then
+ * leaf locks. Nothing sleeps while it owns.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/list.h"
+
+struct context;
+
+/* A file descriptor in a context's epoll set. Owner's. */
+struct source {
+	int fd;			/* -1: not in the set */
+	uint32_t armed;		/* epoll events asked for; UINT32_MAX: not in
+				   the set yet */
+	void (*ready)(struct source *source, uint32_t events);
+};
+
+/* Work handed over from any thread; runs in a pass, once for each time it
+ * was idle when submitted. */
+struct task {
+	struct list link;
+	bool queued;		/* under tasks_lock */
+	void (*run)(struct task *task);
+};
+
+/* Something polled in every pass while it is on the list. Owner's. */
+struct pollee {
+	struct list link;
+	/* Returns whether anything moved. */
+	bool (*poll)(struct pollee *pollee);
+};
+
+#define CONTEXT_SCRATCH_BYTES (512u * 1024)
+
+struct context {
+	_Atomic uint32_t owned;
+	_Atomic uint32_t wanted;	/* threads in context_enter() */
+	_Atomic uint32_t sleepers;	/* threads in epoll_wait() */
+	_Atomic uint32_t kicked;	/* a task came, or somebody shouts */
+	_Atomic uint32_t n_callers;	/* callers inside context_drive() */
+	_Atomic uint32_t n_long;	/* of them, those that will wake the
+					   worker when they leave */
+	_Atomic uint32_t handoff;	/* futex the worker naps on */
+	_Atomic uint32_t seq;		/* futex of callers that cannot own */
+	_Atomic uint32_t seq_waiters;
+	_Atomic uint64_t visited_ns;	/* a caller's last pass */
+	_Atomic uint32_t stop;
+	_Atomic uint32_t worked;	/* counts passes that did something */
+	_Atomic uint64_t visit_ticks;	/* for rate limits of visits */
+	_Atomic uint32_t departures;	/* sources that have left; the owner's */
+	_Atomic uint32_t n_pollees;	/* length of pollees, for sleepers */
+
+	int epfd, wake_fd;
+	uint32_t index;
+	uint32_t busy_poll_us;
+	pthread_t thread;
+	bool has_thread;
+
+	pthread_mutex_t tasks_lock;
+	struct list tasks;		/* tasks_lock */
+
+	/* the owner's */
+	struct list pollees;
+	uint8_t *scratch;		/* CONTEXT_SCRATCH_BYTES for receiving
+					   control messages */
+};
+
+int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us);
+int context_start_worker(struct context *ctx);
+/* Ends and joins the worker. */
+void context_stop_worker(struct context *ctx);
+void context_fini(struct context *ctx);
+
+/* ---- ownership -------------------------------------------------------- */
+
+bool context_try_own(struct context *ctx);
+void context_release(struct context *ctx);
+/* For threads that need it whatever happens: the owner steps aside after its
+ * pass (well under a millisecond). Pair with context_release(). */
+void context_enter(struct context *ctx);
+
+/* One round, by the owner: tasks, ready sources, pollees. Whether anything
+ * was done. */
+bool context_pass(struct context *ctx);
+
+/*
+ * Drives (or waits for who drives) until done(arg), or deadline_ns. done is
+ * called with and without ownership. Returns 0 or TCPX_ETIMEDOUT.
+ */
+int context_drive(struct context *ctx, bool (*done)(void *arg), void *arg,
+		  uint64_t deadline_ns);
+/* One pass if nobody drives. Whether anything was done. */
+bool context_visit(struct context *ctx);
+/* The same at most every few microseconds, for callers that poll. */
+bool context_visit_now_and_then(struct context *ctx);
+
+/* ---- from any thread -------------------------------------------------- */
+
+/* Runs task soon, waking a sleeper if all are asleep. */
+void context_submit(struct context *ctx, struct task *task);
+/* Makes sleepers look again. */
+void context_kick(struct context *ctx);
+/* Something a caller may wait for has happened. */
+void context_announce(struct context *ctx);
+
+/* ---- the owner's ------------------------------------------------------ */
+
+int source_arm(struct context *ctx, struct source *source, uint32_t events);
+/* Out of the set; does not close the fd. The struct must stay until the next
+ * pass (free it from a task). */
+void source_disarm(struct context *ctx, struct source *source);
+/* Polled in every pass from now on / no longer. Idempotent. */
+void pollee_add(struct context *ctx, struct pollee *pollee);
+void pollee_del(struct context *ctx, struct pollee *pollee);
+
+#endif

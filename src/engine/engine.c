@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+/* ---- transports ------------------------------------------------------- */
+
+static int open_transport(struct engine *engine,
+			  const struct transport_ops *ops)
+{
+	struct engine_transport *via =
+		&engine->transports[engine->n_transports];
+	char why[128] = "";
+	int err;
+
+	if (engine->n_transports == ENGINE_TRANSPORTS_MAX)
+		return TCPX_EINTERNAL;
+	err = ops->probe(&engine->params.transport, why, sizeof(why));
+	if (err) {
+		log_warn(engine->params.log, "engine",
+			 "transport %s cannot be used: %s", ops->name, why);
+		return 0;
+	}
+	err = ops->open(&engine->params.transport, &via->transport);
+	if (err)
+		return err;
+	via->ops = ops;
+	via->caps = transport_caps(ops);
+	ops->limits(via->transport, &via->limits);
+	engine->n_transports++;
+	return 0;
+}
+
+static int open_transports(struct engine *engine)
+{
+	char names[256], *save = NULL;
+
+	strncpy(names, engine->params.transports, sizeof(names) - 1);
+	names[sizeof(names) - 1] = '\0';
+	for (char *name = strtok_r(names, ", ", &save); name;
+	     name = strtok_r(NULL, ", ", &save)) {
+		const struct transport_ops *ops = transport_find(name);
+
+		if (!ops) {
+			log_error(engine->params.log, "engine",
+				  "there is no transport %s", name);
+			return TCPX_EINVAL;
+		}
+		int err = open_transport(engine, ops);
+
+		if (err)
+			return err;
+	}
+	if (!engine->n_transports) {
+		log_error(engine->params.log, "engine",
+			  "none of the transports \"%s\" can be used",
+			  engine->params.transports);
+		return TCPX_EUNSUPPORTED;
+	}
+	return 0;
+}
+
+struct engine_transport *engine_transport_find(struct engine *engine,
+					       const char *name)
+{
+	for (uint32_t i = 0; i < engine->n_transports; i++)
+		if (!strcmp(engine->transports[i].ops->name, name))
+			return &engine->transports[i];
+	return NULL;
+}
+
+/* ---- contexts --------------------------------------------------------- */
+
+static int open_contexts(struct engine *engine)
+{
+	uint32_t n = engine->params.n_contexts;
+
+	engine->contexts = calloc(n, sizeof(*engine->contexts));
+	if (!engine->contexts)
+		return TCPX_ENOMEM;
+	for (; engine->n_contexts < n; engine->n_contexts++) {
+		int err = context_init(&engine->contexts[engine->n_contexts],
+				       engine->n_contexts,
+				       engine->params.busy_poll_us);
+
+		if (err)
+			return err;
+	}
+	for (uint32_t i = 0; engine->params.workers && i < n; i++) {
+		int err = context_start_worker(&engine->contexts[i]);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int engine_create(const struct engine_params *params,
+		  const struct engine_ops *ops, void *arg, struct engine **out)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+
+	if (!engine)
+		return TCPX_ENOMEM;
+	engine->params = *params;
+	engine->ops = ops;
+	engine->arg = arg;
+	int err = open_transports(engine);
+
+	if (!err)
+		err = open_contexts(engine);
+	if (err) {
+		engine_stop(engine);
+		engine_destroy(engine);
+		return err;
+	}
+	*out = engine;
+	return 0;
+}
+
+void engine_stop(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->n_contexts; i++)
+		context_stop_worker(&engine->contexts[i]);
+}
+
+void engine_destroy(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->n_transports; i++)
+		engine->transports[i].ops->close(
+			engine->transports[i].transport);
+	for (uint32_t i = 0; i < engine->n_contexts; i++)
+		context_fini(&engine->contexts[i]);
+	free(engine->contexts);
+	free(engine);
+}
+
+struct context *engine_next_context(struct engine *engine)
+{
+	uint32_t i = add_relaxed(&engine->next_context, 1);
+
+	return &engine->contexts[i % engine->n_contexts];
+}
+
+bool engine_visit(struct engine *engine)
+{
+	bool did = false;
+
+	for (uint32_t i = 0; i < engine->n_contexts; i++)
+		did |= context_visit(&engine->contexts[i]);
+	return did;
+}
+
+/* With one context the caller drives it. With several, the workers drive;
+ * what a caller waits for is announced in the context it happens in, and only
+ * the first one's is slept on, so sleeps are short. */
+int engine_drive(struct engine *engine, bool (*done)(void *), void *arg,
+		 uint64_t deadline_ns)
+{
+	if (engine->n_contexts == 1)
+		return context_drive(&engine->contexts[0], done, arg,
+				     deadline_ns);
+	for (;;) {
+		uint64_t step = clock_now_ns() + 500 * NS_PER_US;
+		bool last = deadline_ns <= step;
+		int err = context_drive(&engine->contexts[0], done, arg,
+					last ? deadline_ns : step);
+
+		if (!err || last)
+			return err;
+	}
+}
+
+void engine_announce(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->n_contexts; i++) {
+		context_announce(&engine->contexts[i]);
+		context_kick(&engine->contexts[i]);
+	}
+}

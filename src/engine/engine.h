@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+/*
+ * The engine moves bytes between sessions. It knows transports only through
+ * transport.h and the program only through engine_ops; core owns the objects
+ * behind the public header and calls down.
+ *
+ *   engine    contexts (who drives), transports in use
+ *   peer      control connection, lanes, transfers in flight
+ *   lane      a transport's channel pair, or one channel, of a peer
+ *   stream    one direction of bytes of one transfer on one side
+ *
+ * Lock order: ownership of a context, a peer's lock, leaf locks. Core's own
+ * locks are outside all of these: no engine call is made with an engine lock
+ * held by core, and engine_ops are called with at most ownership held, unless
+ * an op says otherwise.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <tcpx/p2p.h>
+
+#include "base/log.h"
+#include "engine/context.h"
+#include "transport/transport.h"
+#include "wire/hello.h"
+
+struct peer;
+struct region;
+
+struct engine_ops {
+	/*
+	 * The live region of that id, referenced, if key is right. With a
+	 * peer's lock held: takes leaf locks only. TCPX_EKEY, TCPX_ENOENT.
+	 */
+	int (*region_find)(void *arg, uint64_t mem, uint64_t key,
+			   struct region **region);
+	/* A notification from peer. data is the engine's. With the peer's
+	 * lock held, in order. Returns 0 or TCPX_ENOMEM. */
+	int (*note)(void *arg, struct peer *peer, const void *data,
+		    uint32_t len_bytes);
+	/* Lane `lane` (rail, flow) is over; core may open it again. With the
+	 * peer's lock held. */
+	void (*lane_lost)(void *arg, struct peer *peer, uint32_t rail,
+			  uint32_t flow, uint32_t generation,
+			  const char *cause);
+	/* A lane that core asked for by peer_offer_lane() is there (status 0)
+	 * or will not come. With the peer's lock held. */
+	void (*lane_opened)(void *arg, struct peer *peer, uint32_t rail,
+			    uint32_t flow, int status, const char *cause);
+	/* The peer is over: all its transfers have ended. Once a peer. */
+	void (*peer_lost)(void *arg, struct peer *peer, int status,
+			  const char *cause);
+};
+
+#define ENGINE_TRANSPORTS_MAX 8
+
+struct engine_transport {
+	const struct transport_ops *ops;
+	struct transport *transport;
+	struct transport_limits limits;
+	uint32_t caps;
+};
+
+struct engine_params {
+	const struct log *log;
+	uint32_t n_contexts;	/* at least 1 */
+	bool workers;		/* a thread for each; else callers drive */
+	uint32_t busy_poll_us;
+	uint32_t copy_below_bytes;
+	uint32_t deadline_ms;
+	struct transport_params transport;
+	const char *transports;	/* allowed, comma-separated, best first */
+};
+
+struct engine {
+	struct engine_params params;
+	const struct engine_ops *ops;
+	void *arg;
+	uint32_t n_contexts;
+	struct context *contexts;
+	struct engine_transport transports[ENGINE_TRANSPORTS_MAX];
+	uint32_t n_transports;
+	_Atomic uint32_t next_context; /* where the next lane goes */
+};
+
+int engine_create(const struct engine_params *params,
+		  const struct engine_ops *ops, void *arg,
+		  struct engine **engine);
+/* Stops the workers, so that nothing runs any more. */
+void engine_stop(struct engine *engine);
+/* All peers are destroyed already. */
+void engine_destroy(struct engine *engine);
+/* NULL: not in use here. */
+struct engine_transport *engine_transport_find(struct engine *engine,
+					       const char *name);
+/* The context that drives next, round robin. */
+struct context *engine_next_context(struct engine *engine);
+/* One visit to each context, whoever owns none. */
+bool engine_visit(struct engine *engine);
+/* Drives for something that is not tied to one peer. */
+int engine_drive(struct engine *engine, bool (*done)(void *arg), void *arg,
+		 uint64_t deadline_ns);
+/* Wakes callers that wait for something core did itself. */
+void engine_announce(struct engine *engine);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/lane.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "engine/lane_rx.h"
+#include "engine/lane_tx.h"
+#include "engine/peer.h"
+
+static void run_task(struct task *task)
+{
+	lane_run(list_entry(task, struct lane, task));
+}
+
+static void reap_task(struct task *task)
+{
+	lane_destroy(list_entry(task, struct lane, reap));
+}
+
+static void on_ready(struct source *source, uint32_t events)
+{
+	(void)events; /* the channels know themselves what they wait for */
+	lane_run(list_entry(source, struct lane, source));
+}
+
+static bool on_poll(struct pollee *pollee)
+{
+	return lane_run(list_entry(pollee, struct lane, pollee));
+}
+
+static uint32_t window_of(const struct peer *peer,
+			  const struct engine_transport *via)
+{
+	uint32_t window = peer->limits.window_chunks;
+
+	return window < via->limits.window ? window : via->limits.window;
+}
+
+int lane_create(struct peer *peer, struct context *ctx,
+		struct engine_transport *via, uint32_t rail, uint32_t flow,
+		uint32_t generation, struct channel *tx, struct channel *rx,
+		struct lane **out)
+{
+	struct lane *lane = calloc(1, sizeof(*lane));
+
+	if (!lane)
+		return TCPX_ENOMEM;
+	lane->peer = peer;
+	lane->ctx = ctx;
+	lane->via = via;
+	lane->rail = rail;
+	lane->flow = flow;
+	lane->generation = generation;
+	lane->tx = tx;
+	lane->rx = rx;
+	lane->window = window_of(peer, via);
+	lane->state = LANE_OPEN;
+	lane->source = (struct source){
+		.fd = -1, .armed = UINT32_MAX, .ready = on_ready};
+	lane->task.run = run_task;
+	lane->reap.run = reap_task;
+	lane->pollee.poll = on_poll;
+	list_init(&lane->pollee.link);
+	list_init(&lane->task.link);
+	list_init(&lane->reap.link);
+	list_init(&lane->link);
+	lane->tx_ring = calloc(lane->window, sizeof(*lane->tx_ring));
+	lane->rx_ring = calloc(lane->window, sizeof(*lane->rx_ring));
+	if (!lane->tx_ring || !lane->rx_ring) {
+		free(lane->tx_ring);
+		free(lane->rx_ring);
+		free(lane);
+		return TCPX_ENOMEM;
+	}
+	*out = lane;
+	return 0;
+}
+
+static void close_channels(struct lane *lane)
+{
+	source_disarm(lane->ctx, &lane->source);
+	pollee_del(lane->ctx, &lane->pollee);
+	if (lane->tx)
+		lane->via->ops->channel_close(lane->tx);
+	if (lane->rx)
+		lane->via->ops->channel_close(lane->rx);
+	lane->tx = lane->rx = NULL;
+	lane_tx_close(lane);
+	lane_rx_close(lane);
+}
+
+void lane_destroy(struct lane *lane)
+{
+	close_channels(lane);
+	lane_tx_free(lane);
+	lane_rx_free(lane);
+	free(lane);
+}
+
+struct span *lane_keep_spans(struct span few[SPANS_FEW],
+			     const struct span *spans, uint32_t n_spans)
+{
+	struct span *kept = few;
+
+	if (n_spans > SPANS_FEW)
+		kept = malloc(n_spans * sizeof(*kept));
+	if (kept)
+		memcpy(kept, spans, n_spans * sizeof(*kept));
+	return kept;
+}
+
+void lane_drop_spans(const struct span few[SPANS_FEW], struct span *spans)
+{
+	if (spans != few)
+		free(spans);
+}
+
+void lane_wake(struct lane *lane)
+{
+	context_submit(lane->ctx, &lane->task);
+}
+
+/* What to sleep on: the fd where there is one; else, and while there is more
+ * to do than one pass did, polling. */
+static void arrange(struct lane *lane, bool tx_moved)
+{
+	const struct transport_ops *ops = lane->via->ops;
+	uint32_t tx_events = 0, rx_events = 0;
+	bool poll = tx_moved || lane->starved;
+
+	if (lane->via->caps & TRANSPORT_WAITABLE) {
+		int fd = -1;
+
+		if (lane->tx)
+			fd = ops->wait_fd(lane->tx, &tx_events);
+		if (lane->rx)
+			fd = ops->wait_fd(lane->rx, &rx_events);
+		lane->source.fd = fd;
+		if (source_arm(lane->ctx, &lane->source, tx_events | rx_events))
+			poll = true;
+		if (tx_events & EPOLLOUT)
+			poll = lane->starved;
+	} else {
+		poll |= lane->next > lane->sent || lane_rx_pending(lane) ||
+			!lane->idle;
+	}
+	if (poll)
+		pollee_add(lane->ctx, &lane->pollee);
+	else
+		pollee_del(lane->ctx, &lane->pollee);
+}
+
+static void apply_verdicts(struct lane *lane)
+{
+	struct peer *peer = lane->peer;
+
+	pthread_mutex_lock(&peer->lock);
+	bool kill = lane->kill;
+
+	pthread_mutex_unlock(&peer->lock);
+	if (kill && lane->state == LANE_OPEN)
+		lane_fail(lane, TCPX_ECHANNEL, lane->cause);
+	if (lane->state != LANE_DEAD)
+		return;
+	pthread_mutex_lock(&peer->lock);
+	if (lane->fence_seen && lane->state == LANE_DEAD) {
+		lane_tx_requeue(lane);
+		lane->state = LANE_OVER;
+		peer_lane_over(peer, lane);
+	}
+	pthread_mutex_unlock(&peer->lock);
+}
+
+static void sweep_if_asked(struct lane *lane)
+{
+	uint32_t sweeps = load_acquire(&lane->peer->sweeps);
+
+	if (lane->swept == sweeps)
+		return;
+	lane->swept = sweeps;
+	lane_sweep(lane);
+	peer_wake(lane->peer); /* who waits for it may end now */
+}
+
+bool lane_run(struct lane *lane)
+{
+	bool rx_moved = false, tx_moved = false;
+
+	sweep_if_asked(lane);
+	if (load_acquire(&lane->peer->state) != PEER_UP)
+		lane_fail(lane, TCPX_EPEER, "the peer is gone");
+	apply_verdicts(lane);
+	if (lane->state != LANE_OPEN)
+		return false;
+	if (lane->rx && !lane->posted && lane_rx_start(lane)) {
+		lane_fail(lane, TCPX_EINTERNAL, "no receive could be posted");
+		return true;
+	}
+	lane->starved = false;
+	if (lane->rx)
+		rx_moved = lane_rx_run(lane);
+	if (lane->state == LANE_OPEN && lane->tx)
+		tx_moved = lane_tx_run(lane);
+	if (lane->state == LANE_OPEN)
+		arrange(lane, tx_moved);
+	return rx_moved || tx_moved;
+}
+
+void lane_sweep(struct lane *lane)
+{
+	if (lane->tx)
+		lane_tx_sweep(lane);
+	if (lane->rx)
+		lane_rx_sweep(lane);
+}
+
+/* ---- death ------------------------------------------------------------ */
+
+/* One message a direction: what we sent is in doubt until the peer fences
+ * it; what we received is fenced here and now. Peer's lock held. */
+static void tell_dead(struct lane *lane, int status)
+{
+	struct msg_channel msg = {.channel = lane->id,
+				  .generation = lane->generation,
+				  .status = status};
+	struct wire_writer w;
+
+	snprintf(msg.text, sizeof(msg.text), "%s", lane->cause);
+	msg.to_receiver = 1;
+	if (!ctl_begin(lane->peer, MSG_CHANNEL_DOWN, 256, &w)) {
+		msg_channel_encode(&w, &msg);
+		ctl_end(lane->peer, &w);
+	}
+	msg.to_receiver = 0;
+	msg.placed = lane->consumed;
+	if (!ctl_begin(lane->peer, MSG_CHANNEL_FENCED, 256, &w)) {
+		msg_channel_encode(&w, &msg);
+		ctl_end(lane->peer, &w);
+	}
+}
+
+void lane_fail(struct lane *lane, int status, const char *cause)
+{
+	struct peer *peer = lane->peer;
+
+	if (lane->state != LANE_OPEN)
+		return;
+	pthread_mutex_lock(&peer->lock);
+	if (!lane->kill)
+		snprintf(lane->cause, sizeof(lane->cause), "%s",
+			 cause ? cause : "channel failed");
+	lane->state = LANE_DEAD;
+	pthread_mutex_unlock(&peer->lock);
+	/* First quiet, then the message that says so. */
+	close_channels(lane);
+	pthread_mutex_lock(&peer->lock);
+	if (load_relaxed(&peer->state) == PEER_UP)
+		tell_dead(lane, status);
+	peer_lane_dead(peer, lane);
+	pthread_mutex_unlock(&peer->lock);
+	peer_wake(peer);
+	lane_wake(lane); /* the fence may be there already */
+}
+
+/* ---- from control messages, the peer's lock held ---------------------- */
+
+void lane_credit(struct lane *lane, const struct msg_credit *credit)
+{
+	if (credit->granted > lane->granted)
+		lane->granted = credit->granted;
+	if (credit->placed > lane->acked)
+		lane->acked = credit->placed;
+	if (lane->idle) {
+		lane->idle = false;
+		lane_wake(lane);
+	}
+}
+
+void lane_down(struct lane *lane, const struct msg_channel *msg)
+{
+	if (!lane->kill && lane->state == LANE_OPEN) {
+		snprintf(lane->cause, sizeof(lane->cause), "%.90s", msg->text);
+		lane->kill = true;
+	}
+	lane_wake(lane);
+}
+
+void lane_fenced(struct lane *lane, const struct msg_channel *msg)
+{
+	lane_down(lane, msg);
+	lane->fence_seen = true;
+	lane->fence_placed = msg->placed;
+}

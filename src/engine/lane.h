@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_LANE_H
+#define ENGINE_LANE_H
+
+/*
+ * A lane: a transport's sender and receiver channel to a peer over one rail
+ * (or one of the two), with its window, its generation, and the records of
+ * the chunks under way.
+ *
+ *   sending     placed <= sent <= next <= granted (credits), all in chunks
+ *               ring[placed..next): what was sent and not yet placed there;
+ *               if the lane dies, the receiver says how many were placed and
+ *               the rest is sent again over other lanes
+ *   receiving   consumed <= bound <= announced <= posted
+ *
+ * All of it is the owner's of lane->ctx; the peer's lock covers what control
+ * messages change (granted, acked, fence) and `idle`.
+ */
+
+#include "base/list.h"
+#include "engine/context.h"
+#include "engine/stream.h"
+#include "transport/transport.h"
+
+struct peer;
+struct engine_transport;
+struct msg_channel;
+struct msg_credit;
+
+#define SPANS_FEW 4	/* so many need no allocation */
+#define SPANS_A_CHUNK 512 /* at most, whatever the transport could take */
+
+struct tx_record {
+	struct stream *stream;	/* one reference; NULL: swept */
+	uint64_t pos;
+	uint32_t len_bytes;
+	bool sent;
+	struct span *spans;	/* until SENT: few, or allocated */
+	struct span few[SPANS_FEW];
+};
+
+struct rx_record {
+	struct chunk_desc desc;
+	struct stream *stream;	/* one reference; NULL: let it fall */
+	struct span *spans;	/* until ARRIVED, in place: few, or allocated */
+	struct span few[SPANS_FEW];
+	const uint8_t *base;	/* of an arrived one, if not in place */
+	const struct transport_fragment *fragments;
+	uint32_t n_fragments;
+	bool announced, bound, arrived, placed;
+};
+
+enum lane_state {
+	LANE_OPEN = 1,
+	LANE_DEAD,	/* channels closed; waits for the fence of its sends */
+	LANE_OVER,	/* may be freed */
+};
+
+struct lane {
+	struct list link;	/* peer->dead_lanes */
+	struct peer *peer;
+	struct context *ctx;
+	struct engine_transport *via;
+	uint32_t id, rail, flow, generation;
+	enum lane_state state;	/* written by the owner, under the lock */
+	struct source source;
+	struct pollee pollee;
+	struct task task;	/* lane_run in ctx */
+	struct task reap;	/* frees it in ctx */
+	struct channel *tx, *rx; /* NULL: other direction only, or closed */
+	uint32_t window;
+
+	uint64_t next, sent, placed;
+	struct tx_record *tx_ring; /* window long */
+
+	uint64_t posted, announced, bound, consumed, credited;
+	struct rx_record *rx_ring;
+
+	/* peer's lock */
+	uint64_t granted, acked;
+	bool idle;		/* had nothing to send when it last looked */
+	bool stalled;		/* a chunk waits for its request */
+	bool starved;		/* ... or for memory: try again; the owner's */
+	bool fence_seen;
+	uint64_t fence_placed;
+	bool kill;		/* the other end says it is dead */
+	char cause[96];
+	uint32_t swept;		/* peer->sweeps when last swept; the owner's */
+
+	/* counters: written by the owner, read by anybody */
+	_Atomic uint64_t tx_bytes, tx_chunks, rx_bytes, rx_chunks;
+	_Atomic uint64_t resent_chunks, stalls;
+};
+
+/*
+ * Takes the channels over from success on. fd is what both wait on, -1 if
+ * the transport has none. Called with the context not owned by the caller;
+ * the lane starts running by itself.
+ */
+int lane_create(struct peer *peer, struct context *ctx,
+		struct engine_transport *via, uint32_t rail, uint32_t flow,
+		uint32_t generation, struct channel *tx, struct channel *rx,
+		struct lane **lane);
+/* In ctx, peer over: closes the channels whatever state, and frees. */
+void lane_destroy(struct lane *lane);
+/* Spans for a record: in place if they are few. NULL: out of memory. */
+struct span *lane_keep_spans(struct span few[SPANS_FEW],
+			     const struct span *spans, uint32_t n_spans);
+void lane_drop_spans(const struct span few[SPANS_FEW], struct span *spans);
+/* There may be something to do; any thread. */
+void lane_wake(struct lane *lane);
+/* The owner's: polls both channels, gives them work. */
+bool lane_run(struct lane *lane);
+/* The owner's: memory of dead streams is touched no more. */
+void lane_sweep(struct lane *lane);
+/* The owner's. */
+void lane_fail(struct lane *lane, int status, const char *cause);
+
+/* From control messages; the peer's lock held. */
+void lane_credit(struct lane *lane, const struct msg_credit *credit);
+void lane_down(struct lane *lane, const struct msg_channel *msg);
+void lane_fenced(struct lane *lane, const struct msg_channel *msg);
+/* An out-of-band descriptor; 0 or TCPX_EPROTO. */
+int lane_announce(struct lane *lane, const struct chunk_desc *desc);
+
+#endif

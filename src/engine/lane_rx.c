@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/lane_rx.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "engine/checksum.h"
+#include "engine/engine.h"
+#include "engine/peer.h"
+
+/* A pass reads at most this many chunks of a lane, so that the control
+ * connection, and who wants the context, never waits for long. */
+#define CHUNKS_A_PASS 1
+
+static struct rx_record *rx_at(struct lane *lane, uint64_t k)
+{
+	return &lane->rx_ring[k % lane->window];
+}
+
+static void release_record(struct rx_record *rec)
+{
+	if (rec->stream)
+		add_acq_rel(&rec->stream->n_busy, -1u);
+	stream_put(rec->stream);
+	lane_drop_spans(rec->few, rec->spans);
+	rec->stream = NULL;
+	rec->spans = NULL;
+	rec->base = NULL;
+	rec->announced = rec->bound = rec->arrived = rec->placed = false;
+}
+
+/* ---- credits ---------------------------------------------------------- */
+
+static int post_receives(struct lane *lane)
+{
+	while (lane->posted - lane->consumed < lane->window) {
+		int err = lane->via->ops->post_recv(lane->rx, lane->posted);
+
+		if (err == TCPX_EAGAIN)
+			return 0;
+		if (err)
+			return err;
+		lane->posted++;
+	}
+	return 0;
+}
+
+static void grant(struct lane *lane)
+{
+	struct msg_credit msg = {.channel = lane->id,
+				 .generation = lane->generation,
+				 .granted = lane->posted,
+				 .placed = lane->consumed};
+	struct wire_writer w;
+
+	pthread_mutex_lock(&lane->peer->lock);
+	if (!ctl_begin(lane->peer, MSG_CREDIT, 64, &w)) {
+		msg_credit_encode(&w, &msg);
+		ctl_end(lane->peer, &w);
+		lane->credited = lane->posted;
+	}
+	pthread_mutex_unlock(&lane->peer->lock);
+	peer_wake(lane->peer);
+}
+
+int lane_rx_start(struct lane *lane)
+{
+	int err = post_receives(lane);
+
+	if (!err)
+		grant(lane);
+	return err;
+}
+
+/* ---- binding ---------------------------------------------------------- */
+
+/*
+ * The stream a chunk belongs to, pinned, with *late false; or NULL: one that
+ * is over (let it fall), or, *late true, one we have not been told of yet.
+ * Peer's lock held. Returns 0 or TCPX_EPROTO.
+ */
+static int find_stream(struct lane *lane, const struct chunk_desc *desc,
+		       struct stream **found, bool *late)
+{
+	struct peer *peer = lane->peer;
+	struct stream *stream =
+		peer_rx_stream(peer, desc->xfer, desc->flags & CHUNK_REPLY);
+
+	*found = NULL;
+	*late = false;
+	if (!stream) {
+		*late = !(desc->flags & CHUNK_REPLY) &&
+			desc->xfer > peer->seen_wire_id;
+		return 0;
+	}
+	if (desc->pos + desc->len_bytes > stream->total_bytes)
+		return TCPX_EPROTO;
+	if (load_relaxed(&stream->dead))
+		return 0;
+	if (desc->pos + desc->len_bytes > stream->list->total_bytes) {
+		*late = true;
+		return 0;
+	}
+	*found = stream_get(stream);
+	add_relaxed(&stream->n_busy, 1);
+	return 0;
+}
+
+/* Where an in-place transport is to put the chunk: spans, or none (memory of
+ * its own). */
+static uint32_t place_spans(struct lane *lane, struct rx_record *rec)
+{
+	uint32_t max = lane->via->limits.spans_max;
+	struct stream *stream = rec->stream;
+	struct span spans[SPANS_A_CHUNK];
+	uint32_t n = 0;
+
+	if (!stream || (stream->copy && lane->via->caps & TRANSPORT_FRAGMENTS))
+		return 0;
+	struct segcursor at = seglist_seek(stream->list, rec->desc.pos);
+
+	if (seglist_spans(stream->list, &at, rec->desc.len_bytes, spans,
+			  max < SPANS_A_CHUNK ? max : SPANS_A_CHUNK,
+			  &n) < rec->desc.len_bytes)
+		return 0;
+	rec->spans = lane_keep_spans(rec->few, spans, n);
+	return rec->spans ? n : 0;
+}
+
+/* Looks the next announced chunk's stream up and binds it where the
+ * transport wants that. TCPX_EAGAIN: not now. */
+static int bind_next(struct lane *lane)
+{
+	struct rx_record *rec = rx_at(lane, lane->bound);
+	struct peer *peer = lane->peer;
+	bool late;
+
+	pthread_mutex_lock(&peer->lock);
+	int err = find_stream(lane, &rec->desc, &rec->stream, &late);
+
+	lane->stalled = late;
+	uint32_t n = err || late ? 0 : place_spans(lane, rec);
+
+	pthread_mutex_unlock(&peer->lock);
+	if (err)
+		return err;
+	if (late)
+		return TCPX_EAGAIN;
+	if (lane->via->caps & TRANSPORT_IN_PLACE)
+		err = lane->via->ops->bind(lane->rx, lane->bound, rec->spans, n,
+					   rec->desc.len_bytes);
+	if (err) {
+		if (rec->stream)
+			add_acq_rel(&rec->stream->n_busy, -1u);
+		stream_put(rec->stream);
+		lane_drop_spans(rec->few, rec->spans);
+		rec->stream = NULL;
+		rec->spans = NULL;
+		lane->starved |= err == TCPX_EAGAIN;
+		return err;
+	}
+	rec->bound = true;
+	lane->bound++;
+	return 0;
+}
+
+static int announce(struct lane *lane, const struct chunk_desc *desc)
+{
+	if (desc->seq != lane->announced ||
+	    lane->announced - lane->consumed >= lane->window)
+		return TCPX_EPROTO;
+	struct rx_record *rec = rx_at(lane, lane->announced);
+
+	rec->desc = *desc;
+	rec->announced = true;
+	lane->announced++;
+	return 0;
+}
+
+int lane_announce(struct lane *lane, const struct chunk_desc *desc)
+{
+	if (lane->state != LANE_OPEN)
+		return 0;
+	if (lane->via->caps & TRANSPORT_DESC_INLINE)
+		return TCPX_EPROTO;
+	return announce(lane, desc);
+}
+
+/* ---- placing ---------------------------------------------------------- */
+
+/* Fragments are checked here once more than the transport must: inside the
+ * chunk, and covering it in sum. */
+static int scatter(const struct rx_record *rec)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < rec->n_fragments; i++) {
+		const struct transport_fragment *f = &rec->fragments[i];
+
+		if (f->dst_off > rec->desc.len_bytes ||
+		    f->len_bytes > rec->desc.len_bytes - f->dst_off)
+			return TCPX_EPROTO;
+		sum += f->len_bytes;
+	}
+	if (sum != rec->desc.len_bytes)
+		return TCPX_EPROTO;
+	if (!rec->stream)
+		return 0;
+	for (uint32_t i = 0; i < rec->n_fragments; i++) {
+		const struct transport_fragment *f = &rec->fragments[i];
+		struct segcursor at = seglist_seek(rec->stream->list,
+						   rec->desc.pos + f->dst_off);
+
+		seglist_scatter(rec->stream->list, &at, rec->base + f->src_off,
+				f->len_bytes);
+	}
+	return 0;
+}
+
+static bool checksum_right(const struct rx_record *rec)
+{
+	return !(rec->desc.flags & CHUNK_CHECKSUM) || !rec->stream ||
+	       checksum_list(rec->stream->list, rec->desc.pos,
+			     rec->desc.len_bytes) == rec->desc.checksum;
+}
+
+/* The bytes are where they belong: tell the stream. */
+static void count_placed(struct lane *lane, struct rx_record *rec)
+{
+	struct stream *stream = rec->stream;
+	bool right = checksum_right(rec);
+
+	add_relaxed(&lane->rx_bytes, rec->desc.len_bytes);
+	add_relaxed(&lane->rx_chunks, 1);
+	if (!stream)
+		return;
+	pthread_mutex_lock(&lane->peer->lock);
+	add_acq_rel(&stream->n_busy, -1u);
+	if (!load_relaxed(&stream->dead)) {
+		store_relaxed(&stream->progress_ns, clock_coarse_ns());
+		stream->placed_bytes += rec->desc.len_bytes;
+		if (!right)
+			stream->ended(stream, TCPX_ECHECKSUM,
+				      "a chunk came with a wrong checksum");
+		else if (stream->placed_bytes == stream->total_bytes)
+			stream->ended(stream, 0, "");
+	}
+	pthread_mutex_unlock(&lane->peer->lock);
+	stream_put(stream);
+	rec->stream = NULL;
+}
+
+static int place(struct lane *lane, struct rx_record *rec)
+{
+	int err = rec->base ? scatter(rec) : 0;
+
+	if (err)
+		return err;
+	count_placed(lane, rec);
+	rec->placed = true;
+	return 0;
+}
+
+/* Gives back, in order, what has been placed. */
+static int consume(struct lane *lane)
+{
+	while (lane->consumed < lane->bound &&
+	       rx_at(lane, lane->consumed)->placed) {
+		int err = lane->via->ops->consume(lane->rx, lane->consumed);
+
+		if (err)
+			return err;
+		release_record(rx_at(lane, lane->consumed));
+		lane->consumed++;
+	}
+	return 0;
+}
+
+/* ---- the round -------------------------------------------------------- */
+
+static int on_event(struct lane *lane, const struct channel_event *event)
+{
+	struct rx_record *rec;
+
+	switch (event->kind) {
+	case CHANNEL_ANNOUNCED:
+		return announce(lane, &event->desc);
+	case CHANNEL_ARRIVED:
+		rec = rx_at(lane, event->cookie);
+		rec->arrived = true;
+		rec->base = event->base;
+		rec->fragments = event->fragments;
+		rec->n_fragments = event->n_fragments;
+		return 0;
+	case CHANNEL_FAILED:
+		lane_fail(lane, event->status, event->cause);
+		return 0;
+	default:
+		return TCPX_EINTERNAL;
+	}
+}
+
+/* Binds and places all that can be; whether anything was. */
+static int advance(struct lane *lane, bool *did)
+{
+	int err = 0;
+
+	while (lane->bound < lane->announced && !(err = bind_next(lane)))
+		*did = true;
+	if (err && err != TCPX_EAGAIN)
+		return err;
+	for (uint64_t k = lane->consumed; k < lane->bound; k++) {
+		struct rx_record *rec = rx_at(lane, k);
+
+		if (!rec->arrived || rec->placed)
+			continue;
+		err = place(lane, rec);
+		if (err)
+			return err;
+		*did = true;
+	}
+	return consume(lane);
+}
+
+static void keep_credits(struct lane *lane, int *err)
+{
+	*err = post_receives(lane);
+	if (!*err && lane->posted - lane->credited >= (lane->window + 3) / 4)
+		grant(lane);
+}
+
+bool lane_rx_run(struct lane *lane)
+{
+	uint64_t until = lane->consumed + CHUNKS_A_PASS;
+	struct channel_event events[TRANSPORT_EVENTS_MAX];
+	bool any = false, did;
+	int err = 0;
+
+	do {
+		int n = lane->via->ops->poll(lane->rx, events,
+					     TRANSPORT_EVENTS_MAX);
+
+		did = n > 0;
+		for (int i = 0; i < n && !err; i++)
+			err = on_event(lane, &events[i]);
+		if (lane->state != LANE_OPEN)
+			return true;
+		if (!err)
+			err = advance(lane, &did);
+		any |= did;
+	} while (did && !err && lane->consumed < until);
+	if (!err && any)
+		keep_credits(lane, &err);
+	if (err)
+		lane_fail(lane, err,
+			  "a chunk's descriptor does not fit its transfer");
+	return any;
+}
+
+bool lane_rx_pending(const struct lane *lane)
+{
+	return lane->announced > lane->consumed;
+}
+
+/* ---- ends ------------------------------------------------------------- */
+
+void lane_rx_sweep(struct lane *lane)
+{
+	for (uint64_t k = lane->consumed; k < lane->bound; k++) {
+		struct rx_record *rec = rx_at(lane, k);
+
+		if (!rec->stream || !load_acquire(&rec->stream->dead))
+			continue;
+		if (!rec->arrived)
+			lane->via->ops->abandon(lane->rx, k);
+		add_acq_rel(&rec->stream->n_busy, -1u);
+		stream_put(rec->stream);
+		rec->stream = NULL;
+	}
+}
+
+void lane_rx_close(struct lane *lane)
+{
+	/* What is placed is counted, so the fence must name it, or it would
+	 * be sent and counted again. */
+	while (lane->consumed < lane->bound &&
+	       rx_at(lane, lane->consumed)->placed)
+		release_record(rx_at(lane, lane->consumed++));
+	for (uint64_t k = lane->consumed; k < lane->announced; k++)
+		release_record(rx_at(lane, k));
+	lane->bound = lane->announced = lane->consumed;
+}
+
+void lane_rx_free(struct lane *lane)
+{
+	free(lane->rx_ring);
+	lane->rx_ring = NULL;
+}

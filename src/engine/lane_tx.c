@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/lane_tx.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "engine/checksum.h"
+#include "engine/engine.h"
+#include "engine/peer.h"
+
+/* Gathered chunks stay this short, so that the buffer stays in cache. */
+#define GATHER_BYTES (256u * 1024)
+/* Then the next lane's turn comes, and the control connection's. */
+#define CHUNKS_A_RUN 2
+
+static struct tx_record *tx_at(struct lane *lane, uint64_t k)
+{
+	return &lane->tx_ring[k % lane->window];
+}
+
+static void release_record(struct tx_record *rec)
+{
+	if (!rec->sent && rec->stream)
+		add_acq_rel(&rec->stream->n_busy, -1u);
+	lane_drop_spans(rec->few, rec->spans);
+	stream_put(rec->stream);
+	rec->stream = NULL;
+	rec->spans = NULL;
+}
+
+/* Forgets what the other side has placed. Peer's lock held. */
+static void drop_placed(struct lane *lane)
+{
+	while (lane->placed < lane->acked && lane->placed < lane->sent)
+		release_record(tx_at(lane, lane->placed++));
+}
+
+static void on_sent(struct lane *lane, uint64_t k)
+{
+	struct tx_record *rec = tx_at(lane, k);
+
+	lane_drop_spans(rec->few, rec->spans);
+	rec->spans = NULL;
+	rec->sent = true;
+	if (rec->stream) {
+		store_relaxed(&rec->stream->progress_ns, clock_coarse_ns());
+		add_acq_rel(&rec->stream->n_busy, -1u);
+	}
+	lane->sent = k + 1;
+}
+
+/* What one chunk is made of, between taking and posting. */
+struct cut {
+	struct stream *stream;
+	struct piece piece;
+	struct segcursor from;
+	uint32_t n_spans;
+	void *slot;
+	struct span spans[SPANS_A_CHUNK];
+};
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Short segments: a slot to copy them to, later and without the lock. */
+static int cut_for_slot(struct lane *lane, struct cut *cut,
+			struct segcursor *at, uint32_t max)
+{
+	int err = lane->via->ops->slot_get(lane->tx, &cut->slot);
+
+	if (err)
+		return err;
+	max = least(max, least(lane->via->limits.slot_bytes, GATHER_BYTES));
+	cut->piece.len_bytes = least(cut->piece.len_bytes, max);
+	cut->spans[0] = (struct span){cut->slot, cut->piece.len_bytes};
+	cut->n_spans = 1;
+	*at = seglist_seek(cut->stream->list,
+			   cut->piece.pos + cut->piece.len_bytes);
+	return 0;
+}
+
+/* Long ones: sent from where they are. */
+static void cut_in_place(struct lane *lane, struct cut *cut,
+			 struct segcursor *at, uint32_t max)
+{
+	cut->slot = NULL;
+	cut->piece.len_bytes = (uint32_t)seglist_spans(
+		cut->stream->list, at, least(cut->piece.len_bytes, max),
+		cut->spans, least(lane->via->limits.spans_max, SPANS_A_CHUNK),
+		&cut->n_spans);
+}
+
+/*
+ * Cuts the next chunk from the streams of the peer, by turns, and makes its
+ * record. Peer's lock held.
+ */
+static bool cut_chunk(struct lane *lane, struct cut *cut)
+{
+	struct peer *peer = lane->peer;
+	struct tx_record *rec = tx_at(lane, lane->next);
+	uint32_t max =
+		least(lane->via->limits.chunk_bytes, peer->limits.chunk_bytes);
+	struct segcursor at;
+
+	if (list_empty(&peer->sending)) {
+		lane->idle = true;
+		return false;
+	}
+	struct stream *stream =
+		list_entry(peer->sending.next, struct stream, link);
+
+	cut->stream = stream;
+	cut->piece = stream_peek(stream, &at);
+	cut->from = at;
+	if (!(lane->via->caps & TRANSPORT_SLOTS_ONLY) &&
+	    !(stream->copy && lane->via->caps & TRANSPORT_SLOTS)) {
+		cut_in_place(lane, cut, &at, max);
+	} else if (cut_for_slot(lane, cut, &at, max)) {
+		lane->starved = true;
+		return false;
+	}
+	rec->spans = lane_keep_spans(rec->few, cut->spans, cut->n_spans);
+	if (!rec->spans) {
+		stream->ended(stream, TCPX_ENOMEM, "no memory for a chunk");
+		return false;
+	}
+	stream_take(stream, cut->piece.len_bytes, at);
+	if (stream_has_bytes(stream))
+		list_move_tail(&peer->sending, &stream->link);
+	else
+		list_del(&stream->link);
+	add_relaxed(&stream->n_busy, 1);
+	rec->stream = stream_get(stream);
+	rec->pos = cut->piece.pos;
+	rec->len_bytes = cut->piece.len_bytes;
+	rec->sent = false;
+	lane->next++;
+	return true;
+}
+
+static void tell_descriptor(struct lane *lane, const struct chunk_desc *desc)
+{
+	struct msg_chunk msg = {.channel = lane->id,
+				.generation = lane->generation,
+				.desc = *desc};
+	struct wire_writer w;
+
+	pthread_mutex_lock(&lane->peer->lock);
+	if (!ctl_begin(lane->peer, MSG_CHUNK, CHUNK_DESC_BYTES + 16, &w)) {
+		msg_chunk_encode(&w, &msg);
+		ctl_end(lane->peer, &w);
+	}
+	pthread_mutex_unlock(&lane->peer->lock);
+	peer_wake(lane->peer);
+}
+
+/* The chunk just cut. Returns 0, or a status that fails the lane. */
+static int post_chunk(struct lane *lane, struct cut *cut)
+{
+	struct tx_record *rec = tx_at(lane, lane->next - 1);
+	struct stream *stream = cut->stream;
+	struct chunk_desc desc = {
+		.seq = lane->next - 1,
+		.xfer = stream->wire_id,
+		.pos = rec->pos,
+		.len_bytes = rec->len_bytes,
+		.flags = stream->reply ? CHUNK_REPLY : 0,
+	};
+
+	if (cut->slot)
+		seglist_gather(stream->list, &cut->from, cut->slot,
+			       rec->len_bytes);
+	if (lane->peer->limits.features & FEATURE_CHECKSUM) {
+		desc.flags |= CHUNK_CHECKSUM;
+		desc.checksum = checksum_spans(rec->spans, cut->n_spans);
+	}
+	store_relaxed(&stream->progress_ns, clock_coarse_ns());
+	int err = lane->via->ops->post_send(lane->tx, &desc, rec->spans,
+					    cut->n_spans, desc.seq);
+
+	if (err)
+		return err;
+	if (!(lane->via->caps & TRANSPORT_DESC_INLINE))
+		tell_descriptor(lane, &desc);
+	add_relaxed(&lane->tx_bytes, desc.len_bytes);
+	add_relaxed(&lane->tx_chunks, 1);
+	return 0;
+}
+
+/* Gives the channel as much as credits and the transport allow. Returns 0 or
+ * a status that fails the lane. */
+static int fill(struct lane *lane, bool *did)
+{
+	struct peer *peer = lane->peer;
+	struct cut cut;
+
+	for (int taken = 0; taken < CHUNKS_A_RUN; taken++) {
+		if (lane->next - lane->sent >= lane->via->limits.sends_max)
+			return 0;
+		pthread_mutex_lock(&peer->lock);
+		drop_placed(lane);
+		bool room = lane->next < lane->granted &&
+			    lane->next - lane->placed < lane->window;
+		bool cut_one = room && cut_chunk(lane, &cut);
+
+		if (!room && !list_empty(&peer->sending))
+			add_relaxed(&lane->stalls, 1);
+		if (!room)
+			lane->idle = true; /* a credit wakes it */
+		pthread_mutex_unlock(&peer->lock);
+		if (!cut_one)
+			return 0;
+		int err = post_chunk(lane, &cut);
+
+		if (err)
+			return err;
+		*did = true;
+	}
+	return 0;
+}
+
+static bool harvest(struct lane *lane)
+{
+	struct channel_event events[TRANSPORT_EVENTS_MAX];
+	int n = lane->via->ops->poll(lane->tx, events, TRANSPORT_EVENTS_MAX);
+
+	for (int i = 0; i < n; i++) {
+		if (events[i].kind == CHANNEL_SENT) {
+			on_sent(lane, events[i].cookie);
+		} else if (events[i].kind == CHANNEL_FAILED) {
+			lane_fail(lane, events[i].status, events[i].cause);
+			return true;
+		}
+	}
+	return n > 0;
+}
+
+bool lane_tx_run(struct lane *lane)
+{
+	bool did = lane->next > lane->sent && harvest(lane);
+
+	if (lane->state != LANE_OPEN)
+		return true;
+	bool posted = false;
+	int err = fill(lane, &posted);
+
+	/* A channel that has just died refuses; its poll says why. */
+	if (err == TCPX_EAGAIN)
+		harvest(lane);
+	if (err) {
+		lane_fail(lane, err, "the transport refused a chunk");
+		return true;
+	}
+	if (posted)
+		did |= harvest(lane);
+	return did | posted;
+}
+
+void lane_tx_sweep(struct lane *lane)
+{
+	for (uint64_t k = lane->sent; k < lane->next; k++) {
+		struct tx_record *rec = tx_at(lane, k);
+
+		if (!rec->stream || !load_acquire(&rec->stream->dead))
+			continue;
+		lane->via->ops->abandon(lane->tx, k);
+		add_acq_rel(&rec->stream->n_busy, -1u);
+		stream_put(rec->stream);
+		rec->stream = NULL;
+	}
+}
+
+void lane_tx_close(struct lane *lane)
+{
+	for (uint64_t k = lane->sent; k < lane->next; k++)
+		if (tx_at(lane, k)->stream || tx_at(lane, k)->spans)
+			on_sent(lane, k);
+	lane->sent = lane->next;
+}
+
+void lane_tx_requeue(struct lane *lane)
+{
+	struct peer *peer = lane->peer;
+
+	for (uint64_t k = lane->placed; k < lane->next; k++) {
+		struct tx_record *rec = tx_at(lane, k);
+		struct stream *stream = rec->stream;
+
+		if (stream && k >= lane->fence_placed &&
+		    !load_relaxed(&stream->dead)) {
+			struct piece piece = {rec->pos, rec->len_bytes};
+
+			if (stream_again(stream, piece))
+				stream->ended(stream, TCPX_ENOMEM,
+					      "no memory to repeat a chunk");
+			else if (list_empty(&stream->link))
+				list_add_tail(&peer->sending, &stream->link);
+			add_relaxed(&lane->resent_chunks, 1);
+		}
+		release_record(rec);
+	}
+	lane->placed = lane->next;
+}
+
+void lane_tx_free(struct lane *lane)
+{
+	if (!lane->tx_ring)
+		return;
+	for (uint64_t k = lane->placed; k < lane->next; k++)
+		release_record(tx_at(lane, k));
+	lane->placed = lane->sent = lane->next;
+	free(lane->tx_ring);
+	lane->tx_ring = NULL;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/match.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/notes.h"
+#include "engine/peer.h"
+#include "engine/stream.h"
+#include "engine/target.h"
+#include "engine/xfer.h"
+
+/* A SEND that came before its RECV. */
+struct early_send {
+	struct list link;	/* peer->early, in order of arrival */
+	uint64_t wire_id, tag, total_bytes;
+	bool early, has_note;
+	uint8_t *note;
+	uint32_t note_bytes;
+	uint8_t data[];		/* early: total_bytes */
+};
+
+static void forget(struct peer *peer, struct early_send *send)
+{
+	if (send->has_note)
+		notes_drop(peer, send->note_bytes);
+	free(send->note);
+	free(send);
+}
+
+/* ---- both are there --------------------------------------------------- */
+
+static void truncate_both(struct xfer *recv, struct early_send *send)
+{
+	char cause[96];
+
+	snprintf(cause, sizeof(cause),
+		 "a SEND of %llu bytes met a RECV of %llu",
+		 (unsigned long long)send->total_bytes,
+		 (unsigned long long)recv->total_bytes);
+	target_done(recv->peer, send->wire_id, TCPX_ETRUNCATED, "%s", cause);
+	xfer_end(recv, TCPX_ETRUNCATED, cause);
+	forget(recv->peer, send);
+}
+
+static int deliver_note(struct peer *peer, struct early_send *send)
+{
+	if (!send->has_note)
+		return 0;
+	send->has_note = false;
+	return notes_deliver(peer, send->note, send->note_bytes);
+}
+
+/* The bytes are here already. */
+static void receive_early(struct xfer *recv, struct early_send *send)
+{
+	struct peer *peer = recv->peer;
+	struct segcursor at = {0};
+
+	seglist_scatter(recv->local, &at, send->data, send->total_bytes);
+	recv->moved_bytes = send->total_bytes;
+	int err = deliver_note(peer, send);
+
+	target_done(peer, send->wire_id, err, "%s",
+		    err ? "no memory for the notification" : "");
+	xfer_end(recv, 0, "");
+	forget(peer, send);
+}
+
+static void recv_ended(struct stream *stream, int status, const char *cause)
+{
+	struct request *request = stream->owner;
+	struct peer *peer = request->peer;
+	struct xfer *recv = request->recv;
+
+	store_relaxed(&peer->progress_ns, clock_coarse_ns());
+	if (!status && request->has_note) {
+		request->has_note = false;
+		status =
+			notes_deliver(peer, request->note, request->note_bytes);
+		cause = "no memory for the notification";
+	}
+	target_done(peer, request->wire_id, status, "%s", cause);
+	request_end(request);
+	xfer_end(recv, status, cause);
+	peer_wake(peer);
+}
+
+/* The bytes are still over there: make room for the chunks, say go. */
+static int receive_late(struct xfer *recv, struct early_send *send)
+{
+	struct peer *peer = recv->peer;
+	struct msg_xfer go = {.xfer = send->wire_id};
+	struct request *request = request_create(peer, send->wire_id);
+	struct wire_writer w;
+
+	if (!request)
+		return TCPX_ENOMEM;
+	request->recv = recv;
+	request->stream = stream_create(peer, recv->local, send->wire_id,
+					send->total_bytes);
+	if (!request->stream || ctl_begin(peer, MSG_SEND_GO, 16, &w)) {
+		request_end(request);
+		return TCPX_ENOMEM;
+	}
+	msg_xfer_encode(&w, &go);
+	ctl_end(peer, &w);
+	request->stream->owner = request;
+	request->stream->ended = recv_ended;
+	request->stream->copy = seglist_mean_bytes(recv->local) <
+				peer->engine->params.copy_below_bytes;
+	request->has_note = send->has_note;
+	request->note = send->note;
+	request->note_bytes = send->note_bytes;
+	send->has_note = false;
+	send->note = NULL;
+	recv->stream = stream_get(request->stream);
+	recv->from_wire_id = send->wire_id;
+	forget(peer, send);
+	return 0;
+}
+
+static void meet(struct xfer *recv, struct early_send *send)
+{
+	struct peer *peer = recv->peer;
+
+	recv->matched = true;
+	recv->from_wire_id = 0;
+	recv->started_ns = clock_coarse_ns();
+	list_del(&recv->link);
+	if (send->total_bytes > recv->total_bytes) {
+		truncate_both(recv, send);
+	} else if (send->early) {
+		receive_early(recv, send);
+	} else if (receive_late(recv, send)) {
+		target_done(peer, send->wire_id, TCPX_EREMOTE,
+			    "no memory to receive it");
+		xfer_end(recv, TCPX_ENOMEM, "no memory to receive it");
+		forget(peer, send);
+	}
+	peer_wake(peer);
+}
+
+/* ---- one is there ----------------------------------------------------- */
+
+void match_recv(struct xfer *recv)
+{
+	struct peer *peer = recv->peer;
+
+	list_for_each_safe (node, &peer->early) {
+		struct early_send *send =
+			list_entry(node, struct early_send, link);
+
+		if (send->tag != recv->tag)
+			continue;
+		list_del(&send->link);
+		peer->n_early--;
+		meet(recv, send);
+		return;
+	}
+	list_move_tail(&peer->recvs, &recv->link);
+}
+
+static struct early_send *take_send(const struct msg_send *msg)
+{
+	struct early_send *send =
+		calloc(1, sizeof(*send) + msg->data.len_bytes);
+
+	if (!send)
+		return NULL;
+	send->wire_id = msg->xfer;
+	send->tag = msg->tag;
+	send->total_bytes = msg->total_bytes;
+	send->early = msg->early;
+	list_init(&send->link);
+	if (msg->data.len_bytes)
+		memcpy(send->data, msg->data.data, msg->data.len_bytes);
+	return send;
+}
+
+int match_send(struct peer *peer, const struct msg_send *msg)
+{
+	int err = target_see(peer, msg->xfer);
+
+	if (err || !msg->total_bytes || msg->total_bytes > TCPX_XFER_MAX ||
+	    (msg->early && (msg->data.len_bytes != msg->total_bytes ||
+			    msg->total_bytes > peer->limits.small_bytes)))
+		return TCPX_EPROTO;
+	struct early_send *send = take_send(msg);
+
+	if (!send)
+		return TCPX_ENOMEM;
+	if (msg->notify)
+		err = notes_keep(peer, msg->notify, &msg->note, &send->note,
+				 &send->note_bytes);
+	if (err) {
+		forget(peer, send);
+		return err;
+	}
+	send->has_note = msg->notify != NOTIFY_NONE;
+	list_for_each_safe (node, &peer->recvs) {
+		struct xfer *recv = list_entry(node, struct xfer, link);
+
+		if (recv->tag != send->tag)
+			continue;
+		meet(recv, send);
+		return 0;
+	}
+	if (peer->n_early >= PEER_SENDS_MAX) {
+		forget(peer, send);
+		return TCPX_EPROTO;
+	}
+	list_add_tail(&peer->early, &send->link);
+	peer->n_early++;
+	return 0;
+}
+
+bool match_cancel(struct peer *peer, uint64_t wire_id)
+{
+	list_for_each_safe (node, &peer->early) {
+		struct early_send *send =
+			list_entry(node, struct early_send, link);
+
+		if (send->wire_id != wire_id)
+			continue;
+		list_del(&send->link);
+		peer->n_early--;
+		forget(peer, send);
+		return true;
+	}
+	return false;
+}
+
+void match_abandon(struct xfer *recv, int status, const char *cause)
+{
+	struct peer *peer = recv->peer;
+	struct request *request =
+		u64map_get(&peer->requests, recv->from_wire_id);
+
+	if (!recv->from_wire_id || !request || request->recv != recv)
+		return;
+	target_done(peer, request->wire_id, TCPX_EREMOTE,
+		    "the receiver ended its RECV: %s",
+		    cause && *cause ? cause : tcpx_strerror(status));
+	request_end(request);
+}
+
+void match_free(struct peer *peer)
+{
+	while (!list_empty(&peer->early)) {
+		struct early_send *send =
+			list_entry(peer->early.next, struct early_send, link);
+
+		list_del(&send->link);
+		forget(peer, send);
+	}
+	peer->n_early = 0;
+}

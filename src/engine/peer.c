@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/peer.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/lane.h"
+#include "engine/lane_offer.h"
+#include "engine/match.h"
+#include "engine/notes.h"
+#include "engine/region.h"
+#include "engine/stream.h"
+#include "engine/target.h"
+#include "engine/xfer.h"
+
+static void run_task(struct task *task)
+{
+	peer_run(list_entry(task, struct peer, task));
+}
+
+static bool run_offers(struct pollee *pollee)
+{
+	peer_run(list_entry(pollee, struct peer, offer_pollee));
+	return false; /* waiting for others is no work */
+}
+
+int peer_create(const struct peer_params *params, struct peer **out)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer) {
+		close(params->fd);
+		return TCPX_ENOMEM;
+	}
+	peer->engine = params->engine;
+	peer->user = params->user;
+	snprintf(peer->name, sizeof(peer->name), "%s", params->name);
+	peer->limits = params->limits;
+	peer->home = engine_next_context(peer->engine);
+	peer->task.run = run_task;
+	peer->offer_pollee.poll = run_offers;
+	pthread_mutex_init(&peer->lock, NULL);
+	ctl_init(&peer->ctl, params->fd);
+	struct list *heads[] = {
+		&peer->task.link,  &peer->offers,  &peer->offer_pollee.link,
+		&peer->dead_lanes, &peer->dying,   &peer->sending,
+		&peer->posts,	   &peer->listing, &peer->flying,
+		&peer->idle_lists, &peer->recvs,   &peer->early,
+		&peer->notes};
+
+	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)
+		list_init(heads[i]);
+	store_relaxed(&peer->state, PEER_UP);
+	store_relaxed(&peer->progress_ns, clock_coarse_ns());
+	*out = peer;
+	peer_wake(peer);
+	return 0;
+}
+
+void peer_wake(struct peer *peer)
+{
+	context_submit(peer->home, &peer->task);
+}
+
+void peer_push(struct peer *peer)
+{
+	if (!context_try_own(peer->home)) {
+		peer_wake(peer);
+		return;
+	}
+	peer_run(peer);
+	context_release(peer->home);
+	context_announce(peer->home);
+}
+
+/* ---- one round -------------------------------------------------------- */
+
+static void send_plain(struct peer *peer, uint16_t type)
+{
+	struct wire_writer w;
+
+	if (!ctl_begin(peer, type, 8, &w))
+		ctl_end(peer, &w);
+}
+
+static void log_refusals(struct peer *peer)
+{
+	char why[sizeof(peer->refusal)];
+
+	pthread_mutex_lock(&peer->lock);
+	uint64_t n = peer->refused;
+
+	memcpy(why, peer->refusal, sizeof(why));
+	peer->refused = 0;
+	pthread_mutex_unlock(&peer->lock);
+	if (n == 1)
+		log_warn(peer->engine->params.log, "target",
+			 "refused a request of peer %s: %s", peer->name, why);
+	else if (n)
+		log_warn(peer->engine->params.log, "target",
+			 "refused %llu requests of peer %s, the last one: %s",
+			 (unsigned long long)n, peer->name, why);
+}
+
+static void finish_loss(struct peer *peer);
+
+bool peer_run(struct peer *peer)
+{
+	bool did;
+
+	if (load_relaxed(&peer->state) != PEER_UP) {
+		finish_loss(peer);
+		return true;
+	}
+	pthread_mutex_lock(&peer->lock);
+	int doom = peer->doom_status;
+
+	bool pumped = xfer_pump(peer);
+	/* Held back by what is unsent, it goes on once that has gone. */
+	bool held = peer->ctl.unsent_bytes > 0;
+	bool more = (pumped || held) &&
+		    (!list_empty(&peer->posts) || !list_empty(&peer->listing));
+
+	did = pumped;
+	did |= notes_pump(peer);
+	xfer_bury(peer);
+	bool offers = lane_offers_run(peer);
+
+	if (ctl_ack_due(&peer->ctl))
+		send_plain(peer, MSG_ACK);
+	bool refused = peer->refused != 0;
+
+	pthread_mutex_unlock(&peer->lock);
+	if (refused)
+		log_refusals(peer);
+	if (offers)
+		pollee_add(peer->home, &peer->offer_pollee);
+	else
+		pollee_del(peer->home, &peer->offer_pollee);
+	did |= ctl_flush(peer);
+	/* What did not fit goes out in the next round, after the lanes. */
+	if (more && !peer->ctl.blocked)
+		peer_wake(peer);
+	if (doom)
+		peer_fail(peer, doom, "%s", peer->cause);
+	if (load_relaxed(&peer->state) != PEER_UP)
+		return true;
+	if (source_arm(peer->home, &peer->ctl.source,
+		       EPOLLIN | (peer->ctl.blocked ? EPOLLOUT : 0u)))
+		peer_fail(peer, TCPX_ENFILE, "its connection cannot be polled");
+	return did;
+}
+
+/* ---- lanes ------------------------------------------------------------ */
+
+struct lane *peer_lane_find(struct peer *peer, uint32_t id, uint32_t generation)
+{
+	struct lane *lane = id < PEER_LANES_MAX ? peer->lanes[id] : NULL;
+
+	if (lane && lane->generation == generation)
+		return lane;
+	/* The newest first: an older one of the same generation is a ghost
+	 * that the other side never had. */
+	for (struct list *node = peer->dead_lanes.prev;
+	     node != &peer->dead_lanes; node = node->prev) {
+		lane = list_entry(node, struct lane, link);
+		if (lane->id == id && lane->generation == generation)
+			return lane;
+	}
+	return NULL;
+}
+
+static uint64_t credit_key(uint32_t id, uint32_t generation)
+{
+	return ((uint64_t)generation << 32 | id) + 1;
+}
+
+int peer_early_credit(struct peer *peer, const struct msg_credit *credit)
+{
+	uint64_t key = credit_key(credit->channel, credit->generation);
+	struct msg_credit *kept = u64map_get(&peer->early_credits, key);
+
+	if (kept) {
+		*kept = *credit;
+		return 0;
+	}
+	if (credit->channel >= PEER_LANES_MAX ||
+	    peer->early_credits.n_used >= PEER_LANES_MAX)
+		return 0;
+	kept = malloc(sizeof(*kept));
+	if (!kept)
+		return TCPX_ENOMEM;
+	*kept = *credit;
+	if (u64map_put(&peer->early_credits, key, kept)) {
+		free(kept);
+		return TCPX_ENOMEM;
+	}
+	return 0;
+}
+
+int peer_add_lane(struct peer *peer, struct lane *lane)
+{
+	lane->id = lane->rail * PEER_FLOWS_MAX + lane->flow;
+	if (lane->rail >= PEER_RAILS_MAX || lane->flow >= PEER_FLOWS_MAX)
+		return TCPX_EINVAL;
+	pthread_mutex_lock(&peer->lock);
+	struct lane *old = peer->lanes[lane->id];
+
+	if (load_relaxed(&peer->state) != PEER_UP ||
+	    (old && old->generation >= lane->generation)) {
+		pthread_mutex_unlock(&peer->lock);
+		return TCPX_EBUSY;
+	}
+	if (old) {
+		/* Its other end gave it up before this one noticed. */
+		snprintf(old->cause, sizeof(old->cause), "replaced");
+		old->kill = true;
+		list_add_tail(&peer->dead_lanes, &old->link);
+		lane_wake(old);
+	}
+	uint64_t key = credit_key(lane->id, lane->generation);
+	struct msg_credit *early = u64map_del(&peer->early_credits, key);
+
+	peer->lanes[lane->id] = lane;
+	peer->n_lanes++;
+	if (early)
+		lane_credit(lane, early);
+	lane_wake(lane); /* later it may be gone already */
+	pthread_mutex_unlock(&peer->lock);
+	free(early);
+	return 0;
+}
+
+/* A flow whose bytes nobody acknowledges (a cable is pulled) breaks within
+ * the liveness time, and what it carried goes over the others; the kernel
+ * alone would try for a quarter of an hour. */
+static void limit_silence(const struct peer *peer, int fd)
+{
+	unsigned int ms = peer->limits.liveness_ms;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
+/* The first flow lives beside the control connection, where a caller that
+ * waits drives both; the others are spread over the contexts. */
+static struct context *lane_context(const struct peer *peer, uint32_t rail,
+				    uint32_t flow)
+{
+	struct engine *engine = peer->engine;
+	uint32_t i = peer->home->index + rail + flow;
+
+	return &engine->contexts[i % engine->n_contexts];
+}
+
+int peer_adopt(struct peer *peer, uint32_t rail, uint32_t flow,
+	       uint32_t generation, int fd)
+{
+	limit_silence(peer, fd);
+	struct engine_transport *via =
+		engine_transport_find(peer->engine, "socket");
+	struct channel *tx, *rx;
+	struct lane *lane;
+	int err = via ? via->ops->adopt(via->transport, fd, &tx, &rx) :
+			TCPX_EUNSUPPORTED;
+
+	if (err) {
+		close(fd);
+		return err;
+	}
+	err = lane_create(peer, lane_context(peer, rail, flow), via, rail, flow,
+			  generation, tx, rx, &lane);
+	if (err) {
+		via->ops->channel_close(tx);
+		via->ops->channel_close(rx);
+		return err;
+	}
+	err = peer_add_lane(peer, lane);
+	if (err)
+		lane_destroy(lane);
+	return err;
+}
+
+void peer_lane_dead(struct peer *peer, struct lane *lane)
+{
+	if (peer->lanes[lane->id] == lane)
+		peer->lanes[lane->id] = NULL;
+	peer->n_lanes--;
+	list_move_tail(&peer->dead_lanes, &lane->link);
+	if (++peer->n_dead > 4 * PEER_LANES_MAX)
+		peer_doom(peer, TCPX_EPROTO,
+			  "it does not fence its dead channels");
+	if (load_relaxed(&peer->state) == PEER_UP && !peer->quiet)
+		peer->engine->ops->lane_lost(peer->engine->arg, peer,
+					     lane->rail, lane->flow,
+					     lane->generation, lane->cause);
+}
+
+static void keep_totals(struct peer *peer, struct lane *lane)
+{
+	struct rail_totals *gone = &peer->gone[lane->rail];
+
+	gone->tx_bytes += load_relaxed(&lane->tx_bytes);
+	gone->rx_bytes += load_relaxed(&lane->rx_bytes);
+	gone->tx_chunks += load_relaxed(&lane->tx_chunks);
+	gone->rx_chunks += load_relaxed(&lane->rx_chunks);
+	gone->resent_chunks += load_relaxed(&lane->resent_chunks);
+	gone->stalls += load_relaxed(&lane->stalls);
+}
+
+void peer_lane_over(struct peer *peer, struct lane *lane)
+{
+	list_del(&lane->link);
+	peer->n_dead--;
+	keep_totals(peer, lane);
+	peer_wake_lanes(peer);
+	context_submit(lane->ctx, &lane->reap);
+}
+
+void peer_wake_lanes(struct peer *peer)
+{
+	for (uint32_t i = 0, seen = 0;
+	     seen < peer->n_lanes && i < PEER_LANES_MAX; i++) {
+		struct lane *lane = peer->lanes[i];
+
+		if (!lane)
+			continue;
+		seen++;
+		if (!lane->idle)
+			continue;
+		lane->idle = false;
+		lane_wake(lane);
+	}
+}
+
+void peer_wake_stalled(struct peer *peer)
+{
+	for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+		if (peer->lanes[i] && peer->lanes[i]->stalled)
+			lane_wake(peer->lanes[i]);
+}
+
+void peer_offer(struct peer *peer, struct stream *stream)
+{
+	if (load_relaxed(&stream->dead) || !stream_has_bytes(stream))
+		return;
+	if (list_empty(&stream->link))
+		list_add_tail(&peer->sending, &stream->link);
+	peer_wake_lanes(peer);
+}
+
+struct stream *peer_rx_stream(struct peer *peer, uint64_t wire_id, bool reply)
+{
+	if (reply) {
+		struct xfer *xfer = u64map_get(&peer->started, wire_id);
+
+		return xfer && xfer->op == TCPX_OP_READ ? xfer->stream : NULL;
+	}
+	struct request *request = u64map_get(&peer->requests, wire_id);
+
+	return request && !request->stream->reply ? request->stream : NULL;
+}
+
+/* ---- letting go ------------------------------------------------------- */
+
+void peer_sweep_later(struct peer *peer)
+{
+	add_acq_rel(&peer->sweeps, 1);
+	for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+		if (peer->lanes[i])
+			lane_wake(peer->lanes[i]);
+}
+
+void peer_sweep(struct peer *peer)
+{
+	struct engine *engine = peer->engine;
+
+	for (uint32_t c = 0; c < engine->n_contexts; c++) {
+		struct context *ctx = &engine->contexts[c];
+
+		context_enter(ctx);
+		pthread_mutex_lock(&peer->lock);
+		for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+			if (peer->lanes[i] && peer->lanes[i]->ctx == ctx)
+				lane_sweep(peer->lanes[i]);
+		/* One that was replaced is open until its next pass. */
+		list_for_each (node, &peer->dead_lanes) {
+			struct lane *lane = list_entry(node, struct lane, link);
+
+			if (lane->ctx == ctx)
+				lane_sweep(lane);
+		}
+		pthread_mutex_unlock(&peer->lock);
+		context_release(ctx);
+	}
+}
+
+static void revoke_own(struct peer *peer, const struct region *region)
+{
+	list_for_each_safe (node, &peer->flying) {
+		struct xfer *xfer = list_entry(node, struct xfer, fly_link);
+
+		if (seglist_names(xfer->local, region))
+			xfer_cancel_locked(xfer, "its memory was deregistered");
+	}
+}
+
+void peer_revoke(struct peer *peer, const struct region *region)
+{
+	pthread_mutex_lock(&peer->lock);
+	revoke_own(peer, region);
+	target_revoke(peer, region);
+	pthread_mutex_unlock(&peer->lock);
+	peer_sweep(peer);
+	pthread_mutex_lock(&peer->lock);
+	xfer_bury(peer);
+	pthread_mutex_unlock(&peer->lock);
+	peer_wake(peer);
+}
+
+/* ---- loss ------------------------------------------------------------- */
+
+void peer_doom(struct peer *peer, int status, const char *cause)
+{
+	if (peer->doom_status)
+		return;
+	peer->doom_status = status;
+	snprintf(peer->cause, sizeof(peer->cause), "%s", cause);
+	peer_wake(peer);
+}
+
+void peer_fail(struct peer *peer, int status, const char *fmt, ...)
+{
+	char cause[sizeof(peer->cause)];
+	va_list args;
+
+	if (load_relaxed(&peer->state) != PEER_UP)
+		return;
+	va_start(args, fmt);
+	vsnprintf(cause, sizeof(cause), fmt, args);
+	va_end(args);
+	source_disarm(peer->home, &peer->ctl.source);
+	pollee_del(peer->home, &peer->offer_pollee);
+	pthread_mutex_lock(&peer->lock);
+	/* A goodbye, say, goes before the end of the stream behind it. */
+	peer->status = peer->doom_status ? peer->doom_status : status;
+	if (!peer->doom_status)
+		memcpy(peer->cause, cause, sizeof(cause));
+	store_release(&peer->state, PEER_FAILING);
+	for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+		if (peer->lanes[i])
+			lane_wake(peer->lanes[i]);
+	list_for_each (node, &peer->dead_lanes)
+		lane_wake(list_entry(node, struct lane, link));
+	pthread_mutex_unlock(&peer->lock);
+	peer_wake(peer);
+}
+
+/* All lanes are quiet: everything that was under way ends now. */
+static void finish_loss(struct peer *peer)
+{
+	pthread_mutex_lock(&peer->lock);
+	if (load_relaxed(&peer->state) != PEER_FAILING || peer->n_lanes) {
+		pthread_mutex_unlock(&peer->lock);
+		return;
+	}
+	xfer_fail_all(peer, peer->status, peer->cause);
+	xfer_bury(peer);
+	lane_offers_free(peer);
+	target_free(peer);
+	match_free(peer);
+	notes_free(peer);
+	bool quiet = peer->quiet;
+
+	/* The other side is to know now, not when the program lets go. */
+	close(peer->ctl.fd);
+	peer->ctl.fd = -1;
+	store_release(&peer->state, PEER_LOST);
+	pthread_mutex_unlock(&peer->lock);
+	if (!quiet)
+		peer->engine->ops->peer_lost(peer->engine->arg, peer,
+					     peer->status, peer->cause);
+	context_announce(peer->home);
+}
+
+static void say_goodbye(struct peer *peer, int status, const char *cause)
+{
+	struct msg_goodbye msg = {.status = status};
+	struct wire_writer w;
+
+	snprintf(msg.text, sizeof(msg.text), "%s", cause);
+	if (ctl_begin(peer, MSG_GOODBYE, 192, &w))
+		return;
+	msg_goodbye_encode(&w, &msg);
+	ctl_end(peer, &w);
+}
+
+void peer_shutdown(struct peer *peer, int status, const char *cause)
+{
+	struct engine *engine = peer->engine;
+
+	context_enter(peer->home);
+	pthread_mutex_lock(&peer->lock);
+	peer->quiet = true;
+	if (load_relaxed(&peer->state) == PEER_UP)
+		say_goodbye(peer, status, cause);
+	pthread_mutex_unlock(&peer->lock);
+	ctl_flush(peer);
+	peer_fail(peer, status, "%s", cause);
+	context_release(peer->home);
+	while (load_acquire(&peer->state) != PEER_LOST) {
+		for (uint32_t i = 0; i < engine->n_contexts; i++) {
+			context_enter(&engine->contexts[i]);
+			context_pass(&engine->contexts[i]);
+			context_release(&engine->contexts[i]);
+		}
+	}
+}
+
+void peer_destroy(struct peer *peer)
+{
+	uint64_t key;
+	void *kept;
+
+	if (!peer)
+		return;
+	struct engine *engine = peer->engine;
+
+	/* Tasks that name the peer or its lanes may still be queued. */
+	for (uint32_t i = 0; i < engine->n_contexts; i++) {
+		context_enter(&engine->contexts[i]);
+		context_pass(&engine->contexts[i]);
+		pthread_mutex_lock(&peer->lock);
+		list_for_each_safe (node, &peer->dead_lanes) {
+			struct lane *lane = list_entry(node, struct lane, link);
+
+			if (lane->ctx != &engine->contexts[i])
+				continue;
+			list_del(&lane->link);
+			lane_destroy(lane);
+		}
+		pthread_mutex_unlock(&peer->lock);
+		context_release(&engine->contexts[i]);
+	}
+	while ((kept = u64map_any(&peer->early_credits, &key)))
+		free(u64map_del(&peer->early_credits, key));
+	u64map_fini(&peer->early_credits);
+	u64map_fini(&peer->started);
+	ctl_fini(&peer->ctl);
+	pthread_mutex_destroy(&peer->lock);
+	free(peer);
+}
+
+/* ---- the clock -------------------------------------------------------- */
+
+bool peer_tick(struct peer *peer, uint64_t now_ns)
+{
+	uint64_t limit = peer->limits.liveness_ms * NS_PER_MS;
+	uint64_t heard = load_relaxed(&peer->ctl.rx_ns);
+	bool wake = false;
+
+	if (load_relaxed(&peer->state) != PEER_UP)
+		return false;
+	pthread_mutex_lock(&peer->lock);
+	if (now_ns > heard + limit) {
+		peer_doom(peer, TCPX_ELIVENESS,
+			  "silent for longer than the liveness time");
+	} else if (now_ns > peer->ctl.tx_ns + limit / 4) {
+		peer->ctl.tx_ns = now_ns;
+		send_plain(peer, MSG_HEARTBEAT);
+		wake = true;
+	}
+	wake |= xfer_check_deadlines(peer, now_ns);
+	bool flying = !list_empty(&peer->flying);
+
+	pthread_mutex_unlock(&peer->lock);
+	if (wake)
+		peer_wake(peer);
+	return flying;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_PEER_H
+#define ENGINE_PEER_H
+
+/*
+ * A peer as the engine sees it: one control connection, some lanes, and what
+ * is under way in both directions. peer->lock covers everything that is not
+ * marked otherwise; it is held briefly and never over a system call. What
+ * touches file descriptors belongs to the owner of peer->home (the control
+ * connection) or of each lane's context.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <tcpx/p2p.h>
+
+#include "base/list.h"
+#include "base/u64map.h"
+#include "engine/ctl.h"
+#include "engine/engine.h"
+
+struct stream;
+struct xfer;
+
+#define PEER_RAILS_MAX 8
+#define PEER_FLOWS_MAX 16 /* a rail; lane id = rail * PEER_FLOWS_MAX + flow */
+#define PEER_LANES_MAX (PEER_RAILS_MAX * PEER_FLOWS_MAX)
+#define PEER_SENDS_MAX 256 /* SENDs on the wire that wait for their RECV */
+
+/* What lanes that are gone have carried, a rail. */
+struct rail_totals {
+	uint64_t tx_bytes, rx_bytes, tx_chunks, rx_chunks;
+	uint64_t resent_chunks, stalls;
+};
+
+enum peer_state {
+	PEER_UP = 1,
+	PEER_FAILING,	/* lanes are being closed */
+	PEER_LOST,	/* everything has ended; only to be destroyed */
+};
+
+struct peer {
+	struct engine *engine;
+	void *user;		/* core's */
+	char name[TCPX_NAME_MAX]; /* for the log */
+	struct context *home;
+	struct wire_limits limits; /* negotiated */
+	pthread_mutex_t lock;
+	_Atomic uint32_t state;	/* enum peer_state; written under the lock */
+	int status;
+	char cause[MSG_TEXT_MAX];
+	struct task task;	/* peer_run in home */
+	struct ctl ctl;
+	_Atomic uint64_t progress_ns; /* coarse: the peer moved something */
+
+	struct lane *lanes[PEER_LANES_MAX]; /* by lane id; NULL: none */
+	uint32_t n_lanes;	/* open ones */
+	struct list dead_lanes;	/* waiting for their fence */
+	uint32_t n_dead;	/* of them, those with their channels closed */
+	struct list offers;	/* lanes in the making (lane_offer.c) */
+	struct pollee offer_pollee; /* while there are any; home's owner's */
+	struct rail_totals gone[PEER_RAILS_MAX];
+	struct u64map early_credits; /* of lanes we have not adopted yet */
+	_Atomic uint32_t sweeps;	/* lanes sweep when it has changed */
+	struct list dying;	/* xfers that end when their streams are swept */
+	int doom_status;	/* the tick found it silent: fail in peer_run */
+	bool quiet;		/* shut down from outside: no ops any more */
+	struct list sending;	/* streams with bytes to give, by turns */
+
+	/* as initiator */
+	struct list posts;	/* xfers not started yet, in order */
+	struct list listing;	/* started, their lists not sent whole */
+	struct list flying;	/* every xfer in flight, started or not */
+	struct list idle_lists;	/* ended xfers whose list the peer keeps */
+	struct u64map started;	/* wire id -> xfer */
+	uint64_t last_wire_id, last_list_id;
+	uint64_t lists_out;	/* segments of our lists the peer keeps */
+	uint64_t gets_out_bytes; /* answers to small READs on their way */
+
+	/* as target */
+	struct u64map requests;	/* wire id -> request */
+	struct u64map lists;	/* list id -> remote_list */
+	uint64_t seen_wire_id;
+	uint64_t lists_in;	/* segments kept for the peer */
+	uint64_t refused;	/* requests, and why the last one was: logged
+				   by peer_run(), once a round */
+	char refusal[96];
+
+	/* SEND and RECV */
+	struct list recvs;	/* posted, in order */
+	struct list early;	/* SENDs that came before their RECV */
+	uint32_t n_early;
+	uint32_t n_sends_out;	/* ours that wait for a match */
+
+	/* notifications */
+	struct list notes;	/* of their own, waiting for window */
+	uint64_t notes_waiting_bytes;
+	uint64_t note_sent_bytes, note_taken_bytes; /* ours, at the peer */
+	uint64_t note_got_bytes, note_read_bytes, note_told_bytes; /* theirs */
+	uint8_t *parts;		/* a notification being put together */
+	uint32_t parts_bytes, parts_total;
+
+	_Atomic uint64_t xfers_done, xfers_failed, notes_in, notes_out;
+};
+
+struct peer_params {
+	struct engine *engine;
+	void *user;
+	const char *name;
+	int fd;			/* of the control connection; ours from now on,
+				   on failure too */
+	struct wire_limits limits;
+};
+
+/* The peer runs from here on. */
+int peer_create(const struct peer_params *params, struct peer **peer);
+/* Says goodbye (status 0 and text may be shown there), ends everything at
+ * once: when it returns, all transfers have ended and no op of this peer will
+ * be called any more, peer_lost() included. From outside. */
+void peer_shutdown(struct peer *peer, int status, const char *cause);
+/* After peer_shutdown(), or after peer_lost() was called; from outside. */
+void peer_destroy(struct peer *peer);
+
+/* A connected flow: fd becomes a lane of the socket transport. The fd is
+ * taken in any case. */
+int peer_adopt(struct peer *peer, uint32_t rail, uint32_t flow,
+	       uint32_t generation, int fd);
+
+/* The other way: a lane of a transport that listens and connects by itself.
+ * 0: engine_ops.lane_opened() will follow. */
+int peer_offer_lane(struct peer *peer, struct engine_transport *via,
+		    uint32_t rail, uint32_t flow, uint32_t generation);
+
+/* Something to send or start; any thread, locks or not. */
+void peer_wake(struct peer *peer);
+/* The same with an attempt to do it right here, if nobody drives. */
+void peer_push(struct peer *peer);
+/* The owner of home: starts what can be started, sends. */
+bool peer_run(struct peer *peer);
+/* The connection is broken or the other side misbehaves. Home's owner. */
+void peer_fail(struct peer *peer, int status, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The same from anywhere, lock held: it fails in its next round. */
+void peer_doom(struct peer *peer, int status, const char *cause);
+/* Lanes may have something to send, or stalled ones something to bind. Lock
+ * held. */
+void peer_wake_lanes(struct peer *peer);
+void peer_wake_stalled(struct peer *peer);
+/*
+ * Dead streams: lanes let go of their memory. peer_sweep_later() makes every
+ * lane do so in its own next pass (lock held); peer_sweep() has it done when
+ * it returns (from outside: no lock, no ownership held).
+ */
+void peer_sweep_later(struct peer *peer);
+void peer_sweep(struct peer *peer);
+/* The stream a chunk of that transfer goes to, or NULL. Lock held. */
+struct stream *peer_rx_stream(struct peer *peer, uint64_t wire_id, bool reply);
+/* A stream has bytes to give. Lock held. */
+void peer_offer(struct peer *peer, struct stream *stream);
+/* A region of ours is dead: whatever uses it ends. From outside; nothing of
+ * this peer touches it when it returns. */
+void peer_revoke(struct peer *peer, const struct region *region);
+/* One decoded frame; home's owner. 0, or a status that fails the peer. */
+int peer_dispatch(struct peer *peer, const struct msg_header *h,
+		  const uint8_t *body);
+/* Heartbeats, liveness, deadlines: the control thread's, now and then. Whether
+ * transfers are in flight, so that it should come again soon. */
+bool peer_tick(struct peer *peer, uint64_t now_ns);
+struct lane *peer_lane_find(struct peer *peer, uint32_t id,
+			    uint32_t generation);
+/* A credit of a lane that is not adopted here yet: kept for it. Lock held. */
+int peer_early_credit(struct peer *peer, const struct msg_credit *credit);
+/* Lanes by listen and connect (lane_offer.c). Lock held. */
+int peer_on_lane_message(struct peer *peer, uint16_t type,
+			 const struct msg_lane *msg);
+/* A lane is made: it joins. Not in its context. */
+int peer_add_lane(struct peer *peer, struct lane *lane);
+/* A lane has closed its channels, with the lock held. */
+void peer_lane_dead(struct peer *peer, struct lane *lane);
+/* The pieces a dead lane has not delivered are back with their streams. */
+void peer_lane_over(struct peer *peer, struct lane *lane);
+
+#endif

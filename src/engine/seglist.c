@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/seglist.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "engine/region.h"
+
+#define BLOCK 64 /* segments between two kept positions */
+#define PREFETCH_AHEAD 6 /* segments; hides the cache misses of short copies */
+#define PREFETCH_BYTES 320 /* of each */
+#define CACHE_LINE 64
+#define HUGE_PAGE (2u << 20)
+#define HUGE_FROM (4u << 20) /* bytes */
+
+/* First touching a long list costs more in small pages than building it. */
+static void *alloc_rows(size_t bytes)
+{
+	if (bytes < HUGE_FROM)
+		return malloc(bytes);
+	bytes = (bytes + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
+	void *rows = aligned_alloc(HUGE_PAGE, bytes);
+
+	if (rows)
+		madvise(rows, bytes, MADV_HUGEPAGE);
+	return rows;
+}
+
+struct seglist *seglist_create(uint32_t cap)
+{
+	struct seglist *list = calloc(1, sizeof(*list));
+
+	if (!list)
+		return NULL;
+	list->segs = alloc_rows((size_t)cap * sizeof(*list->segs));
+	list->starts = malloc((cap / BLOCK + 1ul) * sizeof(*list->starts));
+	if (!list->segs || !list->starts) {
+		free(list->segs);
+		free(list->starts);
+		free(list);
+		return NULL;
+	}
+	list->cap = cap;
+	store_relaxed(&list->refs, 1);
+	return list;
+}
+
+struct seglist *seglist_get(struct seglist *list)
+{
+	add_relaxed(&list->refs, 1);
+	return list;
+}
+
+void seglist_put(struct seglist *list)
+{
+	if (!list || add_acq_rel(&list->refs, -1u) != 1)
+		return;
+	if (list->regions)
+		for (uint32_t i = 0; i < list->n_regions; i++)
+			region_put(list->regions[i]);
+	free(list->regions);
+	free(list->remote);
+	free(list->starts);
+	free(list->segs);
+	free(list);
+}
+
+/* Tables grow by doubling from 4 rows. */
+static bool table_full(uint32_t n)
+{
+	return n == 0 || (n >= 4 && (n & (n - 1)) == 0);
+}
+
+static void *table_grow(void *table, uint32_t n, size_t row_bytes)
+{
+	return realloc(table, (n ? 2ul * n : 4ul) * row_bytes);
+}
+
+int seglist_add_region(struct seglist *list, struct region *region)
+{
+	if (list->n_regions == MSG_REGIONS_MAX)
+		return TCPX_EINVAL;
+	if (table_full(list->n_regions)) {
+		struct region **grown = table_grow(
+			list->regions, list->n_regions, sizeof(*grown));
+
+		if (!grown)
+			return TCPX_ENOMEM;
+		list->regions = grown;
+	}
+	region_get(region);
+	list->regions[list->n_regions++] = region;
+	return 0;
+}
+
+int seglist_add_remote(struct seglist *list, const struct msg_region *remote)
+{
+	if (list->n_regions == MSG_REGIONS_MAX)
+		return TCPX_EINVAL;
+	if (table_full(list->n_regions)) {
+		struct msg_region *grown = table_grow(
+			list->remote, list->n_regions, sizeof(*grown));
+
+		if (!grown)
+			return TCPX_ENOMEM;
+		list->remote = grown;
+	}
+	list->remote[list->n_regions++] = *remote;
+	return 0;
+}
+
+static void grow_total(struct seglist *list, uint64_t len_bytes)
+{
+	store_relaxed(&list->total_bytes,
+		      load_relaxed(&list->total_bytes) + len_bytes);
+}
+
+static int append(struct seglist *list, uint32_t region, uint64_t off,
+		  uint32_t len_bytes)
+{
+	uint32_t n = load_relaxed(&list->n);
+
+	if (n == list->cap)
+		return TCPX_ENOSPC;
+	if (n % BLOCK == 0)
+		list->starts[n / BLOCK] = load_relaxed(&list->total_bytes);
+	list->segs[n] = (struct wire_seg){off, len_bytes, region};
+	grow_total(list, len_bytes);
+	/* Pairs with readers' loads: the rows below n are there. */
+	store_release(&list->n, n + 1);
+	return 0;
+}
+
+int seglist_add(struct seglist *list, uint32_t region, uint64_t off,
+		uint64_t len_bytes)
+{
+	uint32_t n = load_relaxed(&list->n);
+
+	if (n > list->sealed) {
+		struct wire_seg *last = &list->segs[n - 1];
+
+		if (last->region == region &&
+		    last->off + last->len_bytes == off &&
+		    last->len_bytes + len_bytes <= WIRE_SEG_MAX) {
+			last->len_bytes += (uint32_t)len_bytes;
+			grow_total(list, len_bytes);
+			return 0;
+		}
+	}
+	while (len_bytes > WIRE_SEG_MAX) {
+		int err = append(list, region, off, WIRE_SEG_MAX);
+
+		if (err)
+			return err;
+		off += WIRE_SEG_MAX;
+		len_bytes -= WIRE_SEG_MAX;
+	}
+	return append(list, region, off, (uint32_t)len_bytes);
+}
+
+void seglist_seal(struct seglist *list)
+{
+	list->sealed = list->n;
+}
+
+struct segcursor seglist_seek(const struct seglist *list, uint64_t pos)
+{
+	uint32_t lo = 0, hi = (list->n + BLOCK - 1) / BLOCK;
+
+	if (pos >= list->total_bytes)
+		return (struct segcursor){list->n, 0};
+	while (hi - lo > 1) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (list->starts[mid] <= pos)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	uint64_t left = pos - list->starts[lo];
+	uint32_t i = lo * BLOCK;
+
+	while (left >= list->segs[i].len_bytes)
+		left -= list->segs[i++].len_bytes;
+	return (struct segcursor){i, (uint32_t)left};
+}
+
+uint64_t seglist_mean_bytes(const struct seglist *list)
+{
+	return list->n ? list->total_bytes / list->n : 0;
+}
+
+uint64_t seglist_spans(const struct seglist *list, struct segcursor *at,
+		       uint64_t max_bytes, struct span *spans,
+		       uint32_t max_spans, uint32_t *n_spans)
+{
+	uint64_t bytes = 0;
+	uint32_t n = 0;
+
+	while (n < max_spans && bytes < max_bytes && at->i < list->n) {
+		const struct wire_seg *seg = &list->segs[at->i];
+		uint64_t len = seg->len_bytes - at->off;
+
+		if (len > max_bytes - bytes)
+			len = max_bytes - bytes;
+		spans[n].base = (void *)(uintptr_t)(seg->off + at->off);
+		spans[n++].len_bytes = len;
+		bytes += len;
+		at->off += (uint32_t)len;
+		if (at->off == seg->len_bytes)
+			*at = (struct segcursor){at->i + 1, 0};
+	}
+	*n_spans = n;
+	return bytes;
+}
+
+/* The first lines of a segment, for reading or writing; the hardware follows
+ * a longer one by itself. */
+static inline void prefetch_segment(const struct wire_seg *seg, bool gather)
+{
+	const char *mem = (const char *)(uintptr_t)seg->off;
+	uint32_t len = seg->len_bytes < PREFETCH_BYTES ? seg->len_bytes :
+							 PREFETCH_BYTES;
+
+	for (uint32_t off = 0; off < len; off += CACHE_LINE)
+		if (gather)
+			__builtin_prefetch(mem + off, 0);
+		else
+			__builtin_prefetch(mem + off, 1);
+}
+
+/* Calls copy-like work for each run of the stream; kept as one loop so that
+ * gather and scatter cannot disagree on where bytes belong. */
+static inline void walk(const struct seglist *list, struct segcursor *at,
+			uint8_t *flat, uint64_t len_bytes, bool gather)
+{
+	uint32_t n = list->n;
+
+	while (len_bytes) {
+		const struct wire_seg *seg = &list->segs[at->i];
+		uint8_t *mem = (uint8_t *)(uintptr_t)(seg->off + at->off);
+		uint64_t len = seg->len_bytes - at->off;
+
+		if (at->i + PREFETCH_AHEAD < n)
+			prefetch_segment(&seg[PREFETCH_AHEAD], gather);
+		if (len > len_bytes)
+			len = len_bytes;
+		if (gather)
+			memcpy(flat, mem, len);
+		else
+			memcpy(mem, flat, len);
+		flat += len;
+		len_bytes -= len;
+		at->off += (uint32_t)len;
+		if (at->off == seg->len_bytes)
+			*at = (struct segcursor){at->i + 1, 0};
+	}
+}
+
+void seglist_gather(const struct seglist *list, struct segcursor *at, void *to,
+		    uint64_t len_bytes)
+{
+	walk(list, at, to, len_bytes, true);
+}
+
+void seglist_scatter(const struct seglist *list, struct segcursor *at,
+		     const void *from, uint64_t len_bytes)
+{
+	walk(list, at, (uint8_t *)(uintptr_t)from, len_bytes, false);
+}
+
+bool seglist_has_dead(const struct seglist *list)
+{
+	if (list->regions)
+		for (uint32_t i = 0; i < list->n_regions; i++)
+			if (region_is_dead(list->regions[i]))
+				return true;
+	return false;
+}
+
+bool seglist_names(const struct seglist *list, const struct region *region)
+{
+	if (list->regions)
+		for (uint32_t i = 0; i < list->n_regions; i++)
+			if (list->regions[i] == region)
+				return true;
+	return false;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_SEGLIST_H
+#define ENGINE_SEGLIST_H
+
+/*
+ * A list of segments as one stream of bytes: position p of the stream is byte
+ * (p - start of segment i) of segment i. Chunks carry positions, so sender
+ * and receiver may cut their lists quite differently.
+ *
+ *   stream   0 ............ 4096 ......... 6000 ..............  total
+ *   segs     [ 0          ][ 1            ][ 2                ]
+ *   starts   every BLOCK-th segment's position is kept, so that a seek is a
+ *            binary search and a short walk
+ *
+ * Neighbours that touch are merged, long ones split at WIRE_SEG_MAX. The
+ * `off` of a segment is an address (lists of own memory) or an offset into
+ * the peer's region (lists to be sent to a peer).
+ *
+ * Threads: built by one thread; read by any once built. A list that still
+ * grows (parts arriving from a peer) is read and grown under the peer's lock,
+ * and readers outside it use only segments they were shown under it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/span.h"
+#include "wire/msg.h"
+#include "wire/segs.h"
+
+struct region;
+
+struct seglist {
+	_Atomic uint32_t refs;
+	struct wire_seg *segs;
+	_Atomic uint32_t n;	/* grows; readers see what is below it */
+	uint32_t cap;
+	uint32_t sealed;	/* segments before this one do not change */
+	_Atomic uint64_t total_bytes;
+	uint64_t *starts;
+	/* One of the two, both n_regions long: own regions, or the peer's. */
+	struct region **regions;
+	struct msg_region *remote;
+	uint32_t n_regions;
+};
+
+/* Where in a list: byte `off` of segment `i`. */
+struct segcursor {
+	uint32_t i;
+	uint32_t off;
+};
+
+/* Room for cap segments (it does not grow). NULL: out of memory. */
+struct seglist *seglist_create(uint32_t cap);
+struct seglist *seglist_get(struct seglist *list);
+void seglist_put(struct seglist *list); /* NULL is allowed */
+
+/* The table's next row; the list takes a reference on the region. Returns 0,
+ * TCPX_ENOMEM, or TCPX_EINVAL beyond MSG_REGIONS_MAX. */
+int seglist_add_region(struct seglist *list, struct region *region);
+int seglist_add_remote(struct seglist *list, const struct msg_region *remote);
+
+/* Appends a run. Returns 0 or TCPX_ENOSPC (cap). */
+int seglist_add(struct seglist *list, uint32_t region, uint64_t off,
+		uint64_t len_bytes);
+
+/* What is there now stays as it is: nothing is merged into it. */
+void seglist_seal(struct seglist *list);
+
+/* pos <= total_bytes. */
+struct segcursor seglist_seek(const struct seglist *list, uint64_t pos);
+/* Mean segment, in bytes: decides between spans and copying. */
+uint64_t seglist_mean_bytes(const struct seglist *list);
+
+/*
+ * Spans from *at on: at most max_bytes and max_spans. Advances *at, writes
+ * how many spans; returns their bytes.
+ */
+uint64_t seglist_spans(const struct seglist *list, struct segcursor *at,
+		       uint64_t max_bytes, struct span *spans,
+		       uint32_t max_spans, uint32_t *n_spans);
+/* Copies len_bytes of the stream out of, or into, the segments. */
+void seglist_gather(const struct seglist *list, struct segcursor *at, void *to,
+		    uint64_t len_bytes);
+void seglist_scatter(const struct seglist *list, struct segcursor *at,
+		     const void *from, uint64_t len_bytes);
+/* Does any own region of the list no longer live? */
+bool seglist_has_dead(const struct seglist *list);
+bool seglist_names(const struct seglist *list, const struct region *region);
+
+#endif

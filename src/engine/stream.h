@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_STREAM_H
+#define ENGINE_STREAM_H
+
+/*
+ * One direction of bytes of one transfer, at one end: the list they come
+ * from or go to, how far they are, and who wants to know the end of it.
+ *
+ *   sending     next --> what no chunk has taken yet; up to `limit`, which
+ *               grows as the other side learns the list
+ *               again --> pieces of dead lanes, taken first
+ *   receiving   placed counts bytes; chunks come in any order, each once
+ *
+ * Every chunk record that may still touch the list's memory counts in
+ * n_busy; a stream is killed by stream_kill() and then swept from the lanes
+ * (lane_sweep), after which n_busy is 0 and nothing touches it again.
+ *
+ * The peer's lock covers all but the atomics. References are held by its
+ * owner and by chunk records.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/list.h"
+#include "engine/seglist.h"
+
+struct peer;
+
+struct piece {
+	uint64_t pos;
+	uint32_t len_bytes;
+};
+
+struct stream {
+	_Atomic uint32_t refs;
+	_Atomic uint32_t n_busy;
+	_Atomic uint32_t dead;
+	struct peer *peer;
+	struct list link;	/* peer->sending, while it has bytes to give */
+	struct seglist *list;	/* one reference */
+	uint64_t wire_id;
+	bool reply;		/* READ: wire_id is the receiver's */
+	bool copy;		/* short segments: gather and scatter by copy */
+	uint64_t total_bytes;
+
+	uint64_t next, limit;	/* sending */
+	struct segcursor cursor; /* of next */
+	struct piece *again;
+	uint32_t n_again, cap_again;
+
+	uint64_t placed_bytes;	/* receiving */
+	_Atomic uint64_t progress_ns; /* coarse clock; any thread */
+	/* All bytes placed, or status: a chunk was bad. Peer's lock held. */
+	void (*ended)(struct stream *stream, int status, const char *cause);
+	void *owner;
+};
+
+/* Takes its own reference on list. */
+struct stream *stream_create(struct peer *peer, struct seglist *list,
+			     uint64_t wire_id, uint64_t total_bytes);
+struct stream *stream_get(struct stream *stream);
+void stream_put(struct stream *stream);
+/* From now on no chunk takes from it or is bound to it. Peer's lock held. */
+void stream_kill(struct stream *stream);
+bool stream_has_bytes(const struct stream *stream);
+/* Where the next piece lies: a repeated one, or the cursor's. */
+struct piece stream_peek(const struct stream *stream, struct segcursor *cursor);
+/* The first len_bytes of what stream_peek() showed are taken; `cursor` stands
+ * behind them. */
+void stream_take(struct stream *stream, uint32_t len_bytes,
+		 struct segcursor cursor);
+/* A taken piece comes back, to be sent over another lane. */
+int stream_again(struct stream *stream, struct piece piece);
+
+#endif

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/xfer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/match.h"
+#include "engine/notes.h"
+#include "engine/peer.h"
+#include "engine/stream.h"
+#include "engine/target.h"
+#include "engine/xfer_start.h"
+
+void xfer_init(struct xfer *xfer, struct peer *peer, enum tcpx_op op,
+	       uint64_t tag, struct seglist *local, struct seglist *remote)
+{
+	*xfer = (struct xfer){.peer = peer,
+			      .op = op,
+			      .tag = tag,
+			      .local = local,
+			      .remote = remote,
+			      .total_bytes = local->total_bytes};
+	list_init(&xfer->link);
+	list_init(&xfer->fly_link);
+	list_init(&xfer->list_link);
+	store_relaxed(&xfer->status, TCPX_EINVAL);
+}
+
+static void drop_note(struct xfer *xfer)
+{
+	free(xfer->note);
+	xfer->note = NULL;
+	xfer->note_bytes = 0;
+	xfer->has_note = false;
+}
+
+void xfer_fini(struct xfer *xfer)
+{
+	seglist_put(xfer->local);
+	seglist_put(xfer->remote);
+	xfer->local = xfer->remote = NULL;
+	drop_note(xfer);
+}
+
+/* ---- posting ---------------------------------------------------------- */
+
+static int take_note(struct xfer *xfer, const struct tcpx_post_params *params)
+{
+	xfer->has_note = params && params->has_notify;
+	if (!xfer->has_note || !params->notify_len_bytes)
+		return 0;
+	xfer->note = malloc(params->notify_len_bytes);
+	if (!xfer->note) {
+		xfer->has_note = false;
+		return TCPX_ENOMEM;
+	}
+	memcpy(xfer->note, params->notify, params->notify_len_bytes);
+	xfer->note_bytes = (uint32_t)params->notify_len_bytes;
+	return 0;
+}
+
+static int check_postable(struct xfer *xfer)
+{
+	if (load_relaxed(&xfer->status) == TCPX_INPROGRESS)
+		return TCPX_EBUSY;
+	if (load_relaxed(&xfer->peer->state) != PEER_UP)
+		return xfer->peer->status;
+	if (seglist_has_dead(xfer->local))
+		return TCPX_ENOENT;
+	return 0;
+}
+
+static void put_in_flight(struct xfer *xfer,
+			  const struct tcpx_post_params *params)
+{
+	struct peer *peer = xfer->peer;
+	uint32_t ms = params ? params->deadline_ms : 0;
+
+	xfer->wire_id = 0;
+	xfer->matched = xfer->dying = false;
+	xfer->moved_bytes = 0;
+	xfer->cause[0] = '\0';
+	xfer->started_ns = clock_coarse_ns();
+	xfer->deadline_ns = ms ? clock_now_ns() + ms * NS_PER_MS : UINT64_MAX;
+	xfer->small = xfer_is_small(xfer);
+	store_relaxed(&xfer->status, TCPX_INPROGRESS);
+	list_move_tail(&peer->flying, &xfer->fly_link);
+	if (xfer->op == TCPX_OP_RECV)
+		match_recv(xfer);
+	else
+		list_move_tail(&peer->posts, &xfer->link);
+}
+
+int xfer_post(struct xfer *xfer, const struct tcpx_post_params *params)
+{
+	struct peer *peer = xfer->peer;
+	int err;
+
+	pthread_mutex_lock(&peer->lock);
+	err = check_postable(xfer);
+	if (!err)
+		err = take_note(xfer, params);
+	if (!err)
+		put_in_flight(xfer, params);
+	bool small = xfer->small;
+
+	pthread_mutex_unlock(&peer->lock);
+	if (err)
+		return err;
+	/* A short one goes out right here if nobody drives; a long one only
+	 * costs a kick, whatever its list. */
+	if (small)
+		peer_push(peer);
+	else
+		peer_wake(peer);
+	return 0;
+}
+
+/* ---- ending ----------------------------------------------------------- */
+
+static void leave_lists(struct xfer *xfer)
+{
+	struct peer *peer = xfer->peer;
+
+	if (xfer->wire_id)
+		u64map_del(&peer->started, xfer->wire_id);
+	if (xfer->op == TCPX_OP_SEND && xfer->wire_id && !xfer->matched)
+		peer->n_sends_out--;
+	if (xfer->op == TCPX_OP_READ && xfer->small && xfer->wire_id)
+		peer->gets_out_bytes -= xfer->total_bytes;
+	list_del(&xfer->link);
+	list_del(&xfer->fly_link);
+	xfer_list_idle(xfer);
+	if (xfer->note_reserved)
+		notes_unreserve(peer, xfer->note_bytes);
+	xfer->note_reserved = false;
+	drop_note(xfer);
+}
+
+static void finish(struct xfer *xfer, int status)
+{
+	struct peer *peer = xfer->peer;
+
+	stream_put(xfer->stream);
+	xfer->stream = NULL;
+	xfer->dying = false;
+	if (!status)
+		xfer->moved_bytes = xfer->moved_bytes ? xfer->moved_bytes :
+							xfer->total_bytes;
+	add_relaxed(status ? &peer->xfers_failed : &peer->xfers_done, 1);
+	/* Pairs with the load in tests: what the bytes are is seen first. */
+	store_release(&xfer->status, status);
+	context_announce(peer->home);
+}
+
+void xfer_end(struct xfer *xfer, int status, const char *cause)
+{
+	struct peer *peer = xfer->peer;
+
+	if (load_relaxed(&xfer->status) != TCPX_INPROGRESS || xfer->dying)
+		return;
+	if (status)
+		snprintf(xfer->cause, sizeof(xfer->cause), "%s", cause);
+	leave_lists(xfer);
+	if (xfer->stream) {
+		xfer->moved_bytes = xfer->stream->placed_bytes;
+		stream_kill(xfer->stream);
+	}
+	/* What is sent well has been sent whole; but a peer that sends a chunk
+	 * twice may still be writing where the first one has arrived. */
+	bool receives = xfer->op == TCPX_OP_READ || xfer->op == TCPX_OP_RECV;
+
+	if (!xfer->stream || !load_acquire(&xfer->stream->n_busy) ||
+	    (!status && !receives)) {
+		finish(xfer, status);
+		return;
+	}
+	xfer->dying = true;
+	xfer->end_status = status;
+	list_add_tail(&peer->dying, &xfer->link);
+	peer_sweep_later(peer);
+}
+
+void xfer_bury(struct peer *peer)
+{
+	list_for_each_safe (node, &peer->dying) {
+		struct xfer *xfer = list_entry(node, struct xfer, link);
+
+		if (load_acquire(&xfer->stream->n_busy))
+			continue;
+		list_del(&xfer->link);
+		finish(xfer, xfer->end_status);
+	}
+}
+
+/* What the other side must hear when we end a started transfer early. */
+static void tell_end(struct xfer *xfer, int status, const char *cause)
+{
+	struct peer *peer = xfer->peer;
+	struct wire_writer w;
+
+	if (xfer->op == TCPX_OP_RECV) {
+		if (xfer->matched)
+			match_abandon(xfer, status, cause);
+		return;
+	}
+	if (!xfer->wire_id)
+		return;
+	if (xfer->op == TCPX_OP_READ && !xfer->small) {
+		struct msg_read_end msg = {.xfer = xfer->wire_id,
+					   .status = status};
+
+		if (ctl_begin(peer, MSG_READ_END, 64, &w))
+			return;
+		msg_read_end_encode(&w, &msg);
+	} else {
+		struct msg_xfer msg = {.xfer = xfer->wire_id};
+
+		if (ctl_begin(peer, MSG_CANCEL, 16, &w))
+			return;
+		msg_xfer_encode(&w, &msg);
+	}
+	ctl_end(peer, &w);
+}
+
+/* Lock held. */
+static void abort_locked(struct xfer *xfer, int status, const char *cause)
+{
+	if (load_relaxed(&xfer->status) != TCPX_INPROGRESS || xfer->dying)
+		return;
+	if (load_relaxed(&xfer->peer->state) == PEER_UP)
+		tell_end(xfer, status, cause);
+	xfer_end(xfer, status, cause);
+}
+
+void xfer_cancel_locked(struct xfer *xfer, const char *cause)
+{
+	abort_locked(xfer, TCPX_ECANCELED, cause);
+}
+
+void xfer_abort(struct xfer *xfer, int status, const char *cause)
+{
+	struct peer *peer = xfer->peer;
+
+	pthread_mutex_lock(&peer->lock);
+	abort_locked(xfer, status, cause);
+	bool dying = xfer->dying;
+
+	pthread_mutex_unlock(&peer->lock);
+	if (!dying) {
+		peer_wake(peer);
+		return;
+	}
+	peer_sweep(peer);
+	pthread_mutex_lock(&peer->lock);
+	xfer_bury(peer);
+	pthread_mutex_unlock(&peer->lock);
+	peer_wake(peer);
+}
+
+void xfer_fail_all(struct peer *peer, int status, const char *cause)
+{
+	while (!list_empty(&peer->flying))
+		xfer_end(list_entry(peer->flying.next, struct xfer, fly_link),
+			 status, cause);
+}
+
+void xfer_query(struct xfer *xfer, struct tcpx_xfer_info *info)
+{
+	pthread_mutex_lock(&xfer->peer->lock);
+	*info = (struct tcpx_xfer_info){
+		.status = load_relaxed(&xfer->status),
+		.op = xfer->op,
+		.total_bytes = xfer->total_bytes,
+		.moved_bytes = xfer->stream ? xfer->stream->placed_bytes :
+					      xfer->moved_bytes,
+	};
+	snprintf(info->cause, sizeof(info->cause), "%s", xfer->cause);
+	pthread_mutex_unlock(&xfer->peer->lock);
+}
+
+/* Waits for its match: that is the program's time, not the network's. */
+static bool waits_for_match(const struct xfer *xfer)
+{
+	return (xfer->op == TCPX_OP_SEND || xfer->op == TCPX_OP_RECV) &&
+	       !xfer->matched;
+}
+
+bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns)
+{
+	uint64_t limit = peer->engine->params.deadline_ms * NS_PER_MS;
+	bool any = false;
+
+	list_for_each_safe (node, &peer->flying) {
+		struct xfer *xfer = list_entry(node, struct xfer, fly_link);
+		uint64_t moved = load_relaxed(&peer->progress_ns);
+
+		if (now_ns >= xfer->deadline_ns) {
+			abort_locked(xfer, TCPX_ESTALLED,
+				     "its deadline has passed");
+			any = true;
+			continue;
+		}
+		if (moved < xfer->started_ns)
+			moved = xfer->started_ns;
+		if (xfer->stream &&
+		    moved < load_relaxed(&xfer->stream->progress_ns))
+			moved = load_relaxed(&xfer->stream->progress_ns);
+		if (!limit || waits_for_match(xfer) || now_ns < moved + limit)
+			continue;
+		abort_locked(xfer, TCPX_ESTALLED,
+			     "the peer made no progress within the deadline");
+		any = true;
+	}
+	return any;
+}
+
+/* ---- answers ---------------------------------------------------------- */
+
+static struct xfer *started(struct peer *peer, uint64_t wire_id)
+{
+	return u64map_get(&peer->started, wire_id);
+}
+
+int xfer_on_done(struct peer *peer, const struct msg_done *msg)
+{
+	struct xfer *xfer = started(peer, msg->xfer);
+
+	store_relaxed(&peer->progress_ns, clock_coarse_ns());
+	if (!xfer)
+		return 0; /* ended here meanwhile */
+	if (msg->status > 0 ||
+	    (!msg->status &&
+	     (xfer->op == TCPX_OP_READ ||
+	      (xfer->stream && xfer->stream->next < xfer->total_bytes))))
+		return TCPX_EPROTO;
+	/* A status from afar must not be mistaken for a dead peer. */
+	int status = msg->status;
+
+	if (status && tcpx_status_scope(status) != TCPX_SCOPE_TRANSFER)
+		status = TCPX_EREMOTE;
+	xfer_end(xfer, status, msg->text);
+	return 0;
+}
+
+int xfer_on_get_data(struct peer *peer, uint64_t wire_id,
+		     const struct msg_bytes *data)
+{
+	struct xfer *xfer = started(peer, wire_id);
+	struct segcursor at = {0};
+
+	store_relaxed(&peer->progress_ns, clock_coarse_ns());
+	if (!xfer)
+		return 0;
+	if (xfer->op != TCPX_OP_READ || !xfer->small ||
+	    data->len_bytes != xfer->total_bytes)
+		return TCPX_EPROTO;
+	if (seglist_has_dead(xfer->local)) {
+		xfer_end(xfer, TCPX_ECANCELED, "its memory was deregistered");
+		return 0;
+	}
+	seglist_scatter(xfer->local, &at, data->data, data->len_bytes);
+	if (xfer->has_note && notes_emit(peer, xfer->note, xfer->note_bytes)) {
+		xfer_end(xfer, TCPX_ENOMEM, "no memory for the notification");
+		return 0;
+	}
+	xfer->note_reserved = false;
+	xfer_end(xfer, 0, "");
+	return 0;
+}
+
+/* ---- ends of streams -------------------------------------------------- */
+
+static int tell_read_end(struct xfer *xfer)
+{
+	struct peer *peer = xfer->peer;
+	struct msg_read_end msg = {.xfer = xfer->wire_id};
+	struct wire_writer w;
+	int err = 0;
+
+	if (xfer->has_note)
+		err = notes_encode(peer, xfer->note, xfer->note_bytes,
+				   &msg.notify, &msg.note);
+	if (!err)
+		err = ctl_begin(peer, MSG_READ_END, 64 + msg.note.len_bytes,
+				&w);
+	if (err)
+		return err;
+	msg_read_end_encode(&w, &msg);
+	ctl_end(peer, &w);
+	xfer->note_reserved = false;
+	return 0;
+}
+
+void xfer_read_ended(struct stream *stream, int status, const char *cause)
+{
+	struct xfer *xfer = stream->owner;
+
+	store_relaxed(&xfer->peer->progress_ns, clock_coarse_ns());
+	if (!status && tell_read_end(xfer)) {
+		status = TCPX_ENOMEM;
+		cause = "no memory to tell the peer";
+	}
+	if (status)
+		abort_locked(xfer, status, cause);
+	else
+		xfer_end(xfer, 0, "");
+	peer_wake(xfer->peer);
+}
+
+void xfer_send_ended(struct stream *stream, int status, const char *cause)
+{
+	struct xfer *xfer = stream->owner;
+
+	/* Only ever a failure: the peer says when its side is done. */
+	abort_locked(xfer, status, cause);
+	peer_wake(xfer->peer);
+}
