@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The control thread: runs boot (handshakes), keeps dead flows being dialed,
+ * and looks at every peer's clock now and then, so that a session answers and
+ * notices silence even when the program calls nothing and has no workers.
+ */
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "core/peering.h"
+
+#define TICK_BUSY_MS 50		/* something is being connected or in flight */
+#define TICK_IDLE_MAX_MS 1000
+
+/* A quarter of the liveness time between heartbeats needs ticks of half. */
+static int idle_tick_ms(const struct tcpx_session *session)
+{
+	uint32_t ms = session->config->liveness_ms / 8;
+
+	return ms > TICK_IDLE_MAX_MS ? TICK_IDLE_MAX_MS :
+	       ms < 10		     ? 10 :
+				       (int)ms;
+}
+
+/* Whether this peer needs looking at soon. */
+static bool tick_peering(struct peering *peering, uint64_t now_ns)
+{
+	struct tcpx_session *session = peering->session;
+	bool soon;
+
+	connect_tick(peering, now_ns);
+	pthread_mutex_lock(&session->lock);
+	struct peer *peer = peering->peer;
+
+	soon = peering->state == PEERING_CONNECTING ||
+	       peering->state == PEERING_FLOWS;
+	pthread_mutex_unlock(&session->lock);
+	if (!peer)
+		return soon;
+	return peer_tick(peer, now_ns) || soon;
+}
+
+static bool tick(struct tcpx_session *session)
+{
+	uint64_t now_ns = clock_now_ns();
+	bool soon = false;
+	uint32_t n;
+	struct peering **all = peering_all(session, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		soon |= tick_peering(all[i], now_ns);
+		peering_put(all[i]);
+	}
+	free(all);
+	/* Without workers nobody else may be reading. */
+	if (!session->engine->params.workers)
+		engine_visit(session->engine);
+	return soon;
+}
+
+static void *control_main(void *arg)
+{
+	struct tcpx_session *session = arg;
+	int idle_ms = idle_tick_ms(session);
+	int busy_ms = TICK_BUSY_MS < idle_ms ? TICK_BUSY_MS : idle_ms;
+	uint64_t next_ns = clock_now_ns();
+	bool soon = true;
+
+	while (!load_acquire(&session->stop)) {
+		uint64_t now_ns = clock_now_ns();
+
+		if (now_ns >= next_ns) {
+			soon = tick(session);
+			next_ns =
+				now_ns + (uint64_t)(soon ? busy_ms : idle_ms) *
+						 NS_PER_MS;
+		}
+		boot_run(session->boot, clock_left_ms(next_ns));
+		/* boot_run() returned early: there is news to look at. */
+		if (clock_now_ns() + busy_ms * NS_PER_MS < next_ns)
+			next_ns = clock_now_ns() + busy_ms * NS_PER_MS;
+	}
+	return NULL;
+}
+
+int control_start(struct tcpx_session *session)
+{
+	if (pthread_create(&session->control, NULL, control_main, session))
+		return TCPX_ENOMEM;
+	session->has_control = true;
+	return 0;
+}
+
+void control_stop(struct tcpx_session *session)
+{
+	if (!session->has_control)
+		return;
+	store_release(&session->stop, 1);
+	boot_wake(session->boot);
+	pthread_join(session->control, NULL);
+	session->has_control = false;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/memory.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/peering.h"
+#include "core/session.h"
+#include "engine/region.h"
+
+#define ACCESS_ALL (TCPX_ACCESS_REMOTE_READ | TCPX_ACCESS_REMOTE_WRITE)
+
+int tcpx_mem_register(struct tcpx_session *session, void *base,
+		      uint64_t len_bytes, uint32_t access, uint64_t *mem)
+{
+	uint64_t at = (uint64_t)(uintptr_t)base;
+
+	if (!session || !mem || !base || !len_bytes ||
+	    access & ~(uint32_t)ACCESS_ALL || at + len_bytes < at) {
+		if (session)
+			log_error(&session->log, "memory",
+				  "cannot register %p, %llu bytes, rights %u",
+				  base, (unsigned long long)len_bytes, access);
+		return TCPX_EINVAL;
+	}
+	struct region *region = calloc(1, sizeof(*region));
+
+	if (!region)
+		return TCPX_ENOMEM;
+	region->base = base;
+	region->len_bytes = len_bytes;
+	region->access = access;
+	randombytes_buf(&region->key, sizeof(region->key));
+	store_relaxed(&region->refs, 1);
+	int err = idmap_add(&session->mems, region, &region->id);
+
+	if (err) {
+		free(region);
+		return err;
+	}
+	*mem = region->id;
+	return 0;
+}
+
+int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem)
+{
+	uint32_t n;
+
+	if (!session)
+		return TCPX_EINVAL;
+	/* Nobody finds it any more ... */
+	pthread_mutex_lock(&session->mem_lock);
+	struct region *region = idmap_remove(&session->mems, mem);
+
+	pthread_mutex_unlock(&session->mem_lock);
+	if (!region)
+		return TCPX_ENOENT;
+	/* ... and who has it lets go of it. */
+	store_release(&region->dead, 1);
+	struct peering **all = peering_all(session, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		pthread_mutex_lock(&session->lock);
+		struct peer *peer = all[i]->peer;
+
+		pthread_mutex_unlock(&session->lock);
+		if (peer)
+			peer_revoke(peer, region);
+		peering_put(all[i]);
+	}
+	free(all);
+	region_put(region);
+	return 0;
+}
+
+int memory_find(void *arg, uint64_t mem, uint64_t key, struct region **out)
+{
+	struct tcpx_session *session = arg;
+	int err = 0;
+
+	pthread_mutex_lock(&session->mem_lock);
+	struct region *region = idmap_get(&session->mems, mem);
+
+	if (!region)
+		err = TCPX_ENOENT;
+	else if (sodium_memcmp(&region->key, &key, sizeof(key)))
+		err = TCPX_EKEY;
+	else
+		region_get(region);
+	pthread_mutex_unlock(&session->mem_lock);
+	if (!err)
+		*out = region;
+	return err;
+}
+
+int memory_own(struct tcpx_session *session, uint64_t mem, struct region **out)
+{
+	pthread_mutex_lock(&session->mem_lock);
+	struct region *region = idmap_get(&session->mems, mem);
+
+	if (region)
+		region_get(region);
+	pthread_mutex_unlock(&session->mem_lock);
+	if (!region)
+		return TCPX_ENOENT;
+	*out = region;
+	return 0;
+}
+
+/* ---- blobs ------------------------------------------------------------ */
+
+int tcpx_mem_blob(struct tcpx_session *session, const uint64_t *mems, size_t n,
+		  void *buf, size_t cap_bytes, size_t *len_bytes)
+{
+	if (!session || !mems || !n || !len_bytes || (!buf && cap_bytes))
+		return TCPX_EINVAL;
+	struct mem_blob_entry *entries = calloc(n, sizeof(*entries));
+
+	if (!entries)
+		return TCPX_ENOMEM;
+	int err = 0;
+
+	pthread_mutex_lock(&session->mem_lock);
+	for (size_t i = 0; i < n && !err; i++) {
+		struct region *region = idmap_get(&session->mems, mems[i]);
+
+		if (!region)
+			err = TCPX_ENOENT;
+		else
+			entries[i] = (struct mem_blob_entry){
+				.mem = region->id,
+				.key = region->key,
+				.len_bytes = region->len_bytes,
+				.access = region->access,
+			};
+	}
+	pthread_mutex_unlock(&session->mem_lock);
+	if (!err)
+		err = mem_blob_encode(session->id, entries, n, buf, cap_bytes,
+				      len_bytes);
+	free(entries);
+	return err;
+}
+
+static int add_remote(struct tcpx_session *session,
+		      const uint8_t owner[SESSION_ID_BYTES],
+		      const struct mem_blob_entry *entry, uint64_t *handle)
+{
+	struct remote_mem *remote = malloc(sizeof(*remote));
+
+	if (!remote)
+		return TCPX_ENOMEM;
+	memcpy(remote->session, owner, SESSION_ID_BYTES);
+	remote->mem = entry->mem;
+	remote->key = entry->key;
+	remote->len_bytes = entry->len_bytes;
+	remote->access = entry->access;
+	int err = idmap_add(&session->remote_mems, remote, handle);
+
+	if (err)
+		free(remote);
+	return err;
+}
+
+int tcpx_mem_load(struct tcpx_session *session, const void *blob,
+		  size_t len_bytes, uint64_t *mems, size_t cap_mems,
+		  size_t *n_mems)
+{
+	uint8_t owner[SESSION_ID_BYTES];
+	struct mem_blob_entry *entries;
+	size_t n = 0, i;
+
+	if (!session || !blob || !n_mems || (!mems && cap_mems))
+		return TCPX_EINVAL;
+	int err = mem_blob_decode(blob, len_bytes, owner, NULL, 0, &n);
+
+	if (err && err != TCPX_ENOSPC)
+		return err;
+	if (n > cap_mems || !n) {
+		*n_mems = n;
+		return n ? TCPX_ENOSPC : TCPX_EINVAL;
+	}
+	entries = calloc(n, sizeof(*entries));
+	if (!entries)
+		return TCPX_ENOMEM;
+	err = mem_blob_decode(blob, len_bytes, owner, entries, n, &n);
+	for (i = 0; i < n && !err; i++)
+		err = add_remote(session, owner, &entries[i], &mems[i]);
+	if (err)
+		while (i-- > 1)
+			tcpx_mem_unload(session, mems[i - 1]);
+	else
+		*n_mems = n;
+	free(entries);
+	return err;
+}
+
+int tcpx_mem_unload(struct tcpx_session *session, uint64_t mem)
+{
+	if (!session)
+		return TCPX_EINVAL;
+	pthread_mutex_lock(&session->mem_lock);
+	struct remote_mem *remote = idmap_remove(&session->remote_mems, mem);
+
+	free(remote);
+	pthread_mutex_unlock(&session->mem_lock);
+	return remote ? 0 : TCPX_ENOENT;
+}
+
+int memory_remote(struct tcpx_session *session, uint64_t mem,
+		  struct remote_mem *out)
+{
+	pthread_mutex_lock(&session->mem_lock);
+	struct remote_mem *remote = idmap_get(&session->remote_mems, mem);
+
+	if (remote)
+		*out = *remote;
+	pthread_mutex_unlock(&session->mem_lock);
+	return remote ? 0 : TCPX_ENOENT;
+}
+
+int tcpx_mem_len(struct tcpx_session *session, uint64_t mem,
+		 uint64_t *len_bytes)
+{
+	struct region *region;
+	struct remote_mem remote;
+
+	if (!session || !len_bytes)
+		return TCPX_EINVAL;
+	if (!memory_own(session, mem, &region)) {
+		*len_bytes = region->len_bytes;
+		region_put(region);
+		return 0;
+	}
+	int err = memory_remote(session, mem, &remote);
+
+	if (!err)
+		*len_bytes = remote.len_bytes;
+	return err;
+}
+
+void memory_free_all(struct tcpx_session *session)
+{
+	uint32_t cursor = 0;
+	void *object;
+
+	while ((object = idmap_next(&session->mems, &cursor)))
+		region_put(object);
+	cursor = 0;
+	while ((object = idmap_next(&session->remote_mems, &cursor)))
+		free(object);
+}

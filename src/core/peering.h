@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_PEERING_H
+#define CORE_PEERING_H
+
+/*
+ * A peer as the program sees it: who it is, how it came to be, and the
+ * engine's peer once the control connection stands.
+ *
+ *   tcpx_peer_connect()                    they connect
+ *        |                                      |
+ *   CONNECTING --control--> FLOWS --flows--> UP <+
+ *        |                    |              |
+ *        +----------------> LOST <-----------+      (disconnect: GONE)
+ *
+ * Both sides connecting at once: the connection opened by the smaller session
+ * id wins; the other side refuses its own's rival with TCPX_EBUSY, and the
+ * peering that was being connected is completed by the incoming one.
+ *
+ * session->lock covers everything but the atomics. References: the handle
+ * holds one, every prepared transfer one, every dial under way one. Whoever
+ * drops the last one destroys the engine's peer, so that must happen outside
+ * of the engine.
+ */
+
+#include "core/session.h"
+#include "engine/peer.h"
+
+enum peering_state {
+	PEERING_CONNECTING = 1,
+	PEERING_FLOWS,
+	PEERING_UP,
+	PEERING_LOST,
+	PEERING_GONE,	/* handle given up */
+};
+
+/* One flow we are to open and keep open. */
+struct flow {
+	bool up, dialing;
+	_Atomic uint32_t lost;	/* set by the engine: the lane is dead */
+	_Atomic int32_t opened;	/* set by the engine: TCPX_INPROGRESS, 0 or why
+				   a lane that was offered did not come */
+	uint32_t generation;
+	uint64_t retry_ns;	/* 0: none planned */
+	uint32_t n_failures;
+	char why[96];		/* the last failure */
+};
+
+struct peering {
+	struct list link;	/* session->peerings */
+	struct tcpx_session *session;
+	uint64_t id;		/* handle */
+	_Atomic uint32_t refs;
+	uint32_t n_connects;	/* tcpx_peer_connect() calls to undo */
+	_Atomic enum peering_state state; /* written under the lock */
+	_Atomic int32_t status;	/* TCPX_INPROGRESS, 0, or the cause */
+	char cause[MSG_TEXT_MAX];
+	bool incoming;		/* they opened the control connection */
+	bool self;		/* the other end is this session too */
+	bool hidden;		/* the passive end of a connection to self */
+	bool known;		/* session_id is */
+	uint8_t session_id[SESSION_ID_BYTES];
+	char name[TCPX_NAME_MAX];
+	char *address;		/* connect by host:port, or NULL */
+	struct conn_blob *blob;	/* connect by blob, or NULL */
+	uint64_t give_up_ns;	/* when connecting ends */
+	uint64_t retry_ns;	/* when to dial again; 0: not planned */
+
+	struct peer *peer;	/* from FLOWS on */
+	uint64_t token;		/* theirs for our flows, or ours for theirs */
+	struct wire_limits limits;
+	struct wire_rail rails[BLOB_RAILS_MAX]; /* theirs */
+	uint32_t n_their_rails;
+	uint32_t n_rails, n_flows; /* in use; of rails, of flows each */
+	uint32_t n_dialing;
+	struct engine_transport *via; /* of the flows */
+	uint32_t n_tried;	/* transports tried, in our order */
+	struct rejected {
+		char transport[16];
+		char why[112];
+	} rejected[ENGINE_TRANSPORTS_MAX];
+	uint32_t n_rejected;
+	struct flow *flows;	/* n_rails x n_flows; only where we open them */
+	char transports[64];	/* what they allow */
+};
+
+/* With one reference for the caller beside the handle's. session->lock. */
+int peering_create(struct tcpx_session *session, struct peering **peering);
+struct peering *peering_get(struct peering *peering);
+void peering_put(struct peering *peering); /* no lock held */
+/* The peering of a handle, referenced; NULL. Takes the lock. */
+struct peering *peering_of(struct tcpx_session *session, uint64_t id);
+/* The one that is, or becomes, connected to that session. session->lock. */
+struct peering *peering_with(struct tcpx_session *session,
+			     const uint8_t session_id[SESSION_ID_BYTES]);
+/* The other end of a connection to ourselves: what is sent on one end arrives
+ * at the other. Swaps the reference; TCPX_EAGAIN if it is not there. */
+int peering_passive_end(struct peering **peering);
+/* All of them, referenced, as a snapshot; free() it. NULL: none. */
+struct peering **peering_all(struct tcpx_session *session, uint32_t *n);
+/* Ends it from outside: status is what tests and waits see from then on. */
+void peering_end(struct peering *peering, int status, const char *cause);
+void peering_event(struct peering *peering, enum tcpx_event_kind kind,
+		   int status, const char *cause);
+
+/* connect.c: dialing, and what boot and the engine report. session->lock is
+ * held in the first four. */
+/* Key and dial; the end comes to connect_boot_ops. */
+int connect_target(struct peering *peering, struct boot_target *target);
+/* The states. The engine's peer, if any, is ended by the caller. */
+void connect_up(struct peering *peering);
+void connect_lost(struct peering *peering, int status, const char *cause);
+int connect_dial(struct peering *peering); /* session->lock held */
+/* Boot is closed: no dial will come to its end any more. */
+void connect_forget_dialings(struct tcpx_session *session);
+void connect_tick(struct peering *peering, uint64_t now_ns);
+extern const struct boot_ops connect_boot_ops;
+void connect_peer_lost(void *arg, struct peer *peer, int status,
+		       const char *cause);
+
+#endif

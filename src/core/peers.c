@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The calls on peers: connect, wait, disconnect, find. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "core/peering.h"
+
+/* ---- connecting ------------------------------------------------------- */
+
+/* A peering this connect can share. session->lock held. */
+static struct peering *shared(struct tcpx_session *session,
+			      const struct conn_blob *blob, const char *address)
+{
+	if (blob)
+		return peering_with(session, blob->session);
+	list_for_each (node, &session->peerings) {
+		struct peering *peering =
+			list_entry(node, struct peering, link);
+
+		if (peering->address && peering->state < PEERING_LOST &&
+		    !strcmp(peering->address, address))
+			return peering;
+	}
+	return NULL;
+}
+
+static int start(struct peering *peering, const struct conn_blob *blob,
+		 const char *address)
+{
+	struct tcpx_session *session = peering->session;
+
+	peering->give_up_ns = clock_now_ns() +
+			      session->config->connect_timeout_ms * NS_PER_MS;
+	if (blob) {
+		peering->blob = malloc(sizeof(*blob));
+		if (!peering->blob)
+			return TCPX_ENOMEM;
+		*peering->blob = *blob;
+		peering->known = true;
+		memcpy(peering->session_id, blob->session, SESSION_ID_BYTES);
+		memcpy(peering->name, blob->name, sizeof(peering->name));
+		peering->self =
+			!memcmp(session->id, blob->session, SESSION_ID_BYTES);
+	} else {
+		peering->address = strdup(address);
+		if (!peering->address)
+			return TCPX_ENOMEM;
+	}
+	return connect_dial(peering);
+}
+
+static int connect_to(struct tcpx_session *session,
+		      const struct conn_blob *blob, const char *address,
+		      uint64_t *id)
+{
+	struct peering *drop = NULL;
+	int err = 0;
+
+	pthread_mutex_lock(&session->lock);
+	struct peering *peering = shared(session, blob, address);
+
+	if (peering) {
+		peering->n_connects++;
+	} else {
+		err = peering_create(session, &peering);
+		if (!err) {
+			peering->n_connects = 1;
+			drop = peering_get(peering);
+			err = start(peering, blob, address);
+		}
+	}
+	if (!err)
+		*id = peering->id;
+	pthread_mutex_unlock(&session->lock);
+	if (drop) {
+		if (err)
+			peering_end(drop, err, "could not be started");
+		peering_put(drop); /* what create gave */
+		peering_put(drop);
+	}
+	return err;
+}
+
+int tcpx_peer_connect(struct tcpx_session *session, const void *blob,
+		      size_t len_bytes, uint64_t *peer)
+{
+	struct conn_blob decoded;
+
+	if (!session || !blob || !peer)
+		return TCPX_EINVAL;
+	int err = conn_blob_decode(blob, len_bytes, &decoded);
+
+	if (err)
+		log_error(&session->log, "connect",
+			  "this is not a connection blob: %s",
+			  tcpx_strerror(err));
+	else
+		err = connect_to(session, &decoded, NULL, peer);
+	explicit_bzero(&decoded, sizeof(decoded));
+	return err;
+}
+
+int tcpx_peer_connect_address(struct tcpx_session *session, const char *address,
+			      uint64_t *peer)
+{
+	char host[256];
+	uint16_t port;
+
+	if (!session || !address || !peer)
+		return TCPX_EINVAL;
+	if (addr_split(address, host, sizeof(host), &port)) {
+		log_error(&session->log, "connect",
+			  "\"%s\" is not host:port (IPv6: [address]:port)",
+			  address);
+		return TCPX_EINVAL;
+	}
+	if (!session->config->secret) {
+		log_error(&session->log, "connect",
+			  "connecting by address needs a shared secret "
+			  "(TCPX_SECRET)");
+		return TCPX_EAUTH;
+	}
+	return connect_to(session, NULL, address, peer);
+}
+
+/* ---- waiting ---------------------------------------------------------- */
+
+static bool settled(void *arg)
+{
+	struct peering *peering = arg;
+
+	return load_acquire(&peering->status) != TCPX_INPROGRESS;
+}
+
+int tcpx_peer_wait(struct tcpx_session *session, uint64_t peer, int timeout_ms)
+{
+	struct peering *peering = session ? peering_of(session, peer) : NULL;
+
+	if (!peering)
+		return TCPX_ENOENT;
+	int err = engine_drive(session->engine, settled, peering,
+			       clock_deadline_ns(timeout_ms));
+
+	if (!err)
+		err = load_acquire(&peering->status);
+	peering_put(peering);
+	return err;
+}
+
+int tcpx_peer_disconnect(struct tcpx_session *session, uint64_t peer)
+{
+	struct peering *peering = session ? peering_of(session, peer) : NULL;
+
+	if (!peering)
+		return TCPX_ENOENT;
+	pthread_mutex_lock(&session->lock);
+	bool last = peering->n_connects <= 1 || peering->state >= PEERING_LOST;
+
+	if (!last)
+		peering->n_connects--;
+	pthread_mutex_unlock(&session->lock);
+	if (last)
+		peering_end(peering, TCPX_ECANCELED,
+			    "disconnected by the program");
+	peering_put(peering);
+	return 0;
+}
+
+int tcpx_peer_find(struct tcpx_session *session, const char *name,
+		   uint64_t *peer)
+{
+	struct peering *found = NULL;
+
+	if (!session || !name || !peer)
+		return TCPX_EINVAL;
+	pthread_mutex_lock(&session->lock);
+	/* The list is in order of creation; one that lives beats a lost one. */
+	list_for_each (node, &session->peerings) {
+		struct peering *peering =
+			list_entry(node, struct peering, link);
+
+		if (peering->hidden || peering->state == PEERING_GONE ||
+		    strcmp(peering->name, name))
+			continue;
+		if (!found || peering->state <= found->state ||
+		    found->state >= PEERING_LOST)
+			found = peering;
+	}
+	if (found)
+		*peer = found->id;
+	pthread_mutex_unlock(&session->lock);
+	return found ? 0 : TCPX_ENOENT;
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/session.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cpus.h"
+#include "base/text.h"
+#include "core/config.h"
+#include "core/flows.h"
+#include "core/peering.h"
+
+#define LIST_SEGMENTS (2u << 20) /* of lists kept for a peer: 32 MiB */
+#define FLOWS_AUTO_MAX 8
+
+/* ---- what follows from the configuration ------------------------------ */
+
+static uint32_t auto_flows(const struct tcpx_config *config)
+{
+	uint32_t cpus = (uint32_t)cpus_usable();
+
+	if (config->n_flows)
+		return config->n_flows;
+	return cpus / 4 > FLOWS_AUTO_MAX ? FLOWS_AUTO_MAX :
+	       cpus < 8			 ? 2 :
+					   cpus / 4;
+}
+
+static uint32_t auto_workers(const struct tcpx_config *config)
+{
+	uint32_t cpus = (uint32_t)cpus_usable();
+
+	if (config->n_workers >= 0)
+		return (uint32_t)config->n_workers;
+	/* One sends while the other one gathers, or serves the control
+	 * connection; beyond that, two of the CPUs in sixteen. */
+	return cpus < 2 ? 1 : cpus < 24 ? 2 : cpus / 8 > 8 ? 8 : cpus / 8;
+}
+
+static void set_limits(struct tcpx_session *session)
+{
+	const struct tcpx_config *config = session->config;
+
+	session->limits = (struct wire_limits){
+		.chunk_bytes = config->chunk_bytes,
+		.window_chunks = config->window_chunks,
+		.small_bytes = config->small_bytes,
+		.list_segments = LIST_SEGMENTS,
+		.n_flows = auto_flows(config),
+		.n_rails = config->n_rails ? config->n_rails : PEER_RAILS_MAX,
+		.notify_bytes = config->notify_queue_bytes,
+		.features = config->checksum ? FEATURE_CHECKSUM : 0,
+		.liveness_ms = config->liveness_ms,
+	};
+}
+
+/* ---- rails ------------------------------------------------------------ */
+
+static int find_nics(struct tcpx_session *session, uint32_t *n_nics)
+{
+	char why[192];
+	int err = nic_list(session->config->ifnames, session->nics, n_nics, why,
+			   sizeof(why));
+
+	if (err)
+		log_error(&session->log, "rails", "%s", why);
+	return err;
+}
+
+/* Without a list of interfaces, a bound address is the only rail. */
+static int bound_rail(struct tcpx_session *session)
+{
+	struct net_addr addr;
+	int err = addr_parse(session->config->bind, &addr);
+
+	if (err) {
+		log_error(&session->log, "rails",
+			  "bind \"%s\" is not a numeric address",
+			  session->config->bind);
+		return TCPX_EINVAL;
+	}
+	if (addr_is_any(&addr) || session->config->ifnames)
+		return TCPX_EAGAIN;
+	addr_set_port(&addr, 0);
+	session->nics[0] = (struct nic){.addr = addr, .numa_node = -1};
+	strcpy(session->nics[0].ifname, "bind");
+	return 0;
+}
+
+static int advertise(struct tcpx_session *session)
+{
+	const char *list = session->config->advertise;
+	char text[ADDR_TEXT_MAX * BLOB_RAILS_MAX], *save = NULL;
+	uint32_t i = 0;
+
+	if (!list)
+		return 0;
+	if (strlen(list) >= sizeof(text))
+		return TCPX_EINVAL;
+	strcpy(text, list);
+	for (char *one = strtok_r(text, ", ", &save);
+	     one && i < session->n_rails; one = strtok_r(NULL, ", ", &save))
+		if (addr_parse(one, &session->rails[i++].addr)) {
+			log_error(&session->log, "rails",
+				  "advertise: \"%s\" is not a numeric address",
+				  one);
+			return TCPX_EINVAL;
+		}
+	if (i)
+		session->ctrl = session->rails[0].addr;
+	return 0;
+}
+
+static int find_ctrl(struct tcpx_session *session)
+{
+	struct nic nics[NICS_MAX];
+	uint32_t n;
+	char why[192];
+
+	session->ctrl = session->rails[0].addr;
+	if (!session->config->ctrl_ifname)
+		return 0;
+	int err = nic_list(session->config->ctrl_ifname, nics, &n, why,
+			   sizeof(why));
+
+	if (err)
+		log_error(&session->log, "rails", "control interface: %s", why);
+	else
+		session->ctrl = nics[0].addr;
+	return err;
+}
+
+static int find_rails(struct tcpx_session *session)
+{
+	uint32_t n = 1;
+	int err = session->config->bind ? bound_rail(session) : TCPX_EAGAIN;
+
+	if (err == TCPX_EAGAIN)
+		err = find_nics(session, &n);
+	if (err)
+		return err;
+	if (n > session->limits.n_rails)
+		n = session->limits.n_rails;
+	session->n_rails = n;
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(session->rails[i].ifname, session->nics[i].ifname,
+		       sizeof(session->rails[i].ifname));
+		session->rails[i].addr = session->nics[i].addr;
+		session->rails[i].speed_mbps = session->nics[i].speed_mbps;
+	}
+	err = find_ctrl(session);
+	return err ? err : advertise(session);
+}
+
+/* ---- opening ---------------------------------------------------------- */
+
+static int on_note(void *arg, struct peer *peer, const void *data,
+		   uint32_t len_bytes)
+{
+	struct tcpx_session *session = arg;
+	struct peering *peering = peer->user;
+	struct inbox_note *note = inbox_note_alloc(len_bytes);
+
+	if (!note)
+		return TCPX_ENOMEM;
+	note->charge_peer = peering->id;
+	note->pub.peer = peering->hidden ? load_acquire(&session->self_peer) :
+					   peering->id;
+	memcpy(note->pub.name, peering->name, sizeof(note->pub.name));
+	if (len_bytes)
+		memcpy((void *)(uintptr_t)note->pub.data, data, len_bytes);
+	note->charge_bytes = len_bytes;
+	inbox_put_note(session->inbox, note);
+	context_announce(peer->home);
+	return 0;
+}
+
+static const struct engine_ops engine_ops = {
+	.region_find = memory_find,
+	.note = on_note,
+	.lane_lost = flows_on_lane_lost,
+	.lane_opened = flows_on_lane_opened,
+	.peer_lost = connect_peer_lost,
+};
+
+static int open_engine(struct tcpx_session *session)
+{
+	const struct tcpx_config *config = session->config;
+	uint32_t workers = auto_workers(config);
+	struct engine_params params = {
+		.log = &session->log,
+		.n_contexts = workers ? workers : 1,
+		.workers = workers > 0,
+		.busy_poll_us = config->busy_poll_us,
+		.copy_below_bytes = config->copy_below_bytes,
+		.deadline_ms = config->deadline_ms,
+		.transports = config->transports,
+		.transport =
+			{
+				.log = &session->log,
+				.chunk_bytes = config->chunk_bytes,
+				.window_chunks = config->window_chunks,
+				.slot_bytes = config->chunk_bytes,
+				.socket_buffer_bytes =
+					config->socket_buffer_bytes,
+			},
+	};
+
+	randombytes_buf(&params.transport.seed, sizeof(params.transport.seed));
+	return engine_create(&params, &engine_ops, session, &session->engine);
+}
+
+static void fill_ports(struct tcpx_session *session, uint16_t port)
+{
+	for (uint32_t i = 0; i < session->n_rails; i++)
+		if (!addr_port(&session->rails[i].addr))
+			addr_set_port(&session->rails[i].addr, port);
+	if (!addr_port(&session->ctrl))
+		addr_set_port(&session->ctrl, port);
+}
+
+static int open_boot(struct tcpx_session *session)
+{
+	const struct tcpx_config *config = session->config;
+	struct boot_params params = {
+		.log = &session->log,
+		.shared_secret = config->secret,
+		.name = config->name,
+		.bind = config->bind,
+		.port_first = config->port_first,
+		.port_last = config->port_last,
+		.limits = session->limits,
+		.transports = config->transports,
+		.rails = session->rails,
+		.n_rails = session->n_rails,
+		.max_half_open = config->max_half_open,
+		.timeout_ms = config->connect_timeout_ms,
+	};
+
+	memcpy(params.session, session->id, sizeof(params.session));
+	memcpy(params.secret, session->secret, sizeof(params.secret));
+	int err =
+		boot_open(&params, &connect_boot_ops, session, &session->boot);
+
+	explicit_bzero(params.secret, sizeof(params.secret));
+	if (!err)
+		fill_ports(session, boot_port(session->boot));
+	return err;
+}
+
+static int init_maps(struct tcpx_session *session)
+{
+	int err = idmap_init(&session->peers, HANDLE_PEER);
+
+	if (!err)
+		err = idmap_init(&session->mems, HANDLE_MEM);
+	if (!err)
+		err = idmap_init(&session->remote_mems, HANDLE_REMOTE_MEM);
+	if (!err)
+		err = idmap_init(&session->xfers, HANDLE_XFER);
+	if (!err)
+		err = inbox_create(&session->inbox);
+	return err;
+}
+
+static struct tcpx_session *new_session(void)
+{
+	struct tcpx_session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	pthread_mutex_init(&session->lock, NULL);
+	pthread_mutex_init(&session->mem_lock, NULL);
+	pthread_mutex_init(&session->xfer_lock, NULL);
+	list_init(&session->peerings);
+	list_init(&session->dialings);
+	list_init(&session->free_xfers);
+	list_init(&session->xfer_slabs);
+	randombytes_buf(session->id, sizeof(session->id));
+	randombytes_buf(session->secret, sizeof(session->secret));
+	return session;
+}
+
+static int open_parts(struct tcpx_session *session)
+{
+	int err = init_maps(session);
+
+	set_limits(session);
+	if (!err)
+		err = find_rails(session);
+	if (!err)
+		err = open_engine(session);
+	if (!err)
+		err = open_boot(session);
+	if (!err)
+		err = control_start(session);
+	return err;
+}
+
+int tcpx_session_open(const struct tcpx_config *config,
+		      struct tcpx_session **out)
+{
+	struct tcpx_config own;
+	int err;
+
+	if (!out)
+		return TCPX_EINVAL;
+	if (!config) {
+		err = tcpx_config_init(&own, NULL, NULL);
+		if (err)
+			return err;
+		config = &own;
+	}
+	if (sodium_init() < 0)
+		return TCPX_EINTERNAL;
+	struct tcpx_session *session = new_session();
+
+	if (!session)
+		return TCPX_ENOMEM;
+	session->log = (struct log){config->log_fn, config->log_arg,
+				    config->log_level};
+	err = config_copy(config, &session->log, &session->config);
+	if (!err)
+		err = open_parts(session);
+	if (err) {
+		tcpx_session_close(session);
+		return err;
+	}
+	*out = session;
+	return 0;
+}
+
+/* ---- closing ---------------------------------------------------------- */
+
+void tcpx_session_close(struct tcpx_session *session)
+{
+	uint32_t n;
+
+	if (!session)
+		return;
+	control_stop(session);
+	struct peering **all = peering_all(session, &n);
+
+	for (uint32_t i = 0; i < n; i++)
+		peering_end(all[i], TCPX_ESHUTDOWN, "the session was closed");
+	if (session->boot)
+		boot_close(session->boot);
+	connect_forget_dialings(session);
+	transfer_free_all(session);
+	for (uint32_t i = 0; i < n; i++)
+		peering_put(all[i]);
+	free(all);
+	if (session->engine) {
+		engine_stop(session->engine);
+		engine_destroy(session->engine);
+	}
+	memory_free_all(session);
+	u64map_fini(&session->tokens);
+	idmap_fini(&session->peers);
+	idmap_fini(&session->mems);
+	idmap_fini(&session->remote_mems);
+	idmap_fini(&session->xfers);
+	if (session->inbox)
+		inbox_destroy(session->inbox);
+	config_free(session->config);
+	pthread_mutex_destroy(&session->lock);
+	pthread_mutex_destroy(&session->mem_lock);
+	pthread_mutex_destroy(&session->xfer_lock);
+	explicit_bzero(session->secret, sizeof(session->secret));
+	free(session);
+}
+
+/* ---- small calls ------------------------------------------------------ */
+
+int tcpx_session_blob(struct tcpx_session *session, void *buf, size_t cap_bytes,
+		      size_t *len_bytes)
+{
+	if (!session || !len_bytes || (!buf && cap_bytes))
+		return TCPX_EINVAL;
+	struct conn_blob blob = {.ctrl = session->ctrl,
+				 .n_rails = session->n_rails};
+
+	memcpy(blob.session, session->id, sizeof(blob.session));
+	memcpy(blob.secret, session->secret, sizeof(blob.secret));
+	strncpy(blob.name, session->config->name, sizeof(blob.name) - 1);
+	memcpy(blob.rails, session->rails,
+	       session->n_rails * sizeof(*blob.rails));
+	int err = conn_blob_encode(&blob, buf, cap_bytes, len_bytes);
+
+	explicit_bzero(&blob, sizeof(blob));
+	return err;
+}
+
+uint16_t tcpx_session_port(struct tcpx_session *session)
+{
+	return session ? boot_port(session->boot) : 0;
+}
+
+const char *tcpx_session_name(struct tcpx_session *session)
+{
+	return session ? session->config->name : "";
+}
+
+void session_visit(struct tcpx_session *session)
+{
+	for (uint32_t i = 0; i < session->engine->n_contexts; i++)
+		context_visit_now_and_then(&session->engine->contexts[i]);
+}
+
+struct progress {
+	struct context *ctx;
+	uint32_t worked;
+};
+
+static bool has_worked(void *arg)
+{
+	struct progress *p = arg;
+
+	return load_relaxed(&p->ctx->worked) != p->worked;
+}
+
+int tcpx_session_progress(struct tcpx_session *session, int timeout_ms)
+{
+	if (!session)
+		return TCPX_EINVAL;
+	struct engine *engine = session->engine;
+	struct progress p = {&engine->contexts[0],
+			     load_relaxed(&engine->contexts[0].worked)};
+
+	if (engine_visit(engine))
+		return 0;
+	if (!timeout_ms)
+		return TCPX_EAGAIN;
+	return engine_drive(engine, has_worked, &p,
+			    clock_deadline_ns(timeout_ms)) ?
+		       TCPX_EAGAIN :
+		       0;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Counters, as JSON and as Prometheus text. Both come from one walk over the
+ * peers: a snapshot of plain numbers first, then the rendering.
+ */
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "core/json.h"
+#include "core/peering.h"
+#include "engine/lane.h"
+
+struct rail_stats {
+	uint64_t tx_bytes, rx_bytes, tx_chunks, rx_chunks, resent, stalls;
+	uint32_t flows;
+};
+
+struct peer_stats {
+	char name[TCPX_NAME_MAX];
+	uint64_t id;
+	bool up;
+	uint64_t done, failed, notes_in, notes_out, ctl_tx, ctl_rx;
+	struct rail_stats rails[PEER_RAILS_MAX];
+};
+
+struct stats {
+	struct peer_stats *peers;
+	uint32_t n_peers;
+	uint64_t events_dropped;
+};
+
+/* ---- the snapshot ----------------------------------------------------- */
+
+static void add_lane(struct rail_stats *rail, struct lane *lane)
+{
+	rail->flows += lane->state == LANE_OPEN;
+	rail->tx_bytes += load_relaxed(&lane->tx_bytes);
+	rail->rx_bytes += load_relaxed(&lane->rx_bytes);
+	rail->tx_chunks += load_relaxed(&lane->tx_chunks);
+	rail->rx_chunks += load_relaxed(&lane->rx_chunks);
+	rail->resent += load_relaxed(&lane->resent_chunks);
+	rail->stalls += load_relaxed(&lane->stalls);
+}
+
+static void snap_peer(struct peer *peer, struct peer_stats *stats)
+{
+	pthread_mutex_lock(&peer->lock);
+	stats->up = load_relaxed(&peer->state) == PEER_UP;
+	stats->done = load_relaxed(&peer->xfers_done);
+	stats->failed = load_relaxed(&peer->xfers_failed);
+	stats->notes_in = load_relaxed(&peer->notes_in);
+	stats->notes_out = load_relaxed(&peer->notes_out);
+	stats->ctl_tx = load_relaxed(&peer->ctl.tx_total);
+	stats->ctl_rx = load_relaxed(&peer->ctl.rx_total);
+	for (uint32_t i = 0; i < PEER_RAILS_MAX; i++) {
+		/* What lanes that are gone have carried. */
+		stats->rails[i] = (struct rail_stats){
+			.tx_bytes = peer->gone[i].tx_bytes,
+			.rx_bytes = peer->gone[i].rx_bytes,
+			.tx_chunks = peer->gone[i].tx_chunks,
+			.rx_chunks = peer->gone[i].rx_chunks,
+			.resent = peer->gone[i].resent_chunks,
+			.stalls = peer->gone[i].stalls,
+		};
+	}
+	for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+		if (peer->lanes[i])
+			add_lane(&stats->rails[peer->lanes[i]->rail],
+				 peer->lanes[i]);
+	list_for_each (node, &peer->dead_lanes) {
+		struct lane *lane = list_entry(node, struct lane, link);
+
+		add_lane(&stats->rails[lane->rail], lane);
+	}
+	pthread_mutex_unlock(&peer->lock);
+}
+
+static int snap(struct tcpx_session *session, struct stats *stats)
+{
+	uint32_t n, used = 0;
+	struct peering **all = peering_all(session, &n);
+
+	*stats = (struct stats){.events_dropped =
+					inbox_events_dropped(session->inbox)};
+	stats->peers = calloc(n ? n : 1, sizeof(*stats->peers));
+	for (uint32_t i = 0; i < n; i++) {
+		struct peering *peering = all[i];
+
+		pthread_mutex_lock(&session->lock);
+		struct peer *peer = peering->hidden ? NULL : peering->peer;
+
+		if (stats->peers && peer) {
+			memcpy(stats->peers[used].name, peering->name,
+			       TCPX_NAME_MAX);
+			stats->peers[used].id = peering->id;
+		}
+		pthread_mutex_unlock(&session->lock);
+		if (stats->peers && peer)
+			snap_peer(peer, &stats->peers[used++]);
+		peering_put(peering);
+	}
+	free(all);
+	stats->n_peers = used;
+	return stats->peers ? 0 : TCPX_ENOMEM;
+}
+
+/* ---- the counters by name --------------------------------------------- */
+
+struct counter {
+	const char *name, *help;
+	size_t offset;
+};
+
+static const struct counter peer_counters[] = {
+	{"transfers_done", "transfers posted here that succeeded",
+	 offsetof(struct peer_stats, done)},
+	{"transfers_failed", "transfers posted here that failed",
+	 offsetof(struct peer_stats, failed)},
+	{"notifications_received", "notifications delivered here",
+	 offsetof(struct peer_stats, notes_in)},
+	{"notifications_sent", "notifications of their own sent from here",
+	 offsetof(struct peer_stats, notes_out)},
+	{"control_sent_bytes", "bytes sent on the control connection",
+	 offsetof(struct peer_stats, ctl_tx)},
+	{"control_received_bytes", "bytes received on the control connection",
+	 offsetof(struct peer_stats, ctl_rx)},
+};
+
+static const struct counter rail_counters[] = {
+	{"sent_bytes", "payload bytes given to the rail",
+	 offsetof(struct rail_stats, tx_bytes)},
+	{"received_bytes", "payload bytes placed from the rail",
+	 offsetof(struct rail_stats, rx_bytes)},
+	{"sent_chunks", "chunks given to the rail",
+	 offsetof(struct rail_stats, tx_chunks)},
+	{"received_chunks", "chunks placed from the rail",
+	 offsetof(struct rail_stats, rx_chunks)},
+	{"resent_chunks", "chunks of dead lanes sent again",
+	 offsetof(struct rail_stats, resent)},
+	{"stalls", "times a lane had data but no credit",
+	 offsetof(struct rail_stats, stalls)},
+};
+
+#define N_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+static uint64_t value_of(const void *stats, const struct counter *counter)
+{
+	return *(const uint64_t *)((const char *)stats + counter->offset);
+}
+
+static bool rail_used(const struct rail_stats *rail)
+{
+	return rail->flows || rail->tx_bytes || rail->rx_bytes;
+}
+
+/* ---- JSON ------------------------------------------------------------- */
+
+static void set_counters(json_t *object, const void *stats,
+			 const struct counter *counters, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		json_object_set_new(object, counters[i].name,
+				    json_integer((json_int_t)value_of(
+					    stats, &counters[i])));
+}
+
+static json_t *peer_stats_json(const struct tcpx_session *session,
+			       const struct peer_stats *stats)
+{
+	json_t *object = json_pack("{s:s,s:b}", "name", stats->name,
+				   "connected", stats->up);
+	json_t *rails = json_array();
+
+	set_counters(object, stats, peer_counters, N_OF(peer_counters));
+	for (uint32_t i = 0; i < PEER_RAILS_MAX; i++) {
+		const struct rail_stats *rail = &stats->rails[i];
+
+		if (!rail_used(rail))
+			continue;
+		json_t *one = json_pack(
+			"{s:i,s:s,s:i}", "rail", (int)i, "ifname",
+			i < session->n_rails ? session->rails[i].ifname : "?",
+			"flows", (int)rail->flows);
+
+		set_counters(one, rail, rail_counters, N_OF(rail_counters));
+		json_array_append_new(rails, one);
+	}
+	json_object_set_new(object, "rails", rails);
+	return object;
+}
+
+int tcpx_session_stats_json(struct tcpx_session *session, char *buf,
+			    size_t cap_bytes, size_t *len_bytes)
+{
+	struct stats stats;
+
+	if (!session || !len_bytes || (!buf && cap_bytes))
+		return TCPX_EINVAL;
+	int err = snap(session, &stats);
+
+	if (err)
+		return err;
+	json_t *peers = json_array();
+
+	for (uint32_t i = 0; i < stats.n_peers; i++)
+		json_array_append_new(peers, peer_stats_json(session,
+							     &stats.peers[i]));
+	free(stats.peers);
+	return json_give(
+		json_pack("{s:s,s:i,s:I,s:o}", "name", session->config->name,
+			  "peers_known", (int)stats.n_peers, "events_dropped",
+			  (json_int_t)stats.events_dropped, "peers", peers),
+		buf, cap_bytes, len_bytes);
+}
+
+/* ---- Prometheus ------------------------------------------------------- */
+
+static void head(struct text *text, const struct counter *counter)
+{
+	text_add(text, "# HELP tcpx_%s %s\n# TYPE tcpx_%s counter\n",
+		 counter->name, counter->help, counter->name);
+}
+
+static void peer_label(struct text *text, const char *name,
+		       const struct peer_stats *stats)
+{
+	text_add(text, "tcpx_%s{peer=", name);
+	text_add_quoted(text, stats->name);
+	text_add(text, ",handle=\"%llx\"", (unsigned long long)stats->id);
+}
+
+static void render_peers(struct text *text, const struct stats *stats,
+			 const struct counter *counter)
+{
+	head(text, counter);
+	for (uint32_t i = 0; i < stats->n_peers; i++) {
+		peer_label(text, counter->name, &stats->peers[i]);
+		text_add(text, "} %llu\n",
+			 (unsigned long long)value_of(&stats->peers[i],
+						      counter));
+	}
+}
+
+static void render_rails(struct text *text, const struct tcpx_session *session,
+			 const struct stats *stats,
+			 const struct counter *counter)
+{
+	head(text, counter);
+	for (uint32_t i = 0; i < stats->n_peers; i++)
+		for (uint32_t r = 0; r < PEER_RAILS_MAX; r++) {
+			const struct rail_stats *rail =
+				&stats->peers[i].rails[r];
+
+			if (!rail_used(rail))
+				continue;
+			peer_label(text, counter->name, &stats->peers[i]);
+			text_add(text, ",rail=\"%u\",ifname=", r);
+			text_add_quoted(text, r < session->n_rails ?
+						      session->rails[r].ifname :
+						      "?");
+			text_add(text, "} %llu\n",
+				 (unsigned long long)value_of(rail, counter));
+		}
+}
+
+int tcpx_session_stats_prometheus(struct tcpx_session *session, char *buf,
+				  size_t cap_bytes, size_t *len_bytes)
+{
+	struct stats stats;
+	struct text text;
+
+	if (!session || !len_bytes || (!buf && cap_bytes))
+		return TCPX_EINVAL;
+	int err = snap(session, &stats);
+
+	if (err)
+		return err;
+	text_init(&text, buf, cap_bytes);
+	text_add(&text,
+		 "# HELP tcpx_peers peers known\n# TYPE tcpx_peers gauge\n"
+		 "tcpx_peers %u\n",
+		 stats.n_peers);
+	for (size_t i = 0; i < N_OF(peer_counters); i++)
+		render_peers(&text, &stats, &peer_counters[i]);
+	for (size_t i = 0; i < N_OF(rail_counters); i++)
+		render_rails(&text, session, &stats, &rail_counters[i]);
+	free(stats.peers);
+	*len_bytes = text.len_bytes;
+	return text_status(&text);
+}

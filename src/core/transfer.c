@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Transfers as the program sees them: handles over the engine's xfers. The
+ * structs come from slabs that live as long as the session, so that a call
+ * that races with a release finds a stale id and not freed memory.
+ */
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "core/memory.h"
+#include "core/peering.h"
+#include "engine/region.h"
+#include "engine/xfer.h"
+
+#define SLAB_XFERS 64
+
+struct tcpx_xfer {
+	struct xfer xfer;
+	struct list link;	/* session->free_xfers */
+	pthread_mutex_t lock;	/* one call at a time; not taken by tests */
+	_Atomic uint64_t id;	/* 0: free; written under lock */
+	struct peering *peering; /* one reference */
+	/* Of the peer; lives as long as the session, so that a test may use it
+	 * beside a release. */
+	_Atomic(struct context *) home;
+};
+
+struct xfer_slab {
+	struct list link;
+	struct tcpx_xfer xfers[SLAB_XFERS];
+};
+
+/* ---- slabs ------------------------------------------------------------ */
+
+/* xfer_lock held. */
+static int add_slab(struct tcpx_session *session)
+{
+	struct xfer_slab *slab = calloc(1, sizeof(*slab));
+
+	if (!slab)
+		return TCPX_ENOMEM;
+	list_init(&slab->link);
+	list_add_tail(&session->xfer_slabs, &slab->link);
+	for (int i = 0; i < SLAB_XFERS; i++) {
+		pthread_mutex_init(&slab->xfers[i].lock, NULL);
+		list_init(&slab->xfers[i].link);
+		list_add_tail(&session->free_xfers, &slab->xfers[i].link);
+	}
+	return 0;
+}
+
+static struct tcpx_xfer *alloc_xfer(struct tcpx_session *session)
+{
+	struct tcpx_xfer *x = NULL;
+
+	pthread_mutex_lock(&session->xfer_lock);
+	if (!list_empty(&session->free_xfers) || !add_slab(session)) {
+		x = list_entry(session->free_xfers.next, struct tcpx_xfer,
+			       link);
+		list_del(&x->link);
+	}
+	pthread_mutex_unlock(&session->xfer_lock);
+	return x;
+}
+
+static void free_xfer(struct tcpx_session *session, struct tcpx_xfer *x)
+{
+	pthread_mutex_lock(&session->xfer_lock);
+	list_add_tail(&session->free_xfers, &x->link);
+	pthread_mutex_unlock(&session->xfer_lock);
+}
+
+static struct tcpx_xfer *find_xfer(struct tcpx_session *session, uint64_t id)
+{
+	return session ? idmap_get(&session->xfers, id) : NULL;
+}
+
+/* Locked, and still what the id says; NULL otherwise. */
+static struct tcpx_xfer *hold_xfer(struct tcpx_session *session, uint64_t id)
+{
+	struct tcpx_xfer *x = find_xfer(session, id);
+
+	if (!x)
+		return NULL;
+	pthread_mutex_lock(&x->lock);
+	if (load_relaxed(&x->id) == id)
+		return x;
+	pthread_mutex_unlock(&x->lock);
+	return NULL;
+}
+
+/* ---- preparing -------------------------------------------------------- */
+
+#define CACHE_ROWS 64
+
+/* What a list is built with: the last regions seen, by a hash of their id,
+ * so that a lookup of each segment is a compare. */
+struct builder {
+	struct tcpx_session *session;
+	struct peering *peering;
+	const struct tcpx_xfer_params *params;
+	struct seglist *local, *remote;
+	uint32_t need_access;
+	struct cached {
+		uint64_t mem;
+		uint64_t base, len_bytes;
+		uint32_t index;
+	} own[CACHE_ROWS], theirs[CACHE_ROWS];
+};
+
+static struct cached *cached(struct cached *rows, uint64_t mem)
+{
+	return &rows[(mem ^ mem >> 6) % CACHE_ROWS];
+}
+
+static int complain(const struct builder *b, size_t i, int status,
+		    const char *what)
+{
+	const struct tcpx_segment *seg = &b->params->segments[i];
+
+	log_error(&b->session->log, "transfer",
+		  "segment %zu (local %" PRIx64 " + %" PRIu64
+		  ", remote %" PRIx64 " + %" PRIu64 ", %" PRIu64 " bytes): %s",
+		  i, seg->local_mem, seg->local_off, seg->remote_mem,
+		  seg->remote_off, seg->len_bytes, what);
+	return status;
+}
+
+static int resolve_own(struct builder *b, size_t i, struct cached *row)
+{
+	uint64_t mem = b->params->segments[i].local_mem;
+	struct region *region;
+
+	if (memory_own(b->session, mem, &region))
+		return complain(b, i, TCPX_ENOENT, "no such local region");
+	uint32_t n = b->local->n_regions, index = 0;
+
+	while (index < n && b->local->regions[index] != region)
+		index++;
+	int err = index < n ? 0 : seglist_add_region(b->local, region);
+
+	if (!err)
+		*row = (struct cached){mem, (uint64_t)(uintptr_t)region->base,
+				       region->len_bytes, index};
+	region_put(region);
+	return err == TCPX_EINVAL ?
+		       complain(b, i, err, "more than 1024 local regions") :
+		       err;
+}
+
+static int resolve_theirs(struct builder *b, size_t i, struct cached *row)
+{
+	uint64_t mem = b->params->segments[i].remote_mem;
+	struct remote_mem remote;
+
+	if (memory_remote(b->session, mem, &remote))
+		return complain(b, i, TCPX_ENOENT, "no such remote region");
+	if (memcmp(remote.session, b->peering->session_id, SESSION_ID_BYTES))
+		return complain(b, i, TCPX_EINVAL,
+				"the remote region is another peer's");
+	if ((remote.access & b->need_access) != b->need_access)
+		return complain(b, i, TCPX_EACCES,
+				"the remote region does not allow it");
+	uint32_t n = b->remote->n_regions, index = 0;
+
+	while (index < n && (b->remote->remote[index].mem != remote.mem ||
+			     b->remote->remote[index].key != remote.key))
+		index++;
+	struct msg_region msg = {remote.mem, remote.key};
+	int err = index < n ? 0 : seglist_add_remote(b->remote, &msg);
+
+	if (err)
+		return err == TCPX_EINVAL ?
+			       complain(b, i, err,
+					"more than 1024 remote regions") :
+			       err;
+	*row = (struct cached){mem, 0, remote.len_bytes, index};
+	return 0;
+}
+
+static bool inside(uint64_t off, uint64_t len, uint64_t region_len)
+{
+	return off <= region_len && len <= region_len - off;
+}
+
+static int add_segment(struct builder *b, size_t i)
+{
+	const struct tcpx_segment *seg = &b->params->segments[i];
+	struct cached *row = cached(b->own, seg->local_mem);
+	int err;
+
+	if (!seg->len_bytes)
+		return complain(b, i, TCPX_EINVAL, "it is empty");
+	if (row->mem != seg->local_mem || !row->mem) {
+		err = resolve_own(b, i, row);
+		if (err)
+			return err;
+	}
+	if (!inside(seg->local_off, seg->len_bytes, row->len_bytes))
+		return complain(b, i, TCPX_ERANGE, "outside the local region");
+	err = seglist_add(b->local, row->index, row->base + seg->local_off,
+			  seg->len_bytes);
+	if (err || !b->remote)
+		return err;
+	row = cached(b->theirs, seg->remote_mem);
+	if (row->mem != seg->remote_mem || !row->mem) {
+		err = resolve_theirs(b, i, row);
+		if (err)
+			return err;
+	}
+	if (!inside(seg->remote_off, seg->len_bytes, row->len_bytes))
+		return complain(b, i, TCPX_ERANGE, "outside the remote region");
+	return seglist_add(b->remote, row->index, seg->remote_off,
+			   seg->len_bytes);
+}
+
+/* Rows a list can need: long segments are split. */
+static uint32_t rows_needed(const struct tcpx_xfer_params *params)
+{
+	uint64_t rows = params->n_segments;
+
+	for (size_t i = 0; i < params->n_segments; i++)
+		if (params->segments[i].len_bytes > WIRE_SEG_MAX)
+			rows += params->segments[i].len_bytes / WIRE_SEG_MAX;
+	return rows > TCPX_SEGMENTS_MAX + (1u << 20) ?
+		       TCPX_SEGMENTS_MAX + (1u << 20) :
+		       (uint32_t)rows;
+}
+
+/* Before anything is allocated by them. */
+static int check_lengths(const struct builder *b)
+{
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < b->params->n_segments; i++) {
+		uint64_t len = b->params->segments[i].len_bytes;
+
+		if (len > TCPX_XFER_MAX)
+			return complain(b, i, TCPX_ERANGE,
+					"longer than any region may be");
+		total += len;
+	}
+	if (total > TCPX_XFER_MAX)
+		return complain(b, b->params->n_segments - 1, TCPX_EINVAL,
+				"more than 1 TiB in all");
+	return 0;
+}
+
+static int build_lists(struct builder *b)
+{
+	bool remote = b->params->op == TCPX_OP_READ ||
+		      b->params->op == TCPX_OP_WRITE;
+	int too_long = check_lengths(b);
+
+	if (too_long)
+		return too_long;
+	uint32_t rows = rows_needed(b->params);
+
+	b->local = seglist_create(rows);
+	b->remote = remote ? seglist_create(rows) : NULL;
+	if (!b->local || (remote && !b->remote))
+		return TCPX_ENOMEM;
+	for (size_t i = 0; i < b->params->n_segments; i++) {
+		int err = add_segment(b, i);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int check_params(struct tcpx_session *session,
+			const struct tcpx_xfer_params *params)
+{
+	if (!session || !params ||
+	    params->size_bytes < sizeof(struct tcpx_xfer_params))
+		return TCPX_EINVAL;
+	if (params->op < TCPX_OP_READ || params->op > TCPX_OP_RECV ||
+	    !params->segments || !params->n_segments ||
+	    params->n_segments > TCPX_SEGMENTS_MAX) {
+		log_error(&session->log, "transfer",
+			  "cannot prepare operation %d over %zu segments "
+			  "(1 to %u)",
+			  (int)params->op, params->n_segments,
+			  TCPX_SEGMENTS_MAX);
+		return TCPX_EINVAL;
+	}
+	return 0;
+}
+
+/* A usable peer, referenced. */
+static int find_peering(struct tcpx_session *session, uint64_t id,
+			struct peering **out)
+{
+	struct peering *peering = peering_of(session, id);
+
+	if (!peering)
+		return TCPX_ENOENT;
+	int status = load_acquire(&peering->status);
+
+	if (status) {
+		peering_put(peering);
+		return status == TCPX_INPROGRESS ? TCPX_EAGAIN : status;
+	}
+	*out = peering;
+	return 0;
+}
+
+static int publish(struct tcpx_session *session, struct builder *b,
+		   uint64_t *id)
+{
+	struct tcpx_xfer *x = alloc_xfer(session);
+	uint64_t new_id;
+
+	if (!x)
+		return TCPX_ENOMEM;
+	pthread_mutex_lock(&x->lock);
+	int err = idmap_add(&session->xfers, x, &new_id);
+
+	if (err) {
+		pthread_mutex_unlock(&x->lock);
+		free_xfer(session, x);
+		return err;
+	}
+	xfer_init(&x->xfer, b->peering->peer, b->params->op, b->params->tag,
+		  b->local, b->remote);
+	x->peering = b->peering;
+	store_relaxed(&x->home, x->xfer.peer->home);
+	store_release(&x->id, new_id);
+	pthread_mutex_unlock(&x->lock);
+	*id = new_id;
+	return 0;
+}
+
+int tcpx_xfer_prepare(struct tcpx_session *session,
+		      const struct tcpx_xfer_params *params, uint64_t *xfer)
+{
+	struct builder b = {.session = session, .params = params};
+	int err = xfer ? check_params(session, params) : TCPX_EINVAL;
+
+	if (err)
+		return err;
+	err = find_peering(session, params->peer, &b.peering);
+	if (!err && b.peering->self && params->op == TCPX_OP_RECV)
+		err = peering_passive_end(&b.peering);
+	if (err)
+		return err;
+	b.need_access = params->op == TCPX_OP_READ  ? TCPX_ACCESS_REMOTE_READ :
+			params->op == TCPX_OP_WRITE ? TCPX_ACCESS_REMOTE_WRITE :
+						      0;
+	err = build_lists(&b);
+	if (!err)
+		err = publish(session, &b, xfer);
+	if (err) {
+		seglist_put(b.local);
+		seglist_put(b.remote);
+		peering_put(b.peering);
+	}
+	return err;
+}
+
+/* ---- in flight -------------------------------------------------------- */
+
+static int check_post(const struct tcpx_post_params *params)
+{
+	if (!params)
+		return 0;
+	if (params->size_bytes < sizeof(*params) ||
+	    params->notify_len_bytes > TCPX_NOTIFY_MAX ||
+	    (params->notify_len_bytes && !params->notify))
+		return TCPX_EINVAL;
+	return 0;
+}
+
+int tcpx_xfer_post(struct tcpx_session *session, uint64_t id,
+		   const struct tcpx_post_params *params)
+{
+	int err = check_post(params);
+
+	if (err)
+		return err;
+	struct tcpx_xfer *x = hold_xfer(session, id);
+
+	if (!x)
+		return TCPX_ENOENT;
+	if (x->xfer.op == TCPX_OP_RECV && params && params->has_notify)
+		err = TCPX_EINVAL;
+	else
+		err = xfer_post(&x->xfer, params);
+	pthread_mutex_unlock(&x->lock);
+	return err;
+}
+
+int tcpx_xfer_test(struct tcpx_session *session, uint64_t id)
+{
+	struct tcpx_xfer *x = find_xfer(session, id);
+
+	if (!x)
+		return TCPX_ENOENT;
+	int status = load_acquire(&x->xfer.status);
+
+	if (status != TCPX_INPROGRESS)
+		return status;
+	context_visit_now_and_then(load_relaxed(&x->home));
+	return load_acquire(&x->xfer.status);
+}
+
+/* Another thread may post it again at once: the status seen counts. Or
+ * release it: then the id is another one. */
+struct wait {
+	struct tcpx_xfer *x;
+	uint64_t id;
+	int status;
+};
+
+static bool has_ended(void *arg)
+{
+	struct wait *wait = arg;
+
+	wait->status = load_acquire(&wait->x->xfer.status);
+	if (load_acquire(&wait->x->id) != wait->id)
+		wait->status = TCPX_ENOENT;
+	return wait->status != TCPX_INPROGRESS;
+}
+
+int tcpx_xfer_wait(struct tcpx_session *session, uint64_t id, int timeout_ms)
+{
+	struct tcpx_xfer *x = find_xfer(session, id);
+
+	if (!x)
+		return TCPX_ENOENT;
+	struct wait wait = {.x = x, .id = id};
+
+	if (!has_ended(&wait) &&
+	    context_drive(load_relaxed(&x->home), has_ended, &wait,
+			  clock_deadline_ns(timeout_ms)))
+		return TCPX_ETIMEDOUT;
+	return wait.status;
+}
+
+int tcpx_xfer_cancel(struct tcpx_session *session, uint64_t id)
+{
+	struct tcpx_xfer *x = hold_xfer(session, id);
+
+	if (!x)
+		return TCPX_ENOENT;
+	xfer_abort(&x->xfer, TCPX_ECANCELED, "canceled");
+	pthread_mutex_unlock(&x->lock);
+	return 0;
+}
+
+/* x->lock held; it is nobody's any more. */
+static struct peering *dispose(struct tcpx_xfer *x)
+{
+	struct peering *peering = x->peering;
+
+	xfer_abort(&x->xfer, TCPX_ECANCELED, "released");
+	xfer_forget(&x->xfer);
+	xfer_fini(&x->xfer);
+	x->peering = NULL;
+	return peering;
+}
+
+int tcpx_xfer_release(struct tcpx_session *session, uint64_t id)
+{
+	struct tcpx_xfer *x = hold_xfer(session, id);
+
+	if (!x)
+		return TCPX_ENOENT;
+	store_release(&x->id, 0);
+	idmap_remove(&session->xfers, id);
+	struct peering *peering = dispose(x);
+
+	pthread_mutex_unlock(&x->lock);
+	peering_put(peering);
+	free_xfer(session, x);
+	return 0;
+}
+
+int tcpx_xfer_query(struct tcpx_session *session, uint64_t id,
+		    struct tcpx_xfer_info *info)
+{
+	struct tcpx_xfer *x = info ? hold_xfer(session, id) : NULL;
+
+	if (!x)
+		return info ? TCPX_ENOENT : TCPX_EINVAL;
+	xfer_query(&x->xfer, info);
+	info->peer = x->peering->id;
+	pthread_mutex_unlock(&x->lock);
+	return 0;
+}
+
+void transfer_free_all(struct tcpx_session *session)
+{
+	uint32_t cursor = 0;
+	struct tcpx_xfer *x;
+
+	while ((x = idmap_next(&session->xfers, &cursor)))
+		peering_put(dispose(x));
+	while (!list_empty(&session->xfer_slabs)) {
+		struct xfer_slab *slab = list_entry(session->xfer_slabs.next,
+						    struct xfer_slab, link);
+
+		list_del(&slab->link);
+		for (int i = 0; i < SLAB_XFERS; i++)
+			pthread_mutex_destroy(&slab->xfers[i].lock);
+		free(slab);
+	}
+}

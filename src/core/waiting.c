@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What arrives for the program: events and notifications, polled or awaited. */
+
+#include "base/clock.h"
+#include "core/peering.h"
+#include "engine/notes.h"
+
+/* ---- events ----------------------------------------------------------- */
+
+int tcpx_event_poll(struct tcpx_session *session, struct tcpx_event *event)
+{
+	if (!session || !event)
+		return TCPX_EINVAL;
+	if (!inbox_has_event(session->inbox))
+		session_visit(session);
+	return inbox_take_event(session->inbox, event) ? 0 : TCPX_EAGAIN;
+}
+
+static bool event_there(void *arg)
+{
+	return inbox_has_event(arg);
+}
+
+int tcpx_event_wait(struct tcpx_session *session, struct tcpx_event *event,
+		    int timeout_ms)
+{
+	uint64_t deadline_ns = clock_deadline_ns(timeout_ms);
+
+	if (!session || !event)
+		return TCPX_EINVAL;
+	/* Another thread may take what this one saw. */
+	while (!inbox_take_event(session->inbox, event))
+		if (engine_drive(session->engine, event_there, session->inbox,
+				 deadline_ns))
+			return TCPX_ETIMEDOUT;
+	return 0;
+}
+
+/* ---- notifications ---------------------------------------------------- */
+
+int tcpx_notify_send(struct tcpx_session *session, uint64_t peer,
+		     const void *data, size_t len_bytes)
+{
+	if (!session || len_bytes > TCPX_NOTIFY_MAX || (len_bytes && !data))
+		return TCPX_EINVAL;
+	struct peering *peering = peering_of(session, peer);
+
+	if (!peering)
+		return TCPX_ENOENT;
+	int err = load_acquire(&peering->status);
+
+	if (err == TCPX_INPROGRESS)
+		err = TCPX_EAGAIN;
+	if (!err)
+		err = notes_send(peering->peer, data, (uint32_t)len_bytes);
+	peering_put(peering);
+	return err;
+}
+
+/* Opens the sender's window again. */
+static void account(struct tcpx_session *session, const struct inbox_note *note)
+{
+	struct peering *peering = peering_of(session, note->charge_peer);
+
+	if (!peering)
+		return;
+	notes_read(peering->peer, (uint32_t)note->charge_bytes);
+	peering_put(peering);
+}
+
+static struct inbox_note *take(struct tcpx_session *session)
+{
+	struct inbox_note *note = inbox_take_note(session->inbox);
+
+	if (note)
+		account(session, note);
+	return note;
+}
+
+int tcpx_notify_poll(struct tcpx_session *session,
+		     struct tcpx_notification **notification)
+{
+	if (!session || !notification)
+		return TCPX_EINVAL;
+	if (!inbox_has_note(session->inbox))
+		session_visit(session);
+	struct inbox_note *note = take(session);
+
+	if (!note)
+		return TCPX_EAGAIN;
+	*notification = &note->pub;
+	return 0;
+}
+
+static bool note_there(void *arg)
+{
+	return inbox_has_note(arg);
+}
+
+int tcpx_notify_wait(struct tcpx_session *session,
+		     struct tcpx_notification **notification, int timeout_ms)
+{
+	uint64_t deadline_ns = clock_deadline_ns(timeout_ms);
+	struct inbox_note *note;
+
+	if (!session || !notification)
+		return TCPX_EINVAL;
+	while (!(note = take(session)))
+		if (engine_drive(session->engine, note_there, session->inbox,
+				 deadline_ns))
+			return TCPX_ETIMEDOUT;
+	*notification = &note->pub;
+	return 0;
+}

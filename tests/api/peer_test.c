@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding each other: blobs, addresses, both at once, refusals, goodbyes. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "check.h"
+#include "support/scale.h"
+#include "support/sess.h"
+
+static void broken_blobs(void)
+{
+	char blob[TCPX_BLOB_MAX], bad[TCPX_BLOB_MAX];
+	uint64_t peer = 77, seed = check_seed();
+	struct sess sess;
+	size_t len;
+
+	sess_open(&sess, "n", NULL);
+	CHECK_STATUS(tcpx_session_blob(sess.s, blob, sizeof(blob), &len),
+		     TCPX_OK);
+	for (size_t cut = 0; cut < len; cut++)
+		CHECK(tcpx_peer_connect(sess.s, blob, cut, &peer) < 0);
+	for (int i = 0; i < 2000; i++) {
+		memcpy(bad, blob, len);
+		bad[check_rand(&seed) % len] ^= 1 << check_rand(&seed) % 8;
+		CHECK(tcpx_peer_connect(sess.s, bad, len, &peer) < 0);
+	}
+	memset(bad, 0, sizeof(bad));
+	CHECK_STATUS(tcpx_peer_connect(sess.s, bad, sizeof(bad), &peer),
+		     TCPX_EINVAL);
+	CHECK_EQ(peer, 77);
+	sess_close(&sess);
+}
+
+static void notify_both_ways(struct pair *pair)
+{
+	struct tcpx_notification *note;
+
+	CHECK_STATUS(tcpx_notify_send(pair->a->s, pair->ab, "ping", 4),
+		     TCPX_OK);
+	CHECK_STATUS(pair_wait_note(pair, pair->b, &note, scale_ms(5000)),
+		     TCPX_OK);
+	CHECK_EQ(note->peer, pair->ba);
+	CHECK_STR(note->name, "a");
+	CHECK_EQ(note->len_bytes, 4);
+	CHECK_MEM(note->data, "ping", 4);
+	tcpx_notify_free(note);
+	CHECK_STATUS(tcpx_notify_send(pair->b->s, pair->ba, "pong", 4),
+		     TCPX_OK);
+	CHECK_STATUS(pair_wait_note(pair, pair->a, &note, scale_ms(5000)),
+		     TCPX_OK);
+	CHECK_EQ(note->peer, pair->ab);
+	CHECK_MEM(note->data, "pong", 4);
+	tcpx_notify_free(note);
+}
+
+static void connect_kind(enum pair_kind kind)
+{
+	struct pair pair;
+
+	pair_open(&pair, kind, NULL);
+	notify_both_ways(&pair);
+	CHECK_EQ(sess_warnings(pair.a) + sess_warnings(pair.b), 0);
+	pair_close(&pair);
+}
+
+static void connect_blob(void)
+{
+	connect_kind(PAIR_TWO);
+}
+
+static void connect_self(void)
+{
+	connect_kind(PAIR_SELF);
+}
+
+static void connect_driven(void)
+{
+	connect_kind(PAIR_DRIVEN);
+}
+
+static void tweak_secret(struct tcpx_config *config)
+{
+	config->secret = "correct horse";
+	config->connect_timeout_ms = 3000;
+}
+
+static void tweak_other_secret(struct tcpx_config *config)
+{
+	config->secret = "battery staple";
+}
+
+static int connect_host(struct sess *from, const char *host, uint16_t port)
+{
+	char address[64];
+	uint64_t peer;
+	int status;
+
+	snprintf(address, sizeof(address), "%s:%u", host, port);
+	status = tcpx_peer_connect_address(from->s, address, &peer);
+	if (status)
+		return status;
+	status = tcpx_peer_wait(from->s, peer, scale_ms(8000));
+	fprintf(stderr, "%s: %s\n", address, tcpx_status_name(status));
+	CHECK_STATUS(tcpx_peer_disconnect(from->s, peer), TCPX_OK);
+	return status;
+}
+
+static void connect_address(void)
+{
+	struct sess a, b;
+
+	sess_open(&a, "a", tweak_secret);
+	sess_open(&b, "b", tweak_secret);
+	CHECK_STATUS(connect_host(&a, "127.0.0.1", tcpx_session_port(b.s)),
+		     TCPX_OK);
+	CHECK_STATUS(connect_host(&a, "localhost", tcpx_session_port(b.s)),
+		     TCPX_OK);
+	sess_close(&a);
+	sess_close(&b);
+}
+
+static bool have_ipv6(void)
+{
+	struct sockaddr_in6 addr = {.sin6_family = AF_INET6,
+				    .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	bool ok = fd >= 0 && !bind(fd, (void *)&addr, sizeof(addr));
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static void connect_ipv6(void)
+{
+	struct sess a, b;
+
+	if (!have_ipv6())
+		SKIP("no IPv6 on loopback");
+	sess_open(&a, "a", tweak_secret);
+	sess_open(&b, "b", tweak_secret);
+	CHECK_STATUS(connect_host(&a, "[::1]", tcpx_session_port(b.s)),
+		     TCPX_OK);
+	sess_close(&a);
+	sess_close(&b);
+}
+
+static void wrong_secret(void)
+{
+	static struct sess a, b, c, d;
+
+	sess_open(&a, "a", tweak_secret);
+	sess_open(&b, "b", tweak_other_secret);
+	sess_open(&c, "c", NULL);
+	sess_open(&d, "d", tweak_secret);
+	CHECK_STATUS(connect_host(&a, "127.0.0.1", tcpx_session_port(b.s)),
+		     TCPX_EAUTH);
+	/* A listener without a shared secret lets nobody in by address. */
+	CHECK_EQ(tcpx_status_scope(
+			 connect_host(&a, "127.0.0.1", tcpx_session_port(c.s))),
+		 TCPX_SCOPE_PEER);
+	CHECK_STATUS(connect_host(&a, "127.0.0.1", tcpx_session_port(d.s)),
+		     TCPX_OK);
+	sess_close(&a);
+	sess_close(&b);
+	sess_close(&c);
+	sess_close(&d);
+}
+
+static void bad_addresses(void)
+{
+	static const char *const bad[] = {
+		"",	      ":",	     "127.0.0.1",
+		"127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536",
+		"::1:80",     "[::1]",	     "[::1:80",
+		"host:port",  "a:1:2",	     "127.0.0.1:8x",
+	};
+	struct sess a;
+	uint64_t peer;
+
+	sess_open(&a, "a", tweak_secret);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		fprintf(stderr, "\"%s\"\n", bad[i]);
+		CHECK_STATUS(tcpx_peer_connect_address(a.s, bad[i], &peer),
+			     TCPX_EINVAL);
+	}
+	sess_close(&a);
+}
+
+/* A port that nobody listens on, and stays so while the fd is open. */
+static int closed_port(uint16_t *port)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET};
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	CHECK(fd >= 0 && !bind(fd, (void *)&addr, sizeof(addr)));
+	CHECK(!getsockname(fd, (void *)&addr, &len));
+	*port = ntohs(addr.sin_port);
+	return fd;
+}
+
+static void tweak_short(struct tcpx_config *config)
+{
+	config->secret = "correct horse";
+	config->connect_timeout_ms = 500;
+}
+
+static void refused(void)
+{
+	struct tcpx_event event;
+	struct sess a;
+	uint16_t port;
+	int fd = closed_port(&port);
+
+	sess_open(&a, "a", tweak_short);
+	CHECK_STATUS(connect_host(&a, "127.0.0.1", port), TCPX_EREFUSED);
+	while (!tcpx_event_poll(a.s, &event))
+		CHECK(event.kind != TCPX_EVENT_PEER_CONNECTED);
+	sess_close(&a);
+	close(fd);
+}
+
+static void unknown_host(void)
+{
+	struct sess a;
+	int status;
+
+	sess_open(&a, "a", tweak_short);
+	status = connect_host(&a, "no-such-host.invalid", 9);
+	CHECK_EQ(tcpx_status_scope(status), TCPX_SCOPE_PEER);
+	sess_close(&a);
+}
+
+static uint16_t fixed_port;
+
+static void tweak_fixed(struct tcpx_config *config)
+{
+	config->port_first = config->port_last = fixed_port;
+	config->connect_timeout_ms = 1000;
+}
+
+/* The old blob must not open the new session that took the old one's port,
+ * and the new one, of the same name, is another peer. */
+static void restart_same_name(void)
+{
+	struct sess a, b;
+	char old_blob[TCPX_BLOB_MAX];
+	uint64_t first, second, old;
+	size_t len;
+	int status;
+
+	sess_open(&a, "a", tweak_short);
+	sess_open(&b, "b", NULL);
+	fixed_port = tcpx_session_port(b.s);
+	CHECK_STATUS(tcpx_session_blob(b.s, old_blob, sizeof(old_blob), &len),
+		     TCPX_OK);
+	first = sess_connect(&a, &b);
+	sess_close(&b);
+	/* Until a knows that b is gone, its old peer would be found. */
+	while (!tcpx_peer_wait(a.s, first, 0))
+		test_sleep_ms(1);
+	sess_open(&b, "b", tweak_fixed);
+	CHECK_STATUS(tcpx_peer_connect(a.s, old_blob, len, &old), TCPX_OK);
+	status = tcpx_peer_wait(a.s, old, scale_ms(4000));
+	CHECK_EQ(tcpx_status_scope(status), TCPX_SCOPE_PEER);
+	second = sess_connect(&a, &b);
+	CHECK(second != first && second != old);
+	CHECK_STATUS(tcpx_peer_find(a.s, "b", &first), TCPX_OK);
+	CHECK_EQ(first, second);
+	sess_close(&a);
+	sess_close(&b);
+}
+
+struct dial {
+	struct sess *from;
+	char blob[TCPX_BLOB_MAX];
+	size_t len;
+	uint64_t peer;
+	pthread_barrier_t *start;
+};
+
+static void *dial_thread(void *arg)
+{
+	struct dial *dial = arg;
+
+	pthread_barrier_wait(dial->start);
+	CHECK_STATUS(tcpx_peer_connect(dial->from->s, dial->blob, dial->len,
+				       &dial->peer),
+		     TCPX_OK);
+	CHECK_STATUS(tcpx_peer_wait(dial->from->s, dial->peer, scale_ms(8000)),
+		     TCPX_OK);
+	return NULL;
+}
+
+static size_t count_connected(struct sess *sess, uint64_t peer)
+{
+	struct tcpx_event event;
+	size_t n = 0;
+
+	while (!tcpx_event_poll(sess->s, &event)) {
+		CHECK_EQ(event.kind, TCPX_EVENT_PEER_CONNECTED);
+		CHECK_EQ(event.peer, peer);
+		n++;
+	}
+	return n;
+}
+
+static void both_at_once_round(void)
+{
+	pthread_barrier_t start;
+	struct dial dials[2];
+	struct pair pair;
+	pthread_t thread;
+
+	pair.a = &pair.first;
+	pair.b = &pair.second;
+	sess_open(pair.a, "a", NULL);
+	sess_open(pair.b, "b", NULL);
+	pthread_barrier_init(&start, NULL, 2);
+	for (int i = 0; i < 2; i++) {
+		struct sess *to = i ? pair.a : pair.b;
+
+		dials[i].from = i ? pair.b : pair.a;
+		dials[i].start = &start;
+		CHECK_STATUS(tcpx_session_blob(to->s, dials[i].blob,
+					       TCPX_BLOB_MAX, &dials[i].len),
+			     TCPX_OK);
+	}
+	CHECK(!pthread_create(&thread, NULL, dial_thread, &dials[0]));
+	dial_thread(&dials[1]);
+	pthread_join(thread, NULL);
+	pair.ab = dials[0].peer;
+	pair.ba = dials[1].peer;
+	notify_both_ways(&pair);
+	test_sleep_ms(20);
+	CHECK_EQ(count_connected(pair.a, pair.ab), 1);
+	CHECK_EQ(count_connected(pair.b, pair.ba), 1);
+	notify_both_ways(&pair);
+	pair_close(&pair);
+	pthread_barrier_destroy(&start);
+}
+
+static void both_at_once(void)
+{
+	size_t n = scale_count(30);
+
+	for (size_t i = 0; i < n; i++)
+		both_at_once_round();
+}
+
+/* Each successful connect is undone by one disconnect. */
+static void connect_twice(void)
+{
+	struct pair pair;
+	uint64_t again;
+
+	pair_open(&pair, PAIR_TWO, NULL);
+	again = sess_connect(pair.a, pair.b);
+	CHECK_EQ(again, pair.ab);
+	CHECK_STATUS(tcpx_peer_disconnect(pair.a->s, pair.ab), TCPX_OK);
+	notify_both_ways(&pair);
+	CHECK_STATUS(tcpx_peer_disconnect(pair.a->s, pair.ab), TCPX_OK);
+	CHECK_STATUS(tcpx_peer_disconnect(pair.a->s, pair.ab), TCPX_ENOENT);
+	CHECK_STATUS(tcpx_notify_send(pair.a->s, pair.ab, "x", 1), TCPX_ENOENT);
+	pair_close(&pair);
+}
+
+static void wait_lost(struct pair *pair, struct sess *sess, uint64_t peer)
+{
+	struct tcpx_event event;
+
+	do {
+		CHECK_STATUS(pair_wait_event(pair, sess, &event,
+					     scale_ms(5000)),
+			     TCPX_OK);
+	} while (event.kind != TCPX_EVENT_PEER_LOST);
+	CHECK_EQ(event.peer, peer);
+	fprintf(stderr, "lost: %s\n", event.cause);
+	CHECK_STATUS(event.status, TCPX_ECLOSED);
+	CHECK(event.cause[0]);
+}
+
+static void goodbye(void)
+{
+	struct pair pair;
+	uint64_t found;
+
+	pair_open(&pair, PAIR_TWO, NULL);
+	CHECK_STATUS(tcpx_peer_disconnect(pair.a->s, pair.ab), TCPX_OK);
+	CHECK_STATUS(tcpx_peer_wait(pair.a->s, pair.ab, 0), TCPX_ENOENT);
+	wait_lost(&pair, pair.b, pair.ba);
+	CHECK_STATUS(tcpx_peer_wait(pair.b->s, pair.ba, 0), TCPX_ECLOSED);
+	CHECK_STATUS(tcpx_peer_disconnect(pair.b->s, pair.ba), TCPX_OK);
+	CHECK_STATUS(tcpx_peer_wait(pair.b->s, pair.ba, 0), TCPX_ENOENT);
+	CHECK_STATUS(tcpx_peer_find(pair.b->s, "a", &found), TCPX_ENOENT);
+	/* And it can be done again. */
+	pair.ab = sess_connect(pair.a, pair.b);
+	CHECK_STATUS(tcpx_peer_find(pair.b->s, "a", &pair.ba), TCPX_OK);
+	notify_both_ways(&pair);
+	pair_close(&pair);
+}
+
+static void session_closed(void)
+{
+	struct pair pair;
+
+	pair_open(&pair, PAIR_TWO, NULL);
+	sess_close(pair.a);
+	wait_lost(&pair, pair.b, pair.ba);
+	sess_close(pair.b);
+}
+
+static void tweak_few(struct tcpx_config *config)
+{
+	config->max_peers = 2;
+}
+
+static void too_many_peers(void)
+{
+	static struct sess a, others[3];
+	char blob[TCPX_BLOB_MAX];
+	uint64_t peer;
+	size_t len;
+
+	sess_open(&a, "a", tweak_few);
+	for (int i = 0; i < 3; i++)
+		sess_open(&others[i], "o", NULL);
+	sess_connect(&a, &others[0]);
+	peer = sess_connect(&a, &others[1]);
+	CHECK_STATUS(tcpx_session_blob(others[2].s, blob, sizeof(blob), &len),
+		     TCPX_OK);
+	CHECK_STATUS(tcpx_peer_connect(a.s, blob, len, &peer), TCPX_EAGAIN);
+	CHECK_STATUS(tcpx_peer_disconnect(a.s, peer), TCPX_OK);
+	sess_connect(&a, &others[2]);
+	sess_close(&a);
+	for (int i = 0; i < 3; i++)
+		sess_close(&others[i]);
+}
+
+static const struct check_case cases[] = {
+	{"broken_blobs", broken_blobs, 0},
+	{"connect_blob", connect_blob, 0},
+	{"connect_self", connect_self, 0},
+	{"connect_driven", connect_driven, 0},
+	{"connect_address", connect_address, 0},
+	{"connect_ipv6", connect_ipv6, 0},
+	{"wrong_secret", wrong_secret, 60},
+	{"bad_addresses", bad_addresses, 0},
+	{"refused", refused, 0},
+	{"unknown_host", unknown_host, 60},
+	{"restart_same_name", restart_same_name, 0},
+	{"both_at_once", both_at_once, 60},
+	{"connect_twice", connect_twice, 0},
+	{"goodbye", goodbye, 0},
+	{"session_closed", session_closed, 0},
+	{"too_many_peers", too_many_peers, 0},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session by itself: open, close, blob, port; and what it tells. */
+#include <dirent.h>
+#include <jansson.h>
+
+#include "check.h"
+#include "support/scale.h"
+#include "support/sess.h"
+
+static size_t count_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	size_t n = 0;
+
+	CHECK(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static void open_close(void)
+{
+	size_t fds = 0, tasks = 0, n = scale_count(50);
+	struct sess sess;
+
+	for (size_t i = 0; i < n; i++) {
+		sess_open(&sess, "n", NULL);
+		CHECK(tcpx_session_port(sess.s) != 0);
+		CHECK_EQ(sess_warnings(&sess), 0);
+		sess_close(&sess);
+		/* The first round may load tables and the like. */
+		if (i == 0) {
+			test_sleep_ms(100);
+			fds = count_entries("/proc/self/fd");
+			tasks = count_entries("/proc/self/task");
+		}
+	}
+	CHECK_EQ(count_entries("/proc/self/fd"), fds);
+	/* A joined thread leaves /proc a moment later. */
+	for (int i = 0; i < 200 && count_entries("/proc/self/task") != tasks;
+	     i++)
+		test_sleep_ms(10);
+	CHECK_EQ(count_entries("/proc/self/task"), tasks);
+	tcpx_session_close(NULL);
+}
+
+static void blob_rules(void)
+{
+	char blob[TCPX_BLOB_MAX], again[TCPX_BLOB_MAX];
+	struct sess sess;
+	size_t len, other;
+
+	sess_open(&sess, "n", NULL);
+	CHECK_STATUS(tcpx_session_blob(sess.s, NULL, 0, &len), TCPX_ENOSPC);
+	CHECK(len > 0 && len <= TCPX_BLOB_MAX);
+	CHECK_STATUS(tcpx_session_blob(sess.s, blob, len - 1, &other),
+		     TCPX_ENOSPC);
+	CHECK_EQ(other, len);
+	CHECK_STATUS(tcpx_session_blob(sess.s, blob, len, &other), TCPX_OK);
+	CHECK_STATUS(tcpx_session_blob(sess.s, again, sizeof(again), &other),
+		     TCPX_OK);
+	CHECK_EQ(other, len);
+	CHECK_MEM(blob, again, len);
+	sess_close(&sess);
+}
+
+static void port_range(void)
+{
+	struct tcpx_config config;
+	struct tcpx_session *s = NULL;
+	struct sess a;
+
+	sess_open(&a, "a", NULL);
+	CHECK_STATUS(tcpx_config_init(&config, NULL, NULL), TCPX_OK);
+	config.ifnames = "lo";
+	config.port_first = config.port_last = tcpx_session_port(a.s);
+	CHECK_STATUS(tcpx_session_open(&config, &s), TCPX_EUNREACHABLE);
+	CHECK(!s);
+	config.port_last = config.port_first + 50;
+	CHECK_STATUS(tcpx_session_open(&config, &s), TCPX_OK);
+	CHECK(tcpx_session_port(s) > config.port_first);
+	CHECK(tcpx_session_port(s) <= config.port_last);
+	tcpx_session_close(s);
+	sess_close(&a);
+}
+
+static json_t *describe(struct sess *sess, uint64_t peer)
+{
+	static char buf[65536];
+	json_error_t error;
+	size_t len, again;
+	json_t *root;
+
+	CHECK_STATUS(tcpx_peer_describe(sess->s, peer, NULL, 0, &len),
+		     TCPX_ENOSPC);
+	CHECK(len > 0 && len < sizeof(buf));
+	CHECK_STATUS(tcpx_peer_describe(sess->s, peer, buf, sizeof(buf),
+					&again),
+		     TCPX_OK);
+	CHECK_EQ(strlen(buf), again);
+	root = json_loads(buf, 0, &error);
+	CHECK(root && json_is_object(root));
+	return root;
+}
+
+static void described(void)
+{
+	static const char *const keys[] = {"name",  "session", "state",
+					   "cause", "limits",  "pairs"};
+	struct pair pair;
+	json_t *root, *first;
+
+	pair_open(&pair, PAIR_TWO, NULL);
+	root = describe(pair.a, pair.ab);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		CHECK(json_object_get(root, keys[i]));
+	CHECK_STR(json_string_value(json_object_get(root, "name")), "b");
+	first = json_array_get(json_object_get(root, "pairs"), 0);
+	CHECK(first);
+	CHECK_STR(json_string_value(json_object_get(first, "transport")),
+		  "socket");
+	CHECK(json_object_get(first, "why"));
+	CHECK(json_is_array(json_object_get(first, "rejected")));
+	json_decref(root);
+	pair_close(&pair);
+}
+
+static void check_prometheus(struct sess *sess)
+{
+	static char buf[1 << 18];
+	size_t len, n_samples = 0;
+	char *rest = buf, *line;
+
+	CHECK_STATUS(tcpx_session_stats_prometheus(sess->s, buf, sizeof(buf),
+						   &len),
+		     TCPX_OK);
+	CHECK(len > 0 && buf[len - 1] == '\n');
+	while ((line = strsep(&rest, "\n")) && *line) {
+		char *value = strrchr(line, ' '), *end;
+
+		CHECK(!strncmp(line, "# ", 2) || !strncmp(line, "tcpx_", 5));
+		if (*line == '#')
+			continue;
+		CHECK(value);
+		strtod(value + 1, &end);
+		CHECK(end != value + 1 && !*end);
+		n_samples++;
+	}
+	CHECK(n_samples >= 5);
+}
+
+static void statistics(void)
+{
+	static char buf[1 << 18];
+	json_error_t error;
+	struct pair pair;
+	json_t *root;
+	size_t len;
+
+	pair_open(&pair, PAIR_TWO, NULL);
+	CHECK_STATUS(tcpx_notify_send(pair.a->s, pair.ab, "x", 1), TCPX_OK);
+	CHECK_STATUS(tcpx_session_stats_json(pair.a->s, buf, sizeof(buf), &len),
+		     TCPX_OK);
+	root = json_loads(buf, 0, &error);
+	CHECK(root && json_is_object(root));
+	json_decref(root);
+	check_prometheus(pair.a);
+	pair_close(&pair);
+}
+
+static void no_events(void)
+{
+	struct tcpx_event event;
+	struct sess a;
+	uint64_t start;
+
+	sess_open(&a, "a", NULL);
+	CHECK_STATUS(tcpx_event_poll(a.s, &event), TCPX_EAGAIN);
+	start = test_now_ns();
+	CHECK_STATUS(tcpx_event_wait(a.s, &event, 50), TCPX_ETIMEDOUT);
+	CHECK(test_now_ns() - start >= 45000000u);
+	CHECK(test_now_ns() - start < (uint64_t)scale_ms(2000) * 1000000u);
+	sess_close(&a);
+}
+
+static const struct check_case cases[] = {
+	{"open_close", open_close, 0}, {"blob_rules", blob_rules, 0},
+	{"port_range", port_range, 0}, {"described", described, 0},
+	{"statistics", statistics, 0}, {"no_events", no_events, 0},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}
