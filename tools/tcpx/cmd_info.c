@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd.h"
+
+#include "open.h"
+#include "path.h"
+
+#include <ifaddrs.h>
+#include <jansson.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CONNECT_WAIT_MS 10000
+
+struct arguments {
+	struct session_options session;
+	bool json;
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+
+	(void)arg;
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &a->session;
+		return 0;
+	case 'j':
+		a->json = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option option_table[] = {
+	{"json", 'j', NULL, 0, "as a JSON object", 0},
+	{0},
+};
+static const struct argp_child children[] = {{&session_argp, 0, NULL, 10}, {0}};
+static const struct argp parser = {
+	.options = option_table,
+	.parser = parse_option,
+	.children = children,
+	.doc = "Opens a session with the settings in force, connects it to "
+	       "itself, and prints what it found: interfaces, rails, "
+	       "transports."
+	       "\v"
+	       "Examples:\n"
+	       "  tcpx info\n"
+	       "  TCPX_IFNAMES=^docker0,lo tcpx info --json\n\n"
+	       "Exit status: 0 all good, 2 the command line is wrong, 3 no "
+	       "session could be opened, or not connected.\n",
+};
+
+/* "192.168.0.7", or NULL for families that carry no data of ours. */
+static const char *address_text(const struct sockaddr *sa, char *buf,
+				socklen_t cap_bytes)
+{
+	socklen_t len = sizeof(struct sockaddr_in6);
+
+	if (!sa || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6))
+		return NULL;
+	if (sa->sa_family == AF_INET)
+		len = sizeof(struct sockaddr_in);
+	if (getnameinfo(sa, len, buf, cap_bytes, NULL, 0, NI_NUMERICHOST))
+		return NULL;
+	return buf;
+}
+
+/* A number the kernel tells about an interface; -1 if it does not. */
+static long interface_number(const char *name, const char *what)
+{
+	char path[64 + IFNAMSIZ];
+	long n = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", name, what);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	if (fscanf(f, "%ld", &n) != 1)
+		n = -1;
+	fclose(f);
+	return n;
+}
+
+static json_t *interfaces(void)
+{
+	json_t *list = json_array();
+	struct ifaddrs *all, *one;
+	char text[NI_MAXHOST];
+
+	if (getifaddrs(&all))
+		return list;
+	for (one = all; one; one = one->ifa_next) {
+		const char *address =
+			address_text(one->ifa_addr, text, sizeof(text));
+
+		if (!address)
+			continue;
+		json_array_append_new(
+			list,
+			json_pack("{ss ss sb sb sI sI}", "name", one->ifa_name,
+				  "address", address, "up",
+				  (one->ifa_flags & IFF_RUNNING) != 0,
+				  "loopback",
+				  (one->ifa_flags & IFF_LOOPBACK) != 0, "mtu",
+				  (json_int_t)interface_number(one->ifa_name,
+							       "mtu"),
+				  "megabits_per_s",
+				  (json_int_t)interface_number(one->ifa_name,
+							       "speed")));
+	}
+	freeifaddrs(all);
+	return list;
+}
+
+static int stats_text(void *arg, char *buf, size_t cap_bytes, size_t *len_bytes)
+{
+	return tcpx_session_stats_json(arg, buf, cap_bytes, len_bytes);
+}
+
+/* How the session reaches itself says what it has to offer to others. */
+static json_t *describe_self(struct tcpx_session *session)
+{
+	unsigned char blob[TCPX_BLOB_MAX];
+	uint64_t peer;
+	size_t len;
+	int status = tcpx_session_blob(session, blob, sizeof(blob), &len);
+
+	if (!status)
+		status = tcpx_peer_connect(session, blob, len, &peer);
+	if (!status)
+		status = tcpx_peer_wait(session, peer, CONNECT_WAIT_MS);
+	if (status) {
+		complain("connecting to itself: %s", tcpx_strerror(status));
+		return NULL;
+	}
+	return path_describe(session, peer);
+}
+
+static void print_interfaces(const json_t *list)
+{
+	const char *name, *address;
+	json_int_t mtu, speed;
+	int up, loopback;
+	json_t *one;
+	size_t i;
+
+	printf("interfaces of this machine\n");
+	json_array_foreach(list, i, one)
+	{
+		json_unpack(one, "{ss ss sb sb sI sI}", "name", &name,
+			    "address", &address, "up", &up, "loopback",
+			    &loopback, "mtu", &mtu, "megabits_per_s", &speed);
+		printf("  %-12s %-28s mtu %lld%s", name, address,
+		       (long long)mtu, up ? "" : ", down");
+		if (speed > 0)
+			printf(", %lld Mbit/s", (long long)speed);
+		putchar('\n');
+	}
+}
+
+static void print_all(const json_t *all, struct tcpx_session *session)
+{
+	printf("tcpx %s, session %s, port %u\n\n", tcpx_version(),
+	       tcpx_session_name(session), tcpx_session_port(session));
+	print_interfaces(json_object_get(all, "interfaces"));
+	printf("\nhow the session reaches itself, as it would others\n\n");
+	path_draw(stdout, tcpx_session_name(session),
+		  json_object_get(all, "self"));
+}
+
+int cmd_info(int argc, char **argv)
+{
+	struct arguments arguments = {0};
+	struct tcpx_session *session;
+	json_t *self, *stats, *all;
+
+	argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+	if (options_open(&arguments.session, &session))
+		return EXIT_SETUP;
+	self = describe_self(session);
+	stats = json_from_library("the statistics", stats_text, session);
+	all = json_pack("{ss ss si so so* so*}", "version", tcpx_version(),
+			"name", tcpx_session_name(session), "port",
+			(int)tcpx_session_port(session), "interfaces",
+			interfaces(), "self", self, "statistics", stats);
+	if (arguments.json) {
+		json_dumpf(all, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		print_all(all, session);
+	}
+	json_decref(all);
+	tcpx_session_close(session);
+	return self ? EXIT_HELD : EXIT_SETUP;
+}

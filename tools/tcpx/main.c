@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd.h"
+
+#include <argp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <tcpx/p2p.h>
+
+static const struct command commands[] = {
+	{"demo", cmd_demo,
+	 "show host memory moving between two processes, all bytes checked"},
+	{"perf", cmd_perf,
+	 "measure transfers: serve, be the client of a server, or both"},
+	{"raw", cmd_raw, "measure bare TCP on this machine, the ceiling alone"},
+	{"info", cmd_info, "version, rails and transports of this machine"},
+	{"config", cmd_config, "every setting in force and where it is from"},
+	{"version", cmd_version, "the version"},
+	/* The other process of demo and of perf --self. */
+	{"_peer", cmd_peer, NULL},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+void complain(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	fputs("error: ", stderr);
+	vfprintf(stderr, fmt, args);
+	fputc('\n', stderr);
+	va_end(args);
+}
+
+static void usage(FILE *out)
+{
+	fputs("Usage: tcpx COMMAND [OPTION...]\n\n"
+	      "Moves memory between hosts over plain TCP, and shows how "
+	      "fast.\n\n",
+	      out);
+	for (unsigned i = 0; i < N_COMMANDS; i++)
+		if (commands[i].help)
+			fprintf(out, "  %-9s %s\n", commands[i].name,
+				commands[i].help);
+	fputs("\nExamples:\n"
+	      "  tcpx demo                       the whole show, one minute\n"
+	      "  tcpx perf                       serve on port 7174\n"
+	      "  tcpx perf HOST --op read        measure against a server\n"
+	      "  tcpx perf --self --ceiling      both ends here, with raw TCP\n"
+	      "  tcpx COMMAND --help             what a command can do\n\n",
+	      out);
+	fputs(EXIT_STATUS_HELP, out);
+}
+
+static const struct command *find(const char *name)
+{
+	for (unsigned i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+	char title[32];
+
+	argp_err_exit_status = EXIT_USAGE;
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-?") ||
+	    !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		usage(stdout);
+		return EXIT_HELD;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+		return cmd_version(1, argv);
+	command = find(argv[1]);
+	if (!command) {
+		complain("no command \"%s\"; see tcpx --help", argv[1]);
+		return EXIT_USAGE;
+	}
+	snprintf(title, sizeof(title), "tcpx %s", command->name);
+	argv[1] = title;
+	return command->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TCPX_TOOL_PERF_H
+#define TCPX_TOOL_PERF_H
+
+#include "bench.h"
+#include "open.h"
+
+struct perf_options {
+	struct session_options session;
+	struct bench_plan plan; /* piece_bytes: of the first of the sweep */
+	uint64_t last_bytes; /* of the sweep, doubling up to here */
+	const char *host; /* NULL: serve, unless self */
+	bool self;
+	bool json;
+	uint16_t raw_port;
+};
+
+/* Ends the process on a wrong command line. */
+void perf_parse(int argc, char **argv, struct perf_options *options);
+
+#endif

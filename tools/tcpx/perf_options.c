@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "perf.h"
+
+#include "clock.h"
+#include "cmd.h"
+#include "common/size.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	KEY_SELF = 0x100,
+	KEY_OP,
+	KEY_SIZE,
+	KEY_SEGMENTS,
+	KEY_OUTSTANDING,
+	KEY_DURATION,
+	KEY_COUNT,
+	KEY_WARMUP,
+	KEY_ROUNDS,
+	KEY_BOTH,
+	KEY_VERIFY,
+	KEY_NO_VERIFY,
+	KEY_CEILING,
+	KEY_RAW_PORT,
+	KEY_NOTIFY,
+	KEY_SEED,
+	KEY_JSON,
+};
+
+static const struct argp_option option_table[] = {
+	{NULL, 0, NULL, 0, "What is measured:", 1},
+	{"self", KEY_SELF, NULL, 0,
+	 "both ends on this machine, in two processes", 0},
+	{"op", KEY_OP, "OP", 0, "write (default), read or send", 0},
+	{"notify", KEY_NOTIFY, NULL, 0,
+	 "small write and notification, to and fro (default size 8)", 0},
+	{"size", KEY_SIZE, "SIZE[:SIZE]", 0,
+	 "bytes of a segment, as 64K, 1M, 1G (default 64M); a range is a "
+	 "sweep, doubling",
+	 0},
+	{"segments", KEY_SEGMENTS, "N", 0,
+	 "segments of that size in a transfer, shuffled, with holes between "
+	 "(default 1)",
+	 0},
+	{"outstanding", KEY_OUTSTANDING, "N", 0,
+	 "transfers in flight at a time (default 1)", 0},
+	{"both-directions", KEY_BOTH, NULL, 0,
+	 "the server does the same towards the client at once", 0},
+	{NULL, 0, NULL, 0, "How long, and how sure:", 2},
+	{"duration", KEY_DURATION, "TIME", 0,
+	 "about so long a case, as 2s, 500ms (default 2s)", 0},
+	{"count", KEY_COUNT, "N", 0, "so many transfers a case instead", 0},
+	{"warmup", KEY_WARMUP, "N", 0,
+	 "transfers at least before the clock runs", 0},
+	{"rounds", KEY_ROUNDS, "N", 0,
+	 "parts a case is split into; medians are over them (default 5)", 0},
+	{"ceiling", KEY_CEILING, NULL, 0,
+	 "in each round move as much by raw TCP: same flows, same memory", 0},
+	{"raw-port", KEY_RAW_PORT, "N", 0,
+	 "port the server takes the raw connections at (default: any)", 0},
+	{"verify", KEY_VERIFY, NULL, 0,
+	 "check every byte of every round, not timed (default)", 0},
+	{"no-verify", KEY_NO_VERIFY, NULL, 0, "do not", 0},
+	{"seed", KEY_SEED, "N", 0, "for contents and shuffles", 0},
+	{"json", KEY_JSON, NULL, 0, "one JSON object instead of a table", 0},
+	{0},
+};
+
+static uint64_t size_arg(struct argp_state *state, const char *text)
+{
+	uint64_t bytes = 0;
+
+	if (size_parse(text, &bytes) || !bytes || bytes > TCPX_XFER_MAX)
+		argp_error(state, "--size %s: a size as 4096, 64K, 1M or 1G",
+			   text);
+	return bytes;
+}
+
+static void parse_size(struct perf_options *o, char *arg,
+		       struct argp_state *state)
+{
+	char *colon = strchr(arg, ':');
+
+	if (colon)
+		*colon = '\0';
+	o->plan.params.piece_bytes = size_arg(state, arg);
+	o->last_bytes = o->plan.params.piece_bytes;
+	if (colon)
+		o->last_bytes = size_arg(state, colon + 1);
+	if (o->last_bytes < o->plan.params.piece_bytes)
+		argp_error(state, "--size: the range ends before it begins");
+}
+
+static uint64_t number_arg(struct argp_state *state, const char *name,
+			   const char *text, uint64_t max)
+{
+	uint64_t n = 0;
+
+	if (number_parse(text, 1, max, &n))
+		argp_error(state, "--%s %s: a number from 1 to %llu is wanted",
+			   name, text, (unsigned long long)max);
+	return n;
+}
+
+static void parse_op(struct perf_options *o, const char *arg,
+		     struct argp_state *state)
+{
+	if (case_op_parse(arg, &o->plan.params.op))
+		argp_error(state, "--op %s: write, read or send", arg);
+}
+
+/* Those with a number. False: another key. */
+static bool parse_number(int key, char *arg, struct argp_state *state,
+			 struct perf_options *o)
+{
+	struct bench_plan *plan = &o->plan;
+
+	switch (key) {
+	case KEY_SEGMENTS:
+		plan->params.n_pieces = (uint32_t)number_arg(
+			state, "segments", arg, TCPX_SEGMENTS_MAX);
+		return true;
+	case KEY_OUTSTANDING:
+		plan->params.n_outstanding =
+			(uint32_t)number_arg(state, "outstanding", arg, 4096);
+		return true;
+	case KEY_COUNT:
+		plan->count = number_arg(state, "count", arg, 1ull << 40);
+		return true;
+	case KEY_WARMUP:
+		plan->warmup = number_arg(state, "warmup", arg, 1ull << 30);
+		return true;
+	case KEY_ROUNDS:
+		plan->n_rounds =
+			(uint32_t)number_arg(state, "rounds", arg, 1000);
+		return true;
+	case KEY_RAW_PORT:
+		o->raw_port =
+			(uint16_t)number_arg(state, "raw-port", arg, 65535);
+		return true;
+	case KEY_SEED:
+		plan->params.seed = number_arg(state, "seed", arg, INT64_MAX);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct perf_options *o = state->input;
+
+	if (parse_number(key, arg, state, o))
+		return 0;
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->session;
+		return 0;
+	case KEY_SELF:
+		o->self = true;
+		return 0;
+	case KEY_OP:
+		parse_op(o, arg, state);
+		return 0;
+	case KEY_NOTIFY:
+		o->plan.params.op = CASE_NOTIFY;
+		return 0;
+	case KEY_SIZE:
+		parse_size(o, arg, state);
+		return 0;
+	case KEY_BOTH:
+		o->plan.params.both_directions = true;
+		return 0;
+	case KEY_DURATION:
+		if (duration_parse(arg, &o->plan.duration_ns))
+			argp_error(state, "--duration %s: as 2s or 500ms", arg);
+		return 0;
+	case KEY_CEILING:
+		o->plan.ceiling = true;
+		return 0;
+	case KEY_VERIFY:
+	case KEY_NO_VERIFY:
+		o->plan.verify = key == KEY_VERIFY;
+		return 0;
+	case KEY_JSON:
+		o->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (o->host)
+			argp_error(state, "one HOST at most");
+		o->host = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_child children[] = {{&session_argp, 0, NULL, 10}, {0}};
+static const struct argp parser = {
+	.options = option_table,
+	.parser = parse_option,
+	.children = children,
+	.args_doc = "\nHOST[:PORT]\n--self",
+	.doc = "Measures transfers of host memory. Without an argument it "
+	       "serves on port 7174; with one it is the client of that server "
+	       "and says what is measured. Both need the same secret "
+	       "(TCPX_SECRET)."
+	       "\v"
+	       "Examples:\n"
+	       "  tcpx perf --self --ceiling\n"
+	       "  tcpx perf --self --op read --size 4K --segments 16384\n"
+	       "  tcpx perf --self --notify --wait spin --ceiling\n"
+	       "  TCPX_SECRET=abc tcpx perf                on one host\n"
+	       "  TCPX_SECRET=abc tcpx perf HOST --size 4K:64M --json\n\n"
+	       "UCCL_TCPX_PERF_SIZE and UCCL_TCPX_PERF_ITERS give the default "
+	       "size and count.\n\n" EXIT_STATUS_HELP,
+};
+
+/* The names of the variables are those of an older program. */
+static void take_environment(struct perf_options *o)
+{
+	const char *bytes = getenv("UCCL_TCPX_PERF_SIZE");
+	const char *count = getenv("UCCL_TCPX_PERF_ITERS");
+
+	o->plan.params.piece_bytes = 0;
+	if (bytes && (size_parse(bytes, &o->plan.params.piece_bytes) ||
+		      !o->plan.params.piece_bytes)) {
+		complain("UCCL_TCPX_PERF_SIZE=%s: a size as 64M is wanted",
+			 bytes);
+		exit(EXIT_USAGE);
+	}
+	o->last_bytes = o->plan.params.piece_bytes;
+	if (count && number_parse(count, 1, 1ull << 40, &o->plan.count)) {
+		complain("UCCL_TCPX_PERF_ITERS=%s: a number is wanted", count);
+		exit(EXIT_USAGE);
+	}
+}
+
+static void check(struct perf_options *o)
+{
+	struct case_params *p = &o->plan.params;
+
+	if (!p->piece_bytes)
+		o->last_bytes = p->piece_bytes =
+			p->op == CASE_NOTIFY ? 8 : 64u << 20;
+	p->wait = o->session.wait;
+	bench_defaults(&o->plan);
+	if (o->self && o->host) {
+		complain("--self and a HOST exclude each other");
+		exit(EXIT_USAGE);
+	}
+	if (p->op == CASE_NOTIFY &&
+	    (p->n_pieces > 1 || p->n_outstanding > 1 || p->piece_bytes < 8 ||
+	     o->last_bytes > 65536)) {
+		complain("--notify goes with one segment of 8 to 64K bytes, "
+			 "one at a time");
+		exit(EXIT_USAGE);
+	}
+}
+
+void perf_parse(int argc, char **argv, struct perf_options *options)
+{
+	memset(options, 0, sizeof(*options));
+	options->plan.verify = true;
+	take_environment(options);
+	argp_parse(&parser, argc, argv, 0, NULL, options);
+	check(options);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TCPX_TOOL_REMOTE_H
+#define TCPX_TOOL_REMOTE_H
+
+#include "bench.h"
+#include "open.h"
+
+/* Connects to a process made by peer_process_start(), or to a server by
+ * HOST[:PORT]. Both wait until the peer answers, and complain. */
+int remote_join(struct tcpx_session *session, int fd, struct remote *remote);
+int remote_dial(struct tcpx_session *session, const char *address,
+		struct remote *remote);
+/* Says goodbye to a server and gives up the peer. */
+void remote_leave(struct remote *remote);
+
+/*
+ * HOST[:PORT] in its forms "name", "name:port", "1.2.3.4", "::1", "[::1]",
+ * "[::1]:port": writes host alone and "host:port" with the default port
+ * filled in. Returns 0 or -1 if either does not fit.
+ */
+int address_split(const char *address, char *host, size_t cap_host_bytes,
+		  char *full, size_t cap_full_bytes);
+
+#endif
