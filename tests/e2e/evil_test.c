@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A peer with the secret that asks for what it may not have (refused, and
+ * its connection lives), breaks its flow, or makes noise. No byte of ours is
+ * touched, and others go on.
+ */
+#include "check.h"
+#include "e2e/raw.h"
+#include "e2e/stage.h"
+#include "support/scale.h"
+
+/* ---- wrong requests ---- */
+
+struct request {
+	const char *name;
+	bool wrong_key, closed; /* region */
+	uint64_t mem_flip; /* changed in the region's id */
+	uint64_t off;
+	uint32_t len;
+	int status; /* what must come back */
+};
+
+static void ask_put(const struct evil_list *list, uint32_t len)
+{
+	static const uint8_t data[8192];
+	struct msg_put msg = {.xfer = ++stage.evil.wire_id,
+			      .n_segs = 1,
+			      .n_regions = 1,
+			      .regions = list->regions,
+			      .segs = list->encoded,
+			      .data = {data, len}};
+
+	evil_begin(&stage.evil);
+	msg_put_encode(&stage.evil.w, &msg);
+	evil_say(&stage.evil, MSG_PUT);
+}
+
+static void ask_get(const struct evil_list *list)
+{
+	struct msg_get msg = {.xfer = ++stage.evil.wire_id,
+			      .n_segs = 1,
+			      .n_regions = 1,
+			      .regions = list->regions,
+			      .segs = list->encoded};
+
+	evil_begin(&stage.evil);
+	msg_get_encode(&stage.evil.w, &msg);
+	evil_say(&stage.evil, MSG_GET);
+}
+
+static void ask_listed(const struct evil_list *list, uint16_t type,
+		       uint32_t len)
+{
+	uint64_t id = ++stage.evil.wire_id;
+
+	evil_send_list(&stage.evil, id, list, len);
+	say_write(type, id, id, len);
+}
+
+static void hear_refusal(const struct request *request)
+{
+	struct wire_reader r;
+	struct msg_done done;
+
+	CHECK(evil_hear(&stage.evil, MSG_DONE, &r, SOON));
+	CHECK_STATUS(msg_done_decode(&r, &done), TCPX_OK);
+	CHECK_EQ(done.xfer, stage.evil.wire_id);
+	CHECK(done.text[0]);
+	fprintf(stderr, "  %s: %s\n", check_status_name(done.status),
+		done.text);
+	CHECK_STATUS(done.status, request->status);
+}
+
+static void ask_all_ways(const struct request *request)
+{
+	const struct mem_blob_entry *mem = request->closed ? &stage.closed_mem :
+							     &stage.open_mem;
+	struct evil_list list;
+
+	fprintf(stderr, "%s:\n", request->name);
+	evil_list(&list, mem->mem ^ request->mem_flip,
+		  mem->key ^ (request->wrong_key ? 1 : 0), request->off,
+		  request->len);
+	ask_listed(&list, MSG_WRITE, request->len);
+	hear_refusal(request);
+	ask_listed(&list, MSG_READ, request->len);
+	hear_refusal(request);
+	if (request->len > 8192)
+		return;
+	ask_put(&list, request->len);
+	hear_refusal(request);
+	ask_get(&list);
+	hear_refusal(request);
+}
+
+static void refused_requests(void)
+{
+	static const struct request requests[] = {
+		{"wrong key", .wrong_key = true, .len = 100,
+		 .status = TCPX_EKEY},
+		{"region of no rights", .closed = true, .len = 100,
+		 .status = TCPX_EREMOTE},
+		{"no such region", .mem_flip = 5ull << 40, .len = 100,
+		 .status = TCPX_EREMOTE},
+		{"wrong key, one byte", .wrong_key = true, .len = 1,
+		 .status = TCPX_EKEY},
+		{"one byte beyond", .off = STAGE_LEN - 99, .len = 100,
+		 .status = TCPX_EREMOTE},
+		{"far beyond", .off = 1ull << 40, .len = 100,
+		 .status = TCPX_EREMOTE},
+		{"wraps around", .off = UINT64_MAX - 200, .len = 100,
+		 .status = TCPX_EREMOTE},
+		{"longer than it", .len = STAGE_LEN + 1,
+		 .status = TCPX_EREMOTE},
+	};
+
+	stage_open();
+	evil_open(&stage.evil, stage.pair.b);
+	for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++) {
+		unsigned int before = sess_warnings(stage.pair.b);
+
+		ask_all_ways(&requests[i]);
+		CHECK(region_check(&stage.dst, "dst"));
+		CHECK(region_check(&stage.only_local, "only_local"));
+		test_sleep_ms(20);
+		CHECK(sess_warnings(stage.pair.b) > before);
+	}
+	others_go_on();
+	evil_close(&stage.evil);
+	stage_close();
+}
+
+/* ---- the flow ---- */
+
+static void start_write(uint32_t len)
+{
+	evil_open_flow(&stage.evil);
+	good_list(1, len);
+	say_write(MSG_WRITE, 1, 1, len);
+}
+
+static struct chunk_desc good_chunk(uint32_t len)
+{
+	return (struct chunk_desc){
+		.seq = 0, .xfer = 1, .pos = 0, .len_bytes = len};
+}
+
+static const struct {
+	const char *name;
+	uint64_t seq, xfer, pos;
+	uint32_t len, flags;
+} chunks[] = {
+	{"sequence not 0", 5, 1, 0, 1000, 0},
+	{"beyond the end", 0, 1, 1000, 1000, 0},
+	{"far beyond", 0, 1, 1ull << 39, 1000, 0},
+	{"position wraps", 0, 1, UINT64_MAX - 10, 1000, 0},
+	{"longer than a chunk", 0, 1, 0, 64 << 20, 0},
+	{"of no length", 0, 1, 0, 0, 0},
+	{"unknown flags", 0, 1, 0, 1000, 0x100},
+};
+
+static void broken_chunks(void)
+{
+	static uint8_t payload[1 << 16];
+	int status;
+
+	stage_open();
+	for (size_t i = 0; i < sizeof(chunks) / sizeof(*chunks); i++) {
+		struct chunk_desc desc = {chunks[i].seq,   chunks[i].xfer,
+					  chunks[i].pos,   chunks[i].len,
+					  chunks[i].flags, 0};
+
+		fprintf(stderr, "%s\n", chunks[i].name);
+		evil_open(&stage.evil, stage.pair.b);
+		start_write(1000);
+		evil_send_chunk(&stage.evil, &desc, payload,
+				chunks[i].len < 65536 ? chunks[i].len : 65536);
+		/* The flow at least is cut, whatever becomes of the peer. */
+		CHECK(raw_wait_closed(stage.evil.flow, SOON));
+		evil_close(&stage.evil);
+		wait_lost(&status);
+		others_go_on();
+	}
+	stage_close();
+}
+
+/* A good WRITE by hand, to know that the evil ones fail for their reasons. */
+static void good_write_by_hand(void)
+{
+	uint8_t payload[1000];
+	struct chunk_desc desc = good_chunk(1000);
+	struct wire_reader r;
+	struct msg_done done;
+
+	stage_open();
+	evil_open(&stage.evil, stage.pair.b);
+	start_write(1000);
+	pattern_fill(payload, 1000, 99, 0);
+	evil_send_chunk(&stage.evil, &desc, payload, 1000);
+	CHECK(evil_hear(&stage.evil, MSG_DONE, &r, SOON));
+	CHECK_STATUS(msg_done_decode(&r, &done), TCPX_OK);
+	CHECK_EQ(done.xfer, 1);
+	CHECK_STATUS(done.status, TCPX_OK);
+	region_want(&stage.dst, 0, 1000, 99, 0);
+	CHECK(region_check(&stage.dst, "dst"));
+	evil_close(&stage.evil);
+	others_go_on();
+	stage_close();
+}
+
+/* ---- noise ---- */
+
+/* Random bytes after a good handshake, on both connections. */
+static void noise(void)
+{
+	size_t rounds = scale_count(100);
+	uint64_t seed = check_seed();
+	static uint8_t bytes[20000];
+	int status;
+
+	stage_open();
+	for (size_t i = 0; i < rounds; i++) {
+		size_t len = 1 + check_rand(&seed) % sizeof(bytes);
+
+		evil_open(&stage.evil, stage.pair.b);
+		pattern_fill(bytes, len, check_rand(&seed), 0);
+		if (i % 2) {
+			evil_open_flow(&stage.evil);
+			raw_send(stage.evil.flow, bytes, len);
+		} else {
+			raw_send(stage.evil.ctl, bytes, len);
+		}
+		evil_close(&stage.evil);
+		wait_lost(&status);
+		if (i % 10 == 0)
+			others_go_on();
+	}
+	stage_close();
+}
+
+/* Good messages with one byte changed, in any order. Only the open region
+ * may have been written, since some of these are good. */
+static void mutated(void)
+{
+	size_t rounds = scale_count(300);
+	uint64_t seed = check_seed();
+	int status;
+
+	stage_open();
+	for (size_t i = 0; i < rounds; i++) {
+		struct evil_list list;
+
+		evil_open(&stage.evil, stage.pair.b);
+		evil_list(&list, stage.closed_mem.mem, stage.closed_mem.key,
+			  check_rand(&seed) % STAGE_LEN, 64);
+		for (int k = 0; k < 6; k++) {
+			size_t len;
+
+			evil_begin(&stage.evil);
+			if (k % 2) {
+				struct msg_get get = {.xfer = (uint64_t)k,
+						      .n_segs = 1,
+						      .n_regions = 1,
+						      .regions = list.regions,
+						      .segs = list.encoded};
+
+				msg_get_encode(&stage.evil.w, &get);
+			} else {
+				struct msg_list msg = {.list = (uint64_t)k + 1,
+						       .total_segs = 1,
+						       .count = 1,
+						       .total_bytes = 64,
+						       .n_regions = 1,
+						       .regions = list.regions,
+						       .segs = list.encoded};
+
+				msg_list_encode(&stage.evil.w, &msg);
+			}
+			len = (size_t)(stage.evil.w.at - stage.evil.body);
+			stage.evil.body[check_rand(&seed) % len] ^=
+				1 << check_rand(&seed) % 8;
+			evil_say(&stage.evil, k % 2 ? MSG_GET : MSG_LIST);
+		}
+		evil_close(&stage.evil);
+		wait_lost(&status);
+		if (i % 20 == 0)
+			others_go_on();
+	}
+	stage_close();
+}
+
+static const struct check_case cases[] = {
+	{"refused_requests", refused_requests, 60},
+	{"good_write_by_hand", good_write_by_hand, 0},
+	{"broken_chunks", broken_chunks, 60},
+	{"noise", noise, 90},
+	{"mutated", mutated, 90},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Out of memory and out of descriptors. This program's own malloc() fails at
+ * the k-th call of the way from nothing to a finished transfer, for every k;
+ * then at the k-th and all after it. Whatever happens must be a status.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/times.h>
+
+#include "check.h"
+#include "support/scale.h"
+#include "support/sess.h"
+
+#define RW (TCPX_ACCESS_REMOTE_READ | TCPX_ACCESS_REMOTE_WRITE)
+#define LEN 200000u
+
+/* ---- malloc ---- */
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define OWN_MALLOC 1
+#else
+#define OWN_MALLOC 0
+#endif
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#undef OWN_MALLOC
+#define OWN_MALLOC 0
+#endif
+#endif
+
+static _Atomic long allocs_left; /* until one fails; 0: none does */
+static _Atomic bool fail_all_after;
+static _Atomic long n_failed;
+
+#if OWN_MALLOC
+void *__libc_malloc(size_t len);
+void *__libc_calloc(size_t n, size_t len);
+void *__libc_realloc(void *at, size_t len);
+void *__libc_memalign(size_t align, size_t len);
+
+static bool must_fail(void)
+{
+	long left = atomic_load(&allocs_left);
+
+	while (left > 0) {
+		if (left == 1 && atomic_load(&fail_all_after))
+			break;
+		if (atomic_compare_exchange_weak(&allocs_left, &left, left - 1))
+			break;
+	}
+	if (left != 1)
+		return false;
+	atomic_fetch_add(&n_failed, 1);
+	errno = ENOMEM;
+	return true;
+}
+
+void *malloc(size_t len)
+{
+	return must_fail() ? NULL : __libc_malloc(len);
+}
+
+void *calloc(size_t n, size_t len)
+{
+	return must_fail() ? NULL : __libc_calloc(n, len);
+}
+
+void *realloc(void *at, size_t len)
+{
+	return must_fail() ? NULL : __libc_realloc(at, len);
+}
+
+void *aligned_alloc(size_t align, size_t len)
+{
+	return must_fail() ? NULL : __libc_memalign(align, len);
+}
+
+void *memalign(size_t align, size_t len)
+{
+	return must_fail() ? NULL : __libc_memalign(align, len);
+}
+
+int posix_memalign(void **at, size_t align, size_t len)
+{
+	void *got = must_fail() ? NULL : __libc_memalign(align, len);
+
+	if (!got)
+		return ENOMEM;
+	*at = got;
+	return 0;
+}
+#endif
+
+/* ---- the way from nothing to a finished transfer ---- */
+
+struct way {
+	struct tcpx_session *a, *b;
+	struct region src, dst;
+	uint64_t peer, local, owned, remote, xfer;
+	const char *step; /* the one that failed */
+};
+
+static int open_one(struct tcpx_session **session, const char *name)
+{
+	struct tcpx_config config;
+	int status = tcpx_config_init(&config, NULL, NULL);
+
+	config.name = name;
+	config.ifnames = "lo";
+	config.n_workers = 1;
+	config.connect_timeout_ms = 1000;
+	config.liveness_ms = 1500;
+	config.deadline_ms = 1000;
+	return status ? status : tcpx_session_open(&config, session);
+}
+
+static int way_connect(struct way *w)
+{
+	char blob[TCPX_BLOB_MAX];
+	size_t len;
+	int status;
+
+	w->step = "blob";
+	status = tcpx_session_blob(w->b, blob, sizeof(blob), &len);
+	if (status)
+		return status;
+	w->step = "connect";
+	status = tcpx_peer_connect(w->a, blob, len, &w->peer);
+	if (status)
+		return status;
+	w->step = "wait for the peer";
+	return tcpx_peer_wait(w->a, w->peer, scale_ms(8000));
+}
+
+static int way_register(struct way *w)
+{
+	char blob[256];
+	size_t len, n;
+	int status;
+
+	w->step = "register";
+	status = tcpx_mem_register(w->a, w->src.data, LEN, 0, &w->local);
+	if (!status)
+		status = tcpx_mem_register(w->b, w->dst.data, LEN, RW,
+					   &w->owned);
+	if (!status)
+		status = tcpx_mem_blob(w->b, &w->owned, 1, blob, sizeof(blob),
+				       &len);
+	if (!status)
+		status = tcpx_mem_load(w->a, blob, len, &w->remote, 1, &n);
+	return status;
+}
+
+static int way_transfer(struct way *w, enum tcpx_op op)
+{
+	struct tcpx_segment list[3];
+	struct tcpx_post_params post = {.size_bytes = sizeof(post),
+					.has_notify = true,
+					.notify = "x",
+					.notify_len_bytes = 1};
+	struct tcpx_xfer_params params = {.size_bytes = sizeof(params),
+					  .peer = w->peer,
+					  .op = op,
+					  .segments = list,
+					  .n_segments = 3};
+	int status;
+
+	for (uint64_t i = 0; i < 3; i++)
+		list[i] = (struct tcpx_segment){w->local, i * 60000, w->remote,
+						i * 60000, 50000};
+	w->step = "prepare";
+	status = tcpx_xfer_prepare(w->a, &params, &w->xfer);
+	if (status)
+		return status;
+	w->step = "post";
+	status = tcpx_xfer_post(w->a, w->xfer, &post);
+	if (status)
+		return status;
+	w->step = "wait";
+	return tcpx_xfer_wait(w->a, w->xfer, scale_ms(8000));
+}
+
+static int walk(struct way *w)
+{
+	int status;
+
+	w->step = "open";
+	status = open_one(&w->a, "a");
+	if (!status)
+		status = open_one(&w->b, "b");
+	if (!status)
+		status = way_connect(w);
+	if (!status)
+		status = way_register(w);
+	if (!status)
+		status = way_transfer(w, TCPX_OP_WRITE);
+	if (!status)
+		status = way_transfer(w, TCPX_OP_READ);
+	return status;
+}
+
+static void take_notes(struct tcpx_session *s)
+{
+	struct tcpx_notification *note;
+
+	while (s && !tcpx_notify_poll(s, &note))
+		tcpx_notify_free(note);
+}
+
+static void way_end(struct way *w)
+{
+	take_notes(w->a);
+	take_notes(w->b);
+	tcpx_session_close(w->a);
+	tcpx_session_close(w->b);
+}
+
+static size_t count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	CHECK(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* True when nothing had to fail any more. */
+static bool walk_failing_at(long k, bool all_after, struct region *src,
+			    struct region *dst)
+{
+	struct way w = {.src = *src, .dst = *dst, .step = ""};
+	uint64_t start = test_now_ns();
+	int status;
+	long failed;
+
+	pattern_fill(dst->data, LEN, 2, 0);
+	atomic_store(&fail_all_after, all_after);
+	atomic_store(&n_failed, 0);
+	atomic_store(&allocs_left, k);
+	status = walk(&w);
+	failed = atomic_load(&n_failed);
+	atomic_store(&allocs_left, 0);
+	start = test_now_ns() - start;
+	fprintf(stderr, "%ld%s: %s %s, %llu ms\n", k, all_after ? "+" : "",
+		w.step, tcpx_status_name(status),
+		(unsigned long long)start / 1000000);
+	CHECK(start < (uint64_t)scale_ms(10000) * 1000000u);
+	CHECK(status <= 0 && status != TCPX_EINTERNAL);
+	CHECK(status != TCPX_ETIMEDOUT || !strcmp(w.step, "wait for the peer"));
+	if (!status)
+		CHECK_MEM(dst->data, src->data, 50000);
+	else
+		CHECK(failed > 0);
+	way_end(&w);
+	return failed == 0;
+}
+
+static void walk_allocations(bool all_after, long step)
+{
+	struct region src, dst;
+	size_t fds;
+	long k = 1;
+
+	if (!OWN_MALLOC)
+		SKIP("a sanitizer has its own malloc");
+	region_init(&src, LEN, 1);
+	region_init(&dst, LEN, 2);
+	CHECK(walk_failing_at(LONG_MAX, false, &src, &dst));
+	fds = count_fds();
+	while (!walk_failing_at(k, all_after, &src, &dst))
+		k += k < 200 ? 1 : step;
+	fprintf(stderr, "%ld allocations\n", k);
+	CHECK(k > 10);
+	CHECK_EQ(count_fds(), fds);
+	region_fini(&src);
+	region_fini(&dst);
+}
+
+static void each_allocation(void)
+{
+	walk_allocations(false, 3);
+}
+
+static void all_from_an_allocation(void)
+{
+	walk_allocations(true, 11);
+}
+
+/* ---- descriptors ---- */
+
+static void set_limit(rlim_t n)
+{
+	struct rlimit limit;
+
+	CHECK(!getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = n;
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+static long cpu_ticks(void)
+{
+	struct tms tms;
+
+	times(&tms);
+	return tms.tms_utime + tms.tms_stime;
+}
+
+/* With room for k more descriptors, for every k until it works. */
+static void each_descriptor(void)
+{
+	struct region src, dst;
+	size_t fds;
+	int status = -1;
+
+	region_init(&src, LEN, 1);
+	region_init(&dst, LEN, 2);
+	fds = count_fds() - 3; /* ".", "..", and the folder itself */
+	for (rlim_t k = 0; status; k++) {
+		struct way w = {.src = src, .dst = dst, .step = ""};
+		uint64_t start = test_now_ns();
+
+		CHECK(k < 200);
+		set_limit(fds + k);
+		status = walk(&w);
+		start = test_now_ns() - start;
+		fprintf(stderr, "%llu: %s %s, %llu ms\n", (unsigned long long)k,
+			w.step, tcpx_status_name(status),
+			(unsigned long long)start / 1000000);
+		CHECK(start < (uint64_t)scale_ms(10000) * 1000000u);
+		CHECK(status <= 0 && status != TCPX_EINTERNAL);
+		if (status && !w.a)
+			CHECK(status == TCPX_ENFILE ||
+			      status == TCPX_EUNREACHABLE);
+		way_end(&w);
+		set_limit(1024);
+		CHECK_EQ(count_fds() - 3, fds);
+	}
+	CHECK_MEM(dst.data, src.data, 50000);
+	region_fini(&src);
+	region_fini(&dst);
+}
+
+/* A listener that cannot accept neither spins nor forgets: with descriptors
+ * again, those that knocked are let in. */
+static void accept_without_descriptors(void)
+{
+	char blob[TCPX_BLOB_MAX];
+	struct sess a, b;
+	uint64_t peer;
+	size_t len;
+	long ticks;
+	pid_t child;
+	int status, ready[2];
+	char byte;
+
+	if (scale_tsan())
+		SKIP("a child of fork() may not start threads under TSan");
+	CHECK(!pipe(ready));
+	sess_open(&b, "b", NULL);
+	CHECK_STATUS(tcpx_session_blob(b.s, blob, sizeof(blob), &len), TCPX_OK);
+	child = fork();
+	if (!child) {
+		/* A process that never had a session but inherited one's
+		 * descriptors; it opens its own. */
+		sess_open(&a, "a", NULL);
+		CHECK_EQ(read(ready[0], &byte, 1), 1);
+		CHECK_STATUS(tcpx_peer_connect(a.s, blob, len, &peer), TCPX_OK);
+		CHECK_STATUS(tcpx_peer_wait(a.s, peer, scale_ms(8000)),
+			     TCPX_OK);
+		sess_close(&a);
+		_exit(0);
+	}
+	set_limit(3);
+	CHECK_EQ(write(ready[1], "x", 1), 1);
+	ticks = cpu_ticks();
+	test_sleep_ms(700);
+	ticks = cpu_ticks() - ticks;
+	set_limit(1024);
+	fprintf(stderr, "%ld ticks of %ld a second\n", ticks,
+		sysconf(_SC_CLK_TCK));
+	CHECK(ticks < sysconf(_SC_CLK_TCK) / 3);
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK_EQ(status, 0);
+	sess_close(&b);
+}
+
+static const struct check_case cases[] = {
+	{"each_allocation", each_allocation, 300},
+	{"all_from_an_allocation", all_from_an_allocation, 300},
+	{"each_descriptor", each_descriptor, 120},
+	{"accept_without_descriptors", accept_without_descriptors, 60},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}

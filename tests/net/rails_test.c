@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hosts with several NICs, firewalls and address translation between them. */
+#include <jansson.h>
+
+#include "check.h"
+#include "e2e/duo.h"
+#include "net/hosts.h"
+#include "support/scale.h"
+
+#define CAP (32u << 20)
+#define SOON scale_ms(30000)
+
+static struct host a, b;
+static const char *ifnames_a, *ctrl_a;
+static uint32_t flows_a = 1;
+
+static void tweak(struct tcpx_config *config)
+{
+	config->ifnames = ifnames_a;
+	config->ctrl_ifname = ctrl_a;
+	config->n_flows = flows_a;
+	config->liveness_ms = 1500;
+	config->connect_timeout_ms = 5000;
+	config->log_level = TCPX_LOG_INFO;
+}
+
+/* Two hosts with a cable for each rail; this process moves into a. */
+static void two_hosts(int n_rails)
+{
+	hosts_need_root();
+	host_create(&a);
+	host_create(&b);
+	for (int i = 0; i < n_rails; i++) {
+		char dev[8], addr_a[32], addr_b[32];
+
+		snprintf(dev, sizeof(dev), "r%d", i);
+		snprintf(addr_a, sizeof(addr_a), "10.77.%d.1/24", i);
+		snprintf(addr_b, sizeof(addr_b), "10.77.%d.2/24", i);
+		hosts_link(&a, &b, dev, addr_a, addr_b);
+	}
+	host_enter(&a);
+}
+
+static void no_hosts(void)
+{
+	host_destroy(&a);
+	host_destroy(&b);
+}
+
+static void open_duo(struct duo *t, const char *ifnames, const char *const *env)
+{
+	struct duo_params params = {.cap_bytes = CAP,
+				    .timeout_ms = SOON,
+				    .netns = b.netns,
+				    .env = env,
+				    .tweak = tweak};
+
+	ifnames_a = ifnames;
+	duo_open(t, &params);
+}
+
+static const char *two_rails_env[] = {"TCPX_IFNAMES=r0,r1", "TCPX_FLOWS=1",
+				      "TCPX_LIVENESS_MS=1500", NULL};
+
+/* How many bytes each rail carried away from here, during a WRITE. */
+static void write_and_count(struct duo *t, uint64_t bytes[3], int n_rails)
+{
+	char dev[8];
+
+	for (int i = 0; i < n_rails; i++) {
+		snprintf(dev, sizeof(dev), "r%d", i);
+		bytes[i] = device_tx_bytes(dev);
+	}
+	duo_list(t, TCPX_OP_WRITE, check_seed(), 1, CAP);
+	duo_list(t, TCPX_OP_WRITE, check_seed(), 100, CAP / 100);
+	for (int i = 0; i < n_rails; i++) {
+		snprintf(dev, sizeof(dev), "r%d", i);
+		bytes[i] = device_tx_bytes(dev) - bytes[i];
+		fprintf(stderr, "%s carried %llu bytes\n", dev,
+			(unsigned long long)bytes[i]);
+	}
+}
+
+static void both_rails_used(void)
+{
+	uint64_t bytes[3], total;
+	struct duo t;
+	const char *json;
+	json_t *root;
+	json_error_t error;
+
+	two_hosts(2);
+	open_duo(&t, "r0,r1", two_rails_env);
+	duo_play(&t);
+	write_and_count(&t, bytes, 2);
+	total = bytes[0] + bytes[1];
+	CHECK(bytes[0] > total / 10);
+	CHECK(bytes[1] > total / 10);
+	json = remote_must(&t.remote, "describe %llu",
+			   (unsigned long long)t.remote.back);
+	fprintf(stderr, "%s\n", json);
+	root = json_loads(json, 0, &error);
+	CHECK(root);
+	json_decref(root);
+	duo_close(&t);
+	no_hosts();
+}
+
+/* The cable of one rail is pulled in mid-transfer: the transfer ends well
+ * over the other, and so do those that follow. */
+static void cut_rail(bool there)
+{
+	struct tcpx_segment segments[40];
+	struct duo t;
+	uint64_t xfer;
+
+	two_hosts(2);
+	ctrl_a = "r0";
+	open_duo(&t, "r0,r1", two_rails_env);
+	/* Slow enough to be in the middle, fast enough to end. */
+	for (size_t i = 0; i < 40; i++)
+		segments[i] = (struct tcpx_segment){t.mem, 0, t.handle, 0, CAP};
+	xfer = xfer_make(&t.sess, t.remote.peer, TCPX_OP_WRITE, segments, 40,
+			 0);
+	CHECK_STATUS(tcpx_xfer_post(t.sess.s, xfer, NULL), TCPX_OK);
+	test_sleep_ms(50);
+	CHECK_STATUS(tcpx_xfer_test(t.sess.s, xfer), TCPX_INPROGRESS);
+	host_run(there ? &b : &a, "ip link set r1 down");
+	CHECK_STATUS(tcpx_xfer_wait(t.sess.s, xfer, SOON), TCPX_OK);
+	duo_same(&t);
+	CHECK_STATUS(tcpx_xfer_release(t.sess.s, xfer), TCPX_OK);
+	duo_play(&t);
+	CHECK_STATUS(tcpx_peer_wait(t.sess.s, t.remote.peer, 0), TCPX_OK);
+	duo_close(&t);
+	no_hosts();
+}
+
+static void cut_rail_here(void)
+{
+	cut_rail(false);
+}
+
+static void cut_rail_there(void)
+{
+	cut_rail(true);
+}
+
+/* One flow of several is reset in mid-transfer, again and again. */
+static void reset_flows(void)
+{
+	const char *env[] = {"TCPX_IFNAMES=r0", "TCPX_FLOWS=4",
+			     "TCPX_LIVENESS_MS=1500", NULL};
+	struct duo t;
+	uint64_t seed = check_seed();
+
+	two_hosts(1);
+	flows_a = 4;
+	open_duo(&t, "r0", env);
+	duo_play(&t);
+	/* The busiest connection, so not the control connection. */
+	host_run(&b, "nft add table inet cut && nft add chain inet cut in "
+		     "'{ type filter hook input priority 0; }'");
+	host_run(&a,
+		 "ss -HtniO dst 10.77.0.2 | sed 's/.*10.77.0.1:\\([0-9]*\\).*"
+		 "bytes_sent:\\([0-9]*\\).*/\\2 \\1/' | sort -n | tail -1 | "
+		 "cut -d' ' -f2 > /tmp/port.%d",
+		 getpid());
+	host_run(&b,
+		 "nft add rule inet cut in tcp sport $(cat /tmp/port.%d) "
+		 "counter reject with tcp reset; rm /tmp/port.%d",
+		 getpid(), getpid());
+	for (int i = 0; i < 4; i++)
+		duo_list(&t, i % 2 ? TCPX_OP_READ : TCPX_OP_WRITE,
+			 check_rand(&seed), 200, CAP / 200);
+	duo_play(&t);
+	host_run(&b, "nft list table inet cut | grep 'packets [1-9]'");
+	duo_close(&t);
+	no_hosts();
+}
+
+/* Only one port of b may be knocked at, and none of a. */
+static void one_port_firewall(void)
+{
+	const char *env[] = {"TCPX_IFNAMES=r0,r1", "TCPX_FLOWS=3",
+			     "TCPX_PORT=7771", NULL};
+	static const char *const rules =
+		"nft add table inet fw && nft add chain inet fw in "
+		"'{ type filter hook input priority 0; policy drop; }' && "
+		"nft add rule inet fw in ct state established,related accept "
+		"&& nft add rule inet fw in iifname lo accept";
+	struct duo t;
+	uint64_t bytes[3];
+
+	two_hosts(2);
+	flows_a = 3;
+	host_run(&a, "%s", rules);
+	host_run(&b, "%s && nft add rule inet fw in tcp dport 7771 accept",
+		 rules);
+	open_duo(&t, "r0,r1", env);
+	CHECK_EQ(t.remote.port, 7771);
+	duo_play(&t);
+	write_and_count(&t, bytes, 2);
+	CHECK(bytes[0] > CAP / 10 && bytes[1] > CAP / 10);
+	duo_close(&t);
+	no_hosts();
+}
+
+static void ipv6_only(void)
+{
+	const char *env[] = {"TCPX_IFNAMES=r0", "TCPX_SECRET=six", NULL};
+	struct remote client;
+	struct duo t;
+	const char *answer;
+
+	hosts_need_root();
+	host_create(&a);
+	host_create(&b);
+	hosts_link(&a, &b, "r0", "fd77::1/64", "fd77::2/64");
+	host_enter(&a);
+	open_duo(&t, "r0", env);
+	duo_play(&t);
+	remote_start(&client, "client", a.netns, env);
+	answer = remote_must(&client, "connect_to [fd77::2]:%u", t.remote.port);
+	remote_must(&client, "wait %llu 5000", strtoull(answer, NULL, 10));
+	remote_end(&client);
+	duo_close(&t);
+	no_hosts();
+}
+
+/* b behind a router that translates: what it advertises is the router's
+ * address, which b does not have; a has no way to b's own. */
+static void behind_nat(void)
+{
+	const char *env[] = {"TCPX_IFNAMES=r1", "TCPX_PORT=7772",
+			     "TCPX_ADVERTISE=10.1.0.254", "TCPX_FLOWS=2", NULL};
+	struct host router;
+	struct duo t;
+
+	hosts_need_root();
+	host_create(&a);
+	host_create(&b);
+	host_create(&router);
+	hosts_link(&a, &router, "r0", "10.1.0.1/24", "10.1.0.254/24");
+	hosts_link(&router, &b, "r1", "10.2.0.254/24", "10.2.0.2/24");
+	host_run(&b, "ip route add default via 10.2.0.254");
+	host_run(&router, "echo 1 > /proc/sys/net/ipv4/ip_forward");
+	host_run(&router, "nft add table ip nat && nft add chain ip nat pre "
+			  "'{ type nat hook prerouting priority -100; }' && "
+			  "nft add rule ip nat pre iifname r0 tcp dport 7772 "
+			  "dnat to 10.2.0.2");
+	host_enter(&a);
+	flows_a = 2;
+	open_duo(&t, "r0", env);
+	duo_play(&t);
+	duo_close(&t);
+	host_destroy(&router);
+	no_hosts();
+}
+
+/* What is not on the list carries nothing. */
+static void interface_list(const char *list, const bool used[3])
+{
+	char var[64];
+	const char *env[] = {var, "TCPX_FLOWS=1", NULL};
+	uint64_t bytes[3];
+	struct duo t;
+
+	two_hosts(3);
+	snprintf(var, sizeof(var), "TCPX_IFNAMES=%s", list);
+	open_duo(&t, list, env);
+	write_and_count(&t, bytes, 3);
+	for (int i = 0; i < 3; i++) {
+		if (used[i])
+			CHECK(bytes[i] > CAP / 20);
+		else
+			CHECK(bytes[i] < 100000);
+	}
+	duo_close(&t);
+	no_hosts();
+}
+
+static void interface_include(void)
+{
+	const bool used[] = {true, false, true};
+
+	interface_list("r0,r2", used);
+}
+
+static void interface_exclude(void)
+{
+	const bool used[] = {false, true, true};
+
+	interface_list("^r0,lo", used);
+}
+
+static void control_apart(void)
+{
+	const char *env[] = {"TCPX_IFNAMES=r1", "TCPX_CTRL_IFNAME=r0",
+			     "TCPX_FLOWS=1", NULL};
+	uint64_t bytes[3];
+	struct duo t;
+
+	two_hosts(2);
+	ctrl_a = "r0";
+	open_duo(&t, "r1", env);
+	write_and_count(&t, bytes, 2);
+	CHECK(bytes[0] > 0 && bytes[0] < CAP / 10);
+	CHECK(bytes[1] > CAP / 4);
+	duo_close(&t);
+	no_hosts();
+}
+
+/* No such rail on the other side: what can be reached is used. */
+static void unequal_rails(void)
+{
+	const char *env[] = {"TCPX_IFNAMES=r0", "TCPX_FLOWS=1", NULL};
+	struct duo t;
+
+	two_hosts(2);
+	open_duo(&t, "r0,r1", env);
+	duo_play(&t);
+	duo_close(&t);
+	no_hosts();
+}
+
+static const struct check_case cases[] = {
+	{"both_rails_used", both_rails_used, 60},
+	{"cut_rail_here", cut_rail_here, 90},
+	{"cut_rail_there", cut_rail_there, 90},
+	{"reset_flows", reset_flows, 60},
+	{"one_port_firewall", one_port_firewall, 60},
+	{"ipv6_only", ipv6_only, 60},
+	{"behind_nat", behind_nat, 60},
+	{"interface_include", interface_include, 60},
+	{"interface_exclude", interface_exclude, 60},
+	{"control_apart", control_apart, 60},
+	{"unequal_rails", unequal_rails, 60},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}
