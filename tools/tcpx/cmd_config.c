@@ -8,37 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct arguments {
-	struct session_options session;
-	bool json;
-};
-
-static error_t parse_option(int key, char *arg, struct argp_state *state)
-{
-	struct arguments *a = state->input;
-
-	(void)arg;
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &a->session;
-		return 0;
-	case 'j':
-		a->json = true;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
 static const struct argp_option option_table[] = {
 	{"json", 'j', NULL, 0, "as a JSON object", 0},
 	{0},
 };
-static const struct argp_child children[] = {{&session_argp, 0, NULL, 10}, {0}};
 static const struct argp parser = {
 	.options = option_table,
-	.parser = parse_option,
-	.children = children,
+	.parser = listing_parse,
+	.children = listing_children,
 	.doc = "Prints every setting in force: its value, where that is from, "
 	       "its variable, default and what is allowed."
 	       "\v"
@@ -102,7 +79,7 @@ static void print_table(const json_t *settings)
 
 int cmd_config(int argc, char **argv)
 {
-	struct arguments arguments = {0};
+	struct listing_options arguments = {0};
 	struct tcpx_config config;
 	json_t *settings, *all;
 

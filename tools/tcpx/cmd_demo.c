@@ -25,11 +25,6 @@ static const struct case_params demo_cases[] = {
 
 #define N_CASES (sizeof(demo_cases) / sizeof(demo_cases[0]))
 
-struct arguments {
-	struct session_options session;
-	bool json;
-};
-
 /* A second process and the way to it. */
 struct partner {
 	pid_t pid;
@@ -38,7 +33,7 @@ struct partner {
 };
 
 struct demo {
-	struct arguments args;
+	struct listing_options args;
 	struct tcpx_config config;
 	struct tcpx_session *session;
 	struct partner peer, victim;
@@ -47,32 +42,14 @@ struct demo {
 	uint64_t begin_ns;
 };
 
-static error_t parse_option(int key, char *arg, struct argp_state *state)
-{
-	struct arguments *a = state->input;
-
-	(void)arg;
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &a->session;
-		return 0;
-	case 'j':
-		a->json = true;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
 static const struct argp_option option_table[] = {
 	{"json", 'j', NULL, 0, "one JSON object instead of a table", 0},
 	{0},
 };
-static const struct argp_child children[] = {{&session_argp, 0, NULL, 10}, {0}};
 static const struct argp parser = {
 	.options = option_table,
-	.parser = parse_option,
-	.children = children,
+	.parser = listing_parse,
+	.children = listing_children,
 	.doc = "Shows host memory moving between two processes over loopback "
 	       "sockets: large and small, in pieces, with notifications, and "
 	       "to a peer that is killed. Every byte is checked, outside the "

@@ -14,37 +14,14 @@
 
 #define CONNECT_WAIT_MS 10000
 
-struct arguments {
-	struct session_options session;
-	bool json;
-};
-
-static error_t parse_option(int key, char *arg, struct argp_state *state)
-{
-	struct arguments *a = state->input;
-
-	(void)arg;
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &a->session;
-		return 0;
-	case 'j':
-		a->json = true;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
 static const struct argp_option option_table[] = {
 	{"json", 'j', NULL, 0, "as a JSON object", 0},
 	{0},
 };
-static const struct argp_child children[] = {{&session_argp, 0, NULL, 10}, {0}};
 static const struct argp parser = {
 	.options = option_table,
-	.parser = parse_option,
-	.children = children,
+	.parser = listing_parse,
+	.children = listing_children,
 	.doc = "Opens a session with the settings in force, connects it to "
 	       "itself, and prints what it found: interfaces, rails, "
 	       "transports."
@@ -177,7 +154,7 @@ static void print_all(const json_t *all, struct tcpx_session *session)
 
 int cmd_info(int argc, char **argv)
 {
-	struct arguments arguments = {0};
+	struct listing_options arguments = {0};
 	struct tcpx_session *session;
 	json_t *self, *stats, *all;
 

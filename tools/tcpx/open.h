@@ -37,6 +37,15 @@ struct session_options {
  * struct session_options. */
 extern const struct argp session_argp;
 
+/* What subcommands have that only show something: --json beside a session's
+ * options. Parser and children of their argp; input is this struct. */
+struct listing_options {
+	struct session_options session;
+	bool json;
+};
+error_t listing_parse(int key, char *arg, struct argp_state *state);
+extern const struct argp_child listing_children[];
+
 const char *wait_style_name(enum wait_style wait);
 int wait_style_parse(const char *text, enum wait_style *wait); /* 0 or -1 */
 

@@ -118,6 +118,26 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 const struct argp session_argp = {.options = option_table,
 				  .parser = parse_option};
 
+error_t listing_parse(int key, char *arg, struct argp_state *state)
+{
+	struct listing_options *options = state->input;
+
+	(void)arg;
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &options->session;
+		return 0;
+	case 'j':
+		options->json = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+const struct argp_child listing_children[] = {{&session_argp, 0, NULL, 10},
+					      {0}};
+
 static atomic_bool hushed;
 
 void log_hush(bool hush)
