@@ -11,7 +11,7 @@
 
 #include <pthread.h>
 
-#include "transport/loop/dice.h"
+#include "base/dice.h"
 #include "transport/transport.h"
 
 #define PAGE_BYTES 4096u

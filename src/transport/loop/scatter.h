@@ -30,7 +30,7 @@
 
 #include <pthread.h>
 
-#include "transport/loop/dice.h"
+#include "base/dice.h"
 #include "transport/loop/meet.h"
 #include "transport/loop/pages.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef LOOP_DICE_H
-#define LOOP_DICE_H
+#ifndef BASE_DICE_H
+#define BASE_DICE_H
 
 #include <stdint.h>
 

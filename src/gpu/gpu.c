@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "gpu/internal.h"
+
+#define HANG_MS 30000u
+#define CLOSE_MS 2000u
+
+/* ---- failure ---------------------------------------------------------- */
+
+void gpu_fail(struct gpu *gpu, bool stopped, const char *cause)
+{
+	if (cas_acquire(&gpu->failing, 0, 1)) {
+		snprintf(gpu->cause, sizeof(gpu->cause), "%s", cause);
+		store_release(&gpu->status, TCPX_EGPU);
+		log_error(gpu->params.log, "gpu", "device %u failed: %s",
+			  gpu->index, gpu->cause);
+	}
+	if (stopped)
+		store_release(&gpu->stopped, true);
+}
+
+/* Pairs with gpu_fail(): who sees the status may read the cause. */
+int gpu_status(const struct gpu *gpu)
+{
+	return load_acquire(&gpu->status);
+}
+
+const char *gpu_cause(const struct gpu *gpu)
+{
+	return gpu_status(gpu) ? gpu->cause : "";
+}
+
+uint32_t gpu_index(const struct gpu *gpu)
+{
+	return gpu->index;
+}
+
+/* ---- open, close ------------------------------------------------------ */
+
+static void start_resident(struct gpu *gpu)
+{
+	if (!gpu->params.resident)
+		return;
+	if (!gpu->ops->resident_start)
+		log_warn(gpu->params.log, "gpu",
+			 "device %u: no resident kernel with driver %s; "
+			 "launching instead",
+			 gpu->index, gpu->ops->name);
+	else if (gpu->ops->resident_start(gpu->device) != 0)
+		log_warn(gpu->params.log, "gpu",
+			 "device %u: no resident kernel: %s; launching instead",
+			 gpu->index, gpu->ops->cause(gpu->device));
+	else
+		gpu->resident = true;
+}
+
+static int open_pools(struct gpu *gpu, char *why, size_t cap_bytes)
+{
+	int rc = gpu_jobs_init(gpu);
+
+	if (rc == 0)
+		rc = gpu_slots_init(gpu);
+	if (rc)
+		snprintf(why, cap_bytes, "no pinned memory for device %u: %s",
+			 gpu->index, gpu->ops->cause(gpu->device));
+	return rc;
+}
+
+static void close_pools(struct gpu *gpu, bool leak)
+{
+	gpu_slots_fini(gpu, leak);
+	gpu_jobs_fini(gpu, leak);
+}
+
+int gpu_open(const struct gpu_ops *ops, const struct gpu_params *params,
+	     uint32_t index, struct gpu **out, char *why, size_t cap_bytes)
+{
+	struct gpu *gpu = calloc(1, sizeof(*gpu));
+	int rc;
+
+	if (!gpu) {
+		snprintf(why, cap_bytes, "out of memory");
+		return TCPX_ENOMEM;
+	}
+	gpu->ops = ops;
+	gpu->params = *params;
+	if (gpu->params.hang_ms == 0)
+		gpu->params.hang_ms = HANG_MS;
+	gpu->index = index;
+	gpu->backlog_end = &gpu->backlog;
+	gpu->ticks_per_ms = clock_ticks_per_us() * 1000;
+	pthread_mutex_init(&gpu->mem_lock, NULL);
+	rc = ops->open(index, &gpu->params, &gpu->device, why, cap_bytes);
+	if (rc)
+		goto err_free;
+	rc = open_pools(gpu, why, cap_bytes);
+	if (rc)
+		goto err_close;
+	start_resident(gpu);
+	*out = gpu;
+	return TCPX_OK;
+
+err_close:
+	close_pools(gpu, false);
+	ops->close(gpu->device);
+err_free:
+	pthread_mutex_destroy(&gpu->mem_lock);
+	free(gpu);
+	return rc;
+}
+
+/* Memory that the device may still write to must not become anything else.
+ * True: all has ended. */
+static bool await_jobs(struct gpu *gpu)
+{
+	uint64_t deadline = clock_deadline_ns((int)CLOSE_MS);
+	struct timespec pause = {.tv_nsec = 50 * (long)NS_PER_US};
+
+	while (gpu_jobs_running(gpu) > 0) {
+		if (gpu->ops->check(gpu->device) != 0)
+			return true;
+		if (clock_now_ns() > deadline)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
+void gpu_close(struct gpu *gpu)
+{
+	uint64_t mem;
+	bool ended;
+
+	if (gpu->resident)
+		gpu->ops->resident_stop(gpu->device);
+	ended = await_jobs(gpu) && !load_relaxed(&gpu->hung);
+	if (!ended)
+		log_error(gpu->params.log, "gpu",
+			  "device %u: work that does not end; its pinned "
+			  "memory is not given back",
+			  gpu->index);
+	while (u64map_any(&gpu->mems, &mem))
+		gpu_mem_free(gpu, (void *)(uintptr_t)mem);
+	close_pools(gpu, !ended);
+	gpu->ops->close(gpu->device);
+	u64map_fini(&gpu->mems);
+	pthread_mutex_destroy(&gpu->mem_lock);
+	free(gpu);
+}
+
+/* ---- memory ----------------------------------------------------------- */
+
+int gpu_mem_alloc(struct gpu *gpu, uint64_t len_bytes, void **mem)
+{
+	void *new;
+	int rc = gpu->ops->mem_alloc(gpu->device, len_bytes, &new);
+
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&gpu->mem_lock);
+	rc = u64map_put(&gpu->mems, (uintptr_t)new,
+			(void *)(uintptr_t)len_bytes);
+	pthread_mutex_unlock(&gpu->mem_lock);
+	if (rc) {
+		gpu->ops->mem_free(gpu->device, new);
+		return rc;
+	}
+	add_relaxed(&gpu->device_bytes, len_bytes);
+	*mem = new;
+	return TCPX_OK;
+}
+
+void gpu_mem_free(struct gpu *gpu, void *mem)
+{
+	uint64_t len_bytes;
+
+	if (!mem)
+		return;
+	pthread_mutex_lock(&gpu->mem_lock);
+	len_bytes = (uintptr_t)u64map_del(&gpu->mems, (uintptr_t)mem);
+	pthread_mutex_unlock(&gpu->mem_lock);
+	add_relaxed(&gpu->device_bytes, -len_bytes);
+	gpu->ops->mem_free(gpu->device, mem);
+}
+
+int gpu_copy_wait(struct gpu *gpu, void *dst, const void *src,
+		  uint64_t len_bytes)
+{
+	int rc;
+
+	if (gpu_status(gpu) != 0)
+		return gpu_status(gpu);
+	rc = gpu->ops->copy_wait(gpu->device, dst, src, len_bytes);
+	if (rc == TCPX_EGPU)
+		gpu_fail(gpu, gpu->ops->check(gpu->device) != 0,
+			 gpu->ops->cause(gpu->device));
+	return rc;
+}
+
+int gpu_ipc_export(struct gpu *gpu, void *mem, uint8_t handle[GPU_IPC_BYTES])
+{
+	return gpu->ops->ipc_export(gpu->device, mem, handle);
+}
+
+int gpu_ipc_open(struct gpu *gpu, const uint8_t handle[GPU_IPC_BYTES],
+		 void **mem)
+{
+	return gpu->ops->ipc_open(gpu->device, handle, mem);
+}
+
+void gpu_ipc_close(struct gpu *gpu, void *mem)
+{
+	gpu->ops->ipc_close(gpu->device, mem);
+}
+
+/* ---- counters --------------------------------------------------------- */
+
+void gpu_get_counters(struct gpu *gpu, struct gpu_counters *counters)
+{
+	*counters = (struct gpu_counters){
+		.jobs = load_relaxed(&gpu->n_jobs_started),
+		.launches = load_relaxed(&gpu->n_launches),
+		.copies = load_relaxed(&gpu->n_copies),
+		.bytes = load_relaxed(&gpu->n_bytes),
+		.pinned_bytes = gpu->slot_mem_bytes + gpu->job_mem_bytes,
+		.device_bytes = load_relaxed(&gpu->device_bytes),
+	};
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GPU_GPU_H
+#define GPU_GPU_H
+
+/*
+ * Device memory, as the engine and the transports see it. One kind of work is
+ * done on a GPU: lists of copies (source, destination, length), where either
+ * side may be device memory or pinned host memory. Gather, scatter and unpack
+ * are such lists; who makes the list decides.
+ *
+ *   gpu_job_get -> gpu_job_add ... -> gpu_job_submit -> gpu_flush
+ *                                           ... gpu_job_poll until not
+ *                                           TCPX_INPROGRESS -> gpu_job_put
+ *
+ * A flush starts one kernel for all jobs submitted so far, by whichever
+ * thread; the kernel writes a flag in pinned memory when the bytes of a job
+ * are visible to the whole system, and that flag is all that polling reads:
+ * the driver is asked only when a flag is long overdue.
+ *
+ *      struct gpu_set     what a session has of GPUs (set.c)
+ *      struct gpu         a device in use: slots, jobs, launches (gpu.c)
+ *      struct gpu_ops     what a driver can do (driver.h): cuda/, host/
+ *
+ * Threads: everything from any thread; nothing here waits for a device,
+ * except open and close (bounded).
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct log;
+struct gpu;
+struct gpu_job;
+struct gpu_set;
+
+#define GPU_DEVICES_MAX 64
+#define GPU_NAME_MAX 64
+#define GPU_PCI_MAX 16		/* "0000:1b:00.0" */
+#define GPU_IPC_BYTES 64
+#define GPU_COPIES_MAX 4096	/* of one job */
+
+struct gpu_info {
+	char name[GPU_NAME_MAX];
+	char pci[GPU_PCI_MAX];
+	char driver[GPU_NAME_MAX]; /* "cuda 13.0", "host" */
+	uint64_t mem_bytes;
+	uint32_t copy_engines;
+	uint32_t major, minor;	/* compute capability */
+};
+
+enum gpu_copy_way {
+	GPU_COPY_KERNEL = 0,	/* our kernel; gathers and scatters on the way */
+	GPU_COPY_ENGINE,	/* the copy engines, a call a piece */
+};
+
+struct gpu_params {
+	const struct log *log;
+	uint32_t slot_bytes;	/* of each slot */
+	uint32_t n_slots;	/* at most, half of them to send from */
+	enum gpu_copy_way way;
+	bool resident;		/* a kernel that stays and polls for jobs */
+	uint32_t resident_idle_us; /* it goes after so long without a job,
+				 * until the next one; 0: 10 ms */
+	uint64_t seed;		/* for the pretend GPU's dice */
+	uint32_t hang_ms;	/* no answer for this long: the device has
+				 * failed; 0: 30 s. Waiting for an event of
+				 * the caller's does not count. */
+};
+
+/* ---- a session's GPUs ------------------------------------------------- */
+
+/*
+ * driver: "auto" (cuda, if this process has it loaded or gpu_set_count() is
+ * asked; the pretend one never), "cuda", "host" (the pretend GPU) or "off".
+ * Touches no device yet. Returns 0, TCPX_EINVAL, TCPX_ENOMEM.
+ */
+int gpu_set_create(const char *driver, const struct gpu_params *params,
+		   struct gpu_set **set);
+/* No job is in flight any more. NULL is allowed. */
+void gpu_set_destroy(struct gpu_set *set);
+/* How many devices there are; 0 with the reason in why. Loads the driver. */
+uint32_t gpu_set_count(struct gpu_set *set, char *why, size_t cap_bytes);
+int gpu_set_info(struct gpu_set *set, uint32_t index, struct gpu_info *info);
+/*
+ * Whose memory is [addr, addr + len_bytes)? Host memory gives 0 and *gpu NULL
+ * and asks no driver that this process has not loaded. Device memory opens
+ * its device (takes its time, once). TCPX_EINVAL: not one device's memory
+ * from end to end, or of a kind that cannot be used, in words in why.
+ */
+int gpu_set_find(struct gpu_set *set, const void *addr, uint64_t len_bytes,
+		 struct gpu **gpu, char *why, size_t cap_bytes);
+/* The device, opened. */
+int gpu_set_open(struct gpu_set *set, uint32_t index, struct gpu **gpu,
+		 char *why, size_t cap_bytes);
+
+/* Device memory of our own: for transports, tools and tests. */
+int gpu_mem_alloc(struct gpu *gpu, uint64_t len_bytes, void **mem);
+void gpu_mem_free(struct gpu *gpu, void *mem);
+/* Copies between any memories and waits; for tools and tests only. */
+int gpu_copy_wait(struct gpu *gpu, void *dst, const void *src,
+		  uint64_t len_bytes);
+/* A handle another process of this host can open the memory by. */
+int gpu_ipc_export(struct gpu *gpu, void *mem, uint8_t handle[GPU_IPC_BYTES]);
+int gpu_ipc_open(struct gpu *gpu, const uint8_t handle[GPU_IPC_BYTES],
+		 void **mem);
+void gpu_ipc_close(struct gpu *gpu, void *mem);
+
+/* ---- a device --------------------------------------------------------- */
+
+uint32_t gpu_index(const struct gpu *gpu);
+/* 0, or why the device cannot be used any more (sticky): TCPX_EGPU, with the
+ * driver's name for it in gpu_cause(). */
+int gpu_status(const struct gpu *gpu);
+const char *gpu_cause(const struct gpu *gpu);
+
+/* Pinned host memory, slot_bytes long, that CPU and every GPU can reach at
+ * the same address. Senders and receivers have quotas of their own, so that
+ * neither starves the other. TCPX_EAGAIN: all are in use. */
+enum gpu_slot_use { GPU_SLOT_SEND = 0, GPU_SLOT_RECEIVE };
+int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot);
+void gpu_slot_put(struct gpu *gpu, enum gpu_slot_use use, void *slot);
+uint32_t gpu_slot_bytes(const struct gpu *gpu);
+
+/* ---- jobs ------------------------------------------------------------- */
+
+/* NULL: all are in use, try again. */
+struct gpu_job *gpu_job_get(struct gpu *gpu);
+/* false: the job is full (GPU_COPIES_MAX, long runs count as several), and
+ * nothing was added. Copies of one job must not overlap each other. */
+bool gpu_job_add(struct gpu_job *job, void *dst, const void *src,
+		 uint64_t len_bytes);
+/* The caller's producer: an event (CUevent) that must pass before the copies
+ * start. 0: none. */
+void gpu_job_after(struct gpu_job *job, uintptr_t event);
+/* Hands it over; started by the next gpu_flush() of anybody. An empty job is
+ * legal. */
+void gpu_job_submit(struct gpu_job *job);
+/* Starts what is submitted. Never waits: if another thread is at it, that
+ * one takes these along. */
+void gpu_flush(struct gpu *gpu);
+/* TCPX_INPROGRESS; 0: the bytes are visible to all; TCPX_EGPU: the device
+ * failed, and touches nothing of it any more. */
+int gpu_job_poll(struct gpu_job *job);
+/* Waits until every job submitted so far, by anybody, has ended (or the device
+ * has failed). */
+void gpu_settle(struct gpu *gpu);
+/* One never submitted, or one that has ended. */
+void gpu_job_put(struct gpu_job *job);
+
+/* ---- counters --------------------------------------------------------- */
+
+struct gpu_counters {
+	uint64_t jobs, launches, copies, bytes;
+	uint64_t pinned_bytes, device_bytes; /* that we hold */
+};
+void gpu_get_counters(struct gpu *gpu, struct gpu_counters *counters);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GPU_INTERNAL_H
+#define GPU_INTERNAL_H
+
+/*
+ * A device in use, as the files of this folder share it.
+ *
+ *      set.c      which devices, whose memory
+ *      gpu.c      open, close, failure, memory, counters
+ *      slots.c    pinned slots
+ *      jobs.c     jobs: from get to put
+ *      launch.c   from submitted to started
+ *
+ * A job's way: IDLE -> (submit) SUBMITTED -> (flush) STARTED -> its flag has
+ * its value. The owner of the job moves it to SUBMITTED and back to IDLE,
+ * whoever holds launch_lock does the rest: to STARTED before the driver
+ * knows of it, for a job that has been started may end, and belong to
+ * somebody else, at any time; to REFUSED if the driver would not have it.
+ */
+
+#include <pthread.h>
+
+#include "base/atomic.h"
+#include "base/log.h"
+#include "base/u64map.h"
+#include "gpu/driver.h"
+#include "gpu/stack.h"
+
+#define GPU_FLAG_STRIDE 64 /* a cache line each: pollers do not disturb */
+#define GPU_CAUSE_MAX 192
+
+enum job_state {
+	JOB_IDLE = 0,
+	JOB_SUBMITTED,
+	JOB_STARTED,
+	JOB_REFUSED,
+};
+
+struct gpu_job {
+	struct gpu *gpu;
+	struct gpu_copy *copies;    /* pinned, GPU_COPIES_MAX of them */
+	_Atomic uint64_t *flag;	    /* pinned; the device writes it */
+	_Atomic uint64_t value;	    /* of this use; the owner writes it */
+	uintptr_t after;
+	uint64_t bytes;
+	uint32_t n_copies;
+	uint32_t n_queued; /* way engine: copies the driver has */
+	uint32_t index;
+	_Atomic uint32_t state;	    /* enum job_state */
+	_Atomic uint64_t started_ticks;
+	struct gpu_job *next;	    /* whoever holds the list it is on */
+};
+
+struct gpu_slots {
+	uint8_t *base;
+	uint32_t n;
+	struct stack free;
+};
+
+struct gpu {
+	const struct gpu_ops *ops;
+	struct gpu_device *device;
+	struct gpu_params params;
+	uint32_t index;
+
+	/* Failure: the first to claim it writes cause, then status. */
+	_Atomic uint32_t failing;
+	_Atomic int status;	/* TCPX_EGPU: nothing is started any more */
+	_Atomic bool stopped;	/* and nothing runs any more */
+	_Atomic bool hung;	/* but it may yet come back */
+	char cause[GPU_CAUSE_MAX];
+
+	struct gpu_slots slots[2];
+	void *slot_mem;
+	uint64_t slot_mem_bytes;
+
+	struct gpu_job *jobs;
+	uint32_t n_jobs;
+	struct stack free_jobs;
+	void *job_mem;		/* pinned: flags, then copy lists */
+	uint64_t job_mem_bytes;
+
+	/* Jobs submitted and not yet seen by a flush, last first. */
+	_Atomic(struct gpu_job *) submitted;
+	_Atomic uint32_t launch_lock;
+	/* launch_lock */
+	struct gpu_job *backlog, **backlog_end;
+	uint32_t next_stream;
+	bool resident;		/* since open */
+	_Atomic uint32_t has_backlog; /* for a look without the lock */
+
+	uint64_t ticks_per_ms;
+	_Atomic uint64_t checked_ticks;
+
+	_Atomic uint64_t n_jobs_started, n_launches, n_copies, n_bytes;
+	_Atomic uint64_t device_bytes;
+	pthread_mutex_t mem_lock;
+	struct u64map mems;	/* mem_lock: address -> length */
+};
+
+int gpu_open(const struct gpu_ops *ops, const struct gpu_params *params,
+	     uint32_t index, struct gpu **gpu, char *why, size_t cap_bytes);
+void gpu_close(struct gpu *gpu);
+/* The device's end, once. stopped: nothing of ours runs on it any more. */
+void gpu_fail(struct gpu *gpu, bool stopped, const char *cause);
+
+int gpu_slots_init(struct gpu *gpu);
+void gpu_slots_fini(struct gpu *gpu, bool leak);
+int gpu_jobs_init(struct gpu *gpu);
+void gpu_jobs_fini(struct gpu *gpu, bool leak);
+/* Jobs that the driver has and that have not ended. */
+uint32_t gpu_jobs_running(struct gpu *gpu);
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "gpu/internal.h"
+
+/*
+ * Who submits does not start: it pushes the job on a list. Who flushes and
+ * gets the lock starts everything on the list, of all threads, with as few
+ * launches as can be; who does not get it goes on with its own work.
+ *
+ *   submitted (any thread) --> backlog --> batch --> driver
+ *                              `------ launch_lock ------'
+ *
+ * Jobs that wait for an event of the caller's have the last stream to
+ * themselves, so that nobody else waits with them.
+ */
+
+#define STREAM_AFTER (GPU_STREAMS - 1)
+
+struct batch {
+	struct gpu_job *jobs[GPU_JOBS_A_LAUNCH];
+	uint32_t n;
+	uintptr_t after;
+	uint64_t copies, bytes;
+};
+
+/* ---- lists ------------------------------------------------------------ */
+
+/* The list is last in, first out: turned round at the end of the backlog. */
+static void take_submitted(struct gpu *gpu)
+{
+	struct gpu_job *job = atomic_exchange(&gpu->submitted, NULL);
+	struct gpu_job *first = NULL, *last = job, *next;
+
+	if (!job)
+		return;
+	for (; job; job = next) {
+		next = job->next;
+		job->next = first;
+		first = job;
+	}
+	*gpu->backlog_end = first;
+	gpu->backlog_end = &last->next;
+}
+
+static struct gpu_job *pop_backlog(struct gpu *gpu)
+{
+	struct gpu_job *job = gpu->backlog;
+
+	gpu->backlog = job->next;
+	if (!gpu->backlog)
+		gpu->backlog_end = &gpu->backlog;
+	return job;
+}
+
+static void unpop_backlog(struct gpu *gpu, struct gpu_job *job)
+{
+	if (!gpu->backlog)
+		gpu->backlog_end = &job->next;
+	job->next = gpu->backlog;
+	gpu->backlog = job;
+}
+
+/* ---- what becomes of a job -------------------------------------------- */
+
+/* From here on the job may end at any time, and is not ours any more. */
+static void mark_started(struct gpu_job *job)
+{
+	store_relaxed(&job->started_ticks, clock_ticks());
+	store_release(&job->state, JOB_STARTED);
+}
+
+/*
+ * Takes mark_started() back. Only we move a job to STARTED, so if its state
+ * is another by now, it has ended by the device's failure and its owner has
+ * put it away.
+ */
+static bool unmark(struct gpu_job *job, enum job_state state)
+{
+	return cas_acquire(&job->state, JOB_STARTED, state);
+}
+
+static void refuse(struct gpu_job *job)
+{
+	store_release(&job->state, JOB_REFUSED);
+}
+
+/* Nothing to copy and nothing to wait for: no work for a device. */
+static bool end_empty(struct gpu *gpu, struct gpu_job *job)
+{
+	if (job->n_copies > 0 || job->after)
+		return false;
+	add_relaxed(&gpu->n_jobs_started, 1);
+	store_release(job->flag, load_relaxed(&job->value));
+	return true;
+}
+
+/* Before the start, since afterwards the jobs may be somebody else's. */
+static void count(struct gpu *gpu, struct batch *batch)
+{
+	batch->copies = 0;
+	batch->bytes = 0;
+	for (uint32_t i = 0; i < batch->n; i++) {
+		batch->copies += batch->jobs[i]->n_copies;
+		batch->bytes += batch->jobs[i]->bytes;
+	}
+	add_relaxed(&gpu->n_jobs_started, batch->n);
+	add_relaxed(&gpu->n_copies, batch->copies);
+	add_relaxed(&gpu->n_bytes, batch->bytes);
+}
+
+static void uncount(struct gpu *gpu, const struct batch *batch)
+{
+	add_relaxed(&gpu->n_jobs_started, -(uint64_t)batch->n);
+	add_relaxed(&gpu->n_copies, -batch->copies);
+	add_relaxed(&gpu->n_bytes, -batch->bytes);
+}
+
+/* The caller's event may be no event: that ends these jobs only. */
+static int await_event(struct gpu *gpu, uint32_t stream,
+		       const struct batch *batch)
+{
+	int rc = 0;
+
+	if (batch->after)
+		rc = gpu->ops->wait_event(gpu->device, stream, batch->after);
+	if (rc == TCPX_EINVAL)
+		log_error(gpu->params.log, "gpu",
+			  "device %u: not an event to wait for: %s", gpu->index,
+			  gpu->ops->cause(gpu->device));
+	return rc;
+}
+
+/* ---- starting --------------------------------------------------------- */
+
+/* The next jobs that may run together: those that wait for the same event,
+ * or for none. Empty at the end of the backlog. */
+static void collect(struct gpu *gpu, struct batch *batch, uint32_t max)
+{
+	batch->n = 0;
+	while (gpu->backlog && batch->n < max) {
+		struct gpu_job *job = gpu->backlog;
+
+		if (batch->n > 0 && job->after != batch->after)
+			return;
+		(void)pop_backlog(gpu);
+		if (gpu_status(gpu) != 0 && job->n_queued == 0) {
+			refuse(job);
+		} else if (!end_empty(gpu, job)) {
+			batch->after = job->after;
+			batch->jobs[batch->n++] = job;
+		}
+	}
+}
+
+static int launch(struct gpu *gpu, const struct batch *batch,
+		  const struct gpu_launch *launch)
+{
+	uint32_t stream = STREAM_AFTER;
+	int rc;
+
+	if (gpu->resident && !batch->after)
+		return gpu->ops->resident_feed(gpu->device, launch);
+	if (!batch->after)
+		stream = gpu->next_stream++ % STREAM_AFTER;
+	rc = await_event(gpu, stream, batch);
+	return rc ? rc : gpu->ops->launch(gpu->device, stream, launch);
+}
+
+static int start_kernel(struct gpu *gpu, struct batch *batch)
+{
+	struct gpu_launch all = {.n_jobs = batch->n};
+	int rc;
+
+	for (uint32_t i = 0; i < batch->n; i++) {
+		const struct gpu_job *job = batch->jobs[i];
+
+		all.jobs[i] = (struct gpu_launch_job){
+			.copies = (uintptr_t)job->copies,
+			.flag = (uintptr_t)job->flag,
+			.value = load_relaxed(&job->value),
+			.n_copies = job->n_copies,
+			.counter = job->index,
+		};
+	}
+	for (uint32_t i = 0; i < batch->n; i++)
+		mark_started(batch->jobs[i]);
+	rc = launch(gpu, batch, &all);
+	for (uint32_t i = batch->n; rc != 0 && i > 0; i--) {
+		struct gpu_job *job = batch->jobs[i - 1];
+
+		if (rc != TCPX_EAGAIN)
+			(void)unmark(job, JOB_REFUSED);
+		else if (unmark(job, JOB_SUBMITTED))
+			unpop_backlog(gpu, job);
+	}
+	return rc;
+}
+
+/*
+ * The copy that has the flag behind it. If the driver refuses it while it has
+ * others of the job, nobody can say when these end: the job stays STARTED
+ * until the device has stopped.
+ */
+static int start_last(struct gpu *gpu, struct gpu_job *job, uint32_t stream,
+		      const struct gpu_copy *c)
+{
+	uint64_t flag = (uintptr_t)job->flag;
+	uint64_t value = load_relaxed(&job->value);
+	bool alone = job->n_queued == 0;
+	int rc;
+
+	mark_started(job);
+	rc = gpu->ops->copy(gpu->device, stream, c->dst, c->src, c->len_bytes,
+			    flag, value);
+	if (rc == TCPX_EAGAIN && unmark(job, JOB_SUBMITTED))
+		unpop_backlog(gpu, job);
+	else if (rc != 0 && rc != TCPX_EAGAIN && alone)
+		(void)unmark(job, JOB_REFUSED);
+	return rc;
+}
+
+/* A copy a call, all in one stream, of which the driver may take some now and
+ * the rest in a later flush. */
+static int start_engine(struct gpu *gpu, struct batch *batch)
+{
+	static const struct gpu_copy nothing;
+	struct gpu_job *job = batch->jobs[0];
+	uint32_t stream =
+		batch->after ? STREAM_AFTER : job->index % STREAM_AFTER;
+	int rc = TCPX_OK;
+
+	if (job->n_queued == 0)
+		rc = await_event(gpu, stream, batch);
+	while (rc == 0 && job->n_queued + 1 < job->n_copies) {
+		const struct gpu_copy *c = &job->copies[job->n_queued];
+
+		rc = gpu->ops->copy(gpu->device, stream, c->dst, c->src,
+				    c->len_bytes, 0, 0);
+		job->n_queued += rc == 0;
+	}
+	if (rc == 0)
+		return start_last(gpu, job, stream,
+				  job->n_copies ? &job->copies[job->n_queued] :
+						  &nothing);
+	if (rc == TCPX_EAGAIN)
+		unpop_backlog(gpu, job);
+	else if (job->n_queued > 0)
+		mark_started(job);
+	else
+		refuse(job);
+	return rc;
+}
+
+/* launch_lock is held. */
+static void start_all(struct gpu *gpu)
+{
+	bool engine = gpu->params.way == GPU_COPY_ENGINE;
+	struct batch batch;
+	int rc = TCPX_OK;
+
+	take_submitted(gpu);
+	while (rc != TCPX_EAGAIN) {
+		collect(gpu, &batch, engine ? 1 : GPU_JOBS_A_LAUNCH);
+		if (batch.n == 0)
+			break;
+		count(gpu, &batch);
+		rc = engine ? start_engine(gpu, &batch) :
+			      start_kernel(gpu, &batch);
+		if (rc == TCPX_OK)
+			add_relaxed(&gpu->n_launches, 1);
+		else if (rc == TCPX_EAGAIN)
+			uncount(gpu, &batch);
+		else if (rc != TCPX_EINVAL)
+			gpu_fail(gpu, false, gpu->ops->cause(gpu->device));
+	}
+	store_relaxed(&gpu->has_backlog, gpu->backlog != NULL);
+}
+
+/*
+ * All of this in one order for all threads (seq_cst): who pushed a job and
+ * did not get the lock did so before it was given back, and so before the
+ * holder looked at the list once more.
+ */
+void gpu_flush(struct gpu *gpu)
+{
+	if (!atomic_load(&gpu->submitted) && !load_relaxed(&gpu->has_backlog))
+		return;
+	do {
+		uint32_t unlocked = 0;
+
+		if (!atomic_compare_exchange_strong(&gpu->launch_lock,
+						    &unlocked, 1))
+			return;
+		start_all(gpu);
+		atomic_store(&gpu->launch_lock, 0);
+	} while (atomic_load(&gpu->submitted));
+}

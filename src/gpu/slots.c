@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "gpu/internal.h"
+
+#define SLOT_ALIGN 4096u
+
+/*
+ * All slots of a device are one piece of pinned memory, the senders' first:
+ *
+ *   | send 0 | send 1 | ... | receive 0 | receive 1 | ...
+ *
+ * Pinned when the device is opened, since pinning takes a millisecond for
+ * four megabytes and the path of bytes has no time for it.
+ */
+
+static uint64_t stride_of(const struct gpu *gpu)
+{
+	return ((uint64_t)gpu->params.slot_bytes + SLOT_ALIGN - 1) /
+	       SLOT_ALIGN * SLOT_ALIGN;
+}
+
+/* As many as asked for, or half, or a quarter: a host may be short of memory
+ * that can be pinned. */
+static uint32_t alloc_some(struct gpu *gpu)
+{
+	uint64_t stride = stride_of(gpu);
+	uint32_t n = gpu->params.n_slots;
+
+	for (; n >= 2; n /= 2) {
+		if (gpu->ops->pinned_alloc(gpu->device, n * stride,
+					   &gpu->slot_mem) == 0) {
+			gpu->slot_mem_bytes = n * stride;
+			return n;
+		}
+	}
+	return 0;
+}
+
+int gpu_slots_init(struct gpu *gpu)
+{
+	uint32_t wanted = gpu->params.n_slots, n;
+	uint64_t stride = stride_of(gpu);
+	int rc = TCPX_OK;
+
+	n = alloc_some(gpu);
+	if (n < wanted && wanted > 1)
+		log_warn(gpu->params.log, "gpu",
+			 "device %u: %u pinned slots of %u bytes, not %u: %s",
+			 gpu->index, n, gpu->params.slot_bytes, wanted,
+			 gpu->ops->cause(gpu->device));
+	if (n == 0 && wanted > 1)
+		return TCPX_ENOMEM;
+	gpu->slots[GPU_SLOT_SEND].n = n / 2;
+	gpu->slots[GPU_SLOT_SEND].base = gpu->slot_mem;
+	gpu->slots[GPU_SLOT_RECEIVE].n = n - n / 2;
+	gpu->slots[GPU_SLOT_RECEIVE].base =
+		(uint8_t *)gpu->slot_mem + n / 2 * stride;
+	for (int i = 0; i < 2 && rc == 0; i++)
+		rc = stack_init(&gpu->slots[i].free, gpu->slots[i].n);
+	return rc;
+}
+
+void gpu_slots_fini(struct gpu *gpu, bool leak)
+{
+	for (int i = 0; i < 2; i++)
+		stack_fini(&gpu->slots[i].free);
+	if (gpu->slot_mem && !leak)
+		gpu->ops->pinned_free(gpu->device, gpu->slot_mem);
+	gpu->slot_mem = NULL;
+}
+
+int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot)
+{
+	struct gpu_slots *slots = &gpu->slots[use];
+	uint32_t i;
+
+	if (!stack_pop(&slots->free, &i))
+		return TCPX_EAGAIN;
+	*slot = slots->base + i * stride_of(gpu);
+	return TCPX_OK;
+}
+
+void gpu_slot_put(struct gpu *gpu, enum gpu_slot_use use, void *slot)
+{
+	struct gpu_slots *slots = &gpu->slots[use];
+
+	stack_push(&slots->free, (uint32_t)((uint64_t)((uint8_t *)slot -
+						       slots->base) /
+					    stride_of(gpu)));
+}
+
+uint32_t gpu_slot_bytes(const struct gpu *gpu)
+{
+	return gpu->params.slot_bytes;
+}
