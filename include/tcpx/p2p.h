@@ -130,6 +130,15 @@ struct tcpx_config {
 	uint32_t socket_buffer_bytes; /* TCPX_SOCKET_BUFFER; 0: the kernel's */
 	uint32_t busy_poll_us;	/* TCPX_BUSY_POLL_US: spin before sleeping */
 
+	const char *gpu;	/* TCPX_GPU: "auto", "cuda", "off", or "host",
+				   a pretend GPU for tests */
+	uint32_t gpu_slots;	/* TCPX_GPU_SLOTS: pinned slots of chunk_bytes a
+				   GPU, half to send from */
+	bool gpu_copy_engine;	/* TCPX_GPU_COPY_ENGINE: copy engines, not our
+				   kernel */
+	bool gpu_resident;	/* TCPX_GPU_RESIDENT: our kernel stays on the
+				   GPU and polls: quicker, but it takes room */
+
 	uint32_t connect_timeout_ms; /* TCPX_CONNECT_TIMEOUT_MS */
 	uint32_t liveness_ms;	/* TCPX_LIVENESS_MS: silent peer is lost */
 	uint32_t deadline_ms;	/* TCPX_DEADLINE_MS: transfer without progress
@@ -304,10 +313,14 @@ enum tcpx_access {
 };
 
 /*
- * Registers [base, base + len_bytes). Ranges may overlap and repeat; each
+ * Registers [base, base + len_bytes), host or device memory: the driver is
+ * asked which, if this process uses one. Ranges may overlap and repeat; each
  * call makes a region of its own. The memory stays the caller's and must
- * stay mapped until deregistration has returned.
- * Returns: 0; TCPX_EINVAL (empty, NULL, wraps around, unknown rights).
+ * stay mapped until deregistration has returned. The first region of a GPU
+ * opens it: pinned memory is taken, some 100 ms.
+ * Returns: 0; TCPX_EINVAL (empty, NULL, wraps around, unknown rights, memory
+ * of several kinds, or freed: the log says); TCPX_EUNSUPPORTED (device memory
+ * that cannot be used, or that an allowed transport cannot carry); TCPX_EGPU.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_mem_register(struct tcpx_session *session, void *base, uint64_t len_bytes,
@@ -342,6 +355,45 @@ TCPX_EXPORT int tcpx_mem_unload(struct tcpx_session *session, uint64_t mem);
 /* Length in bytes of a registered or loaded region. */
 TCPX_EXPORT TCPX_MUST_CHECK int tcpx_mem_len(struct tcpx_session *session,
 					     uint64_t mem, uint64_t *len_bytes);
+
+/* Where a registered region is: -1 host memory, else the GPU's index. */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_mem_gpu(struct tcpx_session *session,
+					     uint64_t mem, int32_t *gpu);
+
+/* ---- GPUs ------------------------------------------------------------- */
+
+struct tcpx_gpu_info {
+	size_t size_bytes;	/* sizeof(struct tcpx_gpu_info) of the program */
+	char name[64];
+	char pci[16];		/* "0000:1b:00.0" */
+	char driver[64];	/* "cuda 13.0"; "host": the pretend GPU */
+	uint64_t mem_bytes;
+	uint32_t copy_engines;
+	uint32_t major, minor;	/* compute capability */
+};
+
+/* How many GPUs the session's driver sees; if none, why (NUL-terminated; may
+ * be NULL). Loads the driver unless config.gpu is "off". */
+TCPX_EXPORT uint32_t tcpx_gpu_count(struct tcpx_session *session, char *why,
+				    size_t cap_bytes);
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_gpu_info(struct tcpx_session *session,
+					      uint32_t index,
+					      struct tcpx_gpu_info *info);
+/*
+ * Device memory for programs that have no GPU runtime of their own (tools,
+ * tests), and copies between any memories, which wait. A program with CUDA
+ * needs none of these. Free before the session closes.
+ * Returns: 0, TCPX_ENOENT (no such GPU), TCPX_ENOMEM, TCPX_EGPU.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_gpu_alloc(struct tcpx_session *session,
+					       uint32_t index,
+					       uint64_t len_bytes, void **mem);
+TCPX_EXPORT int tcpx_gpu_free(struct tcpx_session *session, uint32_t index,
+			      void *mem);
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_gpu_copy(struct tcpx_session *session,
+					      uint32_t index, void *dst,
+					      const void *src,
+					      uint64_t len_bytes);
 
 /* ---- transfers -------------------------------------------------------- */
 
@@ -384,6 +436,10 @@ struct tcpx_post_params {
 	const void *notify;	/* copied by post */
 	size_t notify_len_bytes; /* at most TCPX_NOTIFY_MAX */
 	uint32_t deadline_ms;	/* absolute, from now; 0: the session's rule */
+	uint64_t gpu_event;	/* WRITE, SEND from device memory: a CUevent
+				   (cast) that must pass before it is read;
+				   recorded before post, alive until the
+				   transfer has ended. 0: the bytes are there */
 };
 
 /*

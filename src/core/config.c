@@ -16,7 +16,8 @@
 static const char *const others[] = {
 	"TCPX_DEMO_",		"TCPX_PERF_",
 	"TCPX_BENCH_",		"TCPX_TEST_",
-	"TCPX_NIXL_",		"UCCL_TCPX_PERF_SIZE",
+	"TCPX_NIXL_",		"TCPX_DESCRIBE_DIR",
+	"TCPX_GPU_HOST_",	"UCCL_TCPX_PERF_SIZE",
 	"UCCL_TCPX_PERF_ITERS", "UCCL_TCPX_PLUGIN_PATH",
 };
 

@@ -2,6 +2,7 @@
 #include "core/memory.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,27 @@
 #include "engine/region.h"
 
 #define ACCESS_ALL (TCPX_ACCESS_REMOTE_READ | TCPX_ACCESS_REMOTE_WRITE)
+
+/* Whose memory it is, and whether it can be carried. */
+static int find_gpu(struct tcpx_session *session, const void *base,
+		    uint64_t len_bytes, struct gpu **gpu)
+{
+	char why[160] = "";
+	int err = gpu_set_find(session->gpus, base, len_bytes, gpu, why,
+			       sizeof(why));
+
+	if (!err && *gpu && !session->carries_gpu) {
+		err = TCPX_EUNSUPPORTED;
+		snprintf(why, sizeof(why),
+			 "not all transports in \"%s\" carry device memory",
+			 session->config->transports);
+	}
+	if (err)
+		log_error(&session->log, "memory",
+			  "cannot register %p, %llu bytes: %s", base,
+			  (unsigned long long)len_bytes, why);
+	return err;
+}
 
 int tcpx_mem_register(struct tcpx_session *session, void *base,
 		      uint64_t len_bytes, uint32_t access, uint64_t *mem)
@@ -24,16 +46,22 @@ int tcpx_mem_register(struct tcpx_session *session, void *base,
 				  base, (unsigned long long)len_bytes, access);
 		return TCPX_EINVAL;
 	}
+	struct gpu *gpu;
+	int err = find_gpu(session, base, len_bytes, &gpu);
+
+	if (err)
+		return err;
 	struct region *region = calloc(1, sizeof(*region));
 
 	if (!region)
 		return TCPX_ENOMEM;
+	region->gpu = gpu;
 	region->base = base;
 	region->len_bytes = len_bytes;
 	region->access = access;
 	randombytes_buf(&region->key, sizeof(region->key));
 	store_relaxed(&region->refs, 1);
-	int err = idmap_add(&session->mems, region, &region->id);
+	err = idmap_add(&session->mems, region, &region->id);
 
 	if (err) {
 		free(region);
@@ -70,6 +98,9 @@ int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem)
 		peering_put(all[i]);
 	}
 	free(all);
+	/* Lanes start nothing more on it; what runs on the GPU ends first. */
+	if (region->gpu)
+		gpu_settle(region->gpu);
 	region_put(region);
 	return 0;
 }
@@ -133,6 +164,7 @@ int tcpx_mem_blob(struct tcpx_session *session, const uint64_t *mems, size_t n,
 				.key = region->key,
 				.len_bytes = region->len_bytes,
 				.access = region->access,
+				.device = region->gpu ? 1 : 0,
 			};
 	}
 	pthread_mutex_unlock(&session->mem_lock);
@@ -156,6 +188,7 @@ static int add_remote(struct tcpx_session *session,
 	remote->key = entry->key;
 	remote->len_bytes = entry->len_bytes;
 	remote->access = entry->access;
+	remote->device = entry->device;
 	int err = idmap_add(&session->remote_mems, remote, handle);
 
 	if (err)

@@ -18,6 +18,7 @@ struct remote_mem {
 	uint64_t mem, key;
 	uint64_t len_bytes;
 	uint32_t access;
+	uint32_t device;	/* 0: host memory */
 };
 
 /* Our region, referenced; TCPX_ENOENT. */

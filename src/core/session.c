@@ -185,6 +185,38 @@ static const struct engine_ops engine_ops = {
 	.peer_lost = connect_peer_lost,
 };
 
+static int open_gpus(struct tcpx_session *session)
+{
+	const struct tcpx_config *config = session->config;
+	struct gpu_params params = {
+		.log = &session->log,
+		.slot_bytes = config->chunk_bytes,
+		.n_slots = config->gpu_slots,
+		.way = config->gpu_copy_engine ? GPU_COPY_ENGINE :
+						 GPU_COPY_KERNEL,
+		.resident = config->gpu_resident,
+	};
+
+	randombytes_buf(&params.seed, sizeof(params.seed));
+	int err = gpu_set_create(config->gpu, &params, &session->gpus);
+
+	if (err == TCPX_EINVAL)
+		log_error(&session->log, "gpu",
+			  "there is no GPU driver \"%s\": auto, cuda, host or "
+			  "off",
+			  config->gpu);
+	return err;
+}
+
+/* Any lane may have to carry any transfer. */
+static bool all_carry_gpu(const struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->n_transports; i++)
+		if (!(engine->transports[i].caps & TRANSPORT_GPU))
+			return false;
+	return true;
+}
+
 static int open_engine(struct tcpx_session *session)
 {
 	const struct tcpx_config *config = session->config;
@@ -209,7 +241,12 @@ static int open_engine(struct tcpx_session *session)
 	};
 
 	randombytes_buf(&params.transport.seed, sizeof(params.transport.seed));
-	return engine_create(&params, &engine_ops, session, &session->engine);
+	int err = engine_create(&params, &engine_ops, session,
+				&session->engine);
+
+	if (!err)
+		session->carries_gpu = all_carry_gpu(session->engine);
+	return err;
 }
 
 static void fill_ports(struct tcpx_session *session, uint16_t port)
@@ -291,6 +328,8 @@ static int open_parts(struct tcpx_session *session)
 	if (!err)
 		err = find_rails(session);
 	if (!err)
+		err = open_gpus(session);
+	if (!err)
 		err = open_engine(session);
 	if (!err)
 		err = open_boot(session);
@@ -355,6 +394,7 @@ void tcpx_session_close(struct tcpx_session *session)
 	if (session->engine) {
 		engine_stop(session->engine);
 		engine_destroy(session->engine);
+	gpu_set_destroy(session->gpus);
 	}
 	memory_free_all(session);
 	u64map_fini(&session->tokens);

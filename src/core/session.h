@@ -24,6 +24,7 @@
 #include "boot/boot.h"
 #include "core/inbox.h"
 #include "engine/engine.h"
+#include "gpu/gpu.h"
 #include "topo/nic.h"
 #include "wire/blob.h"
 
@@ -42,6 +43,8 @@ struct tcpx_session {
 	struct net_addr ctrl;	/* advertised */
 	struct wire_limits limits;
 	struct engine *engine;
+	struct gpu_set *gpus;
+	bool carries_gpu;	/* every transport in use can */
 	struct boot *boot;
 	struct inbox *inbox;
 	_Atomic uint64_t self_peer; /* handle of the connection to ourselves */

@@ -173,6 +173,7 @@ static int resolve_theirs(struct builder *b, size_t i, struct cached *row)
 	struct msg_region msg = {remote.mem, remote.key};
 	int err = index < n ? 0 : seglist_add_remote(b->remote, &msg);
 
+	b->remote->has_device |= remote.device != 0;
 	if (err)
 		return err == TCPX_EINVAL ?
 			       complain(b, i, err,

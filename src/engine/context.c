@@ -21,6 +21,7 @@
 #define POLLEE_NAP_NS (50 * NS_PER_US) /* things to poll, nothing moves */
 #define VISIT_EVERY_US 2
 #define IDLE_SLEEP_NS (1000 * NS_PER_MS)
+#define HOT_US 1000 /* spun for what ends within microseconds, as a rule */
 
 int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us)
 {
@@ -193,6 +194,7 @@ static bool spin(struct context *ctx, struct harvest *harvest,
 		 bool (*done)(void *), void *arg, uint64_t deadline_ns)
 {
 	uint64_t limit = ctx->busy_poll_us * clock_ticks_per_us();
+	uint64_t hot = limit + HOT_US * clock_ticks_per_us();
 	uint64_t last = clock_ticks();
 
 	for (;;) {
@@ -206,7 +208,7 @@ static bool spin(struct context *ctx, struct harvest *harvest,
 
 		if (did)
 			last = now;
-		else if (now - last >= limit)
+		else if (now - last >= (load_relaxed(&ctx->n_hot) ? hot : limit))
 			return false;
 		else
 			sched_yield(); /* the peer may need this very core */

@@ -28,7 +28,12 @@ static void on_ready(struct source *source, uint32_t events)
 
 static bool on_poll(struct pollee *pollee)
 {
-	return lane_run(list_entry(pollee, struct lane, pollee));
+	struct lane *lane = list_entry(pollee, struct lane, pollee);
+
+	/* Flags in memory are looked at, not the kernel asked. */
+	if (lane->only_jobs && !lane_tx_ready(lane) && !lane_rx_ready(lane))
+		return false;
+	return lane_run(lane);
 }
 
 static uint32_t window_of(const struct peer *peer,
@@ -79,8 +84,26 @@ int lane_create(struct peer *peer, struct context *ctx,
 	return 0;
 }
 
+/* While GPU jobs run, who drives the context stays awake: they take less than
+ * a nap. */
+static void set_hot(struct lane *lane, bool hot)
+{
+	if (lane->hot == hot)
+		return;
+	lane->hot = hot;
+	add_relaxed(&lane->ctx->n_hot, hot ? 1 : -1u);
+}
+
+static void flush_jobs(struct lane *lane)
+{
+	if (lane->flush)
+		gpu_flush(lane->flush);
+	lane->flush = NULL;
+}
+
 static void close_channels(struct lane *lane)
 {
+	set_hot(lane, false);
 	source_disarm(lane->ctx, &lane->source);
 	pollee_del(lane->ctx, &lane->pollee);
 	if (lane->tx)
@@ -144,10 +167,12 @@ static void arrange(struct lane *lane, bool tx_moved)
 		if (tx_events & EPOLLOUT)
 			poll = lane->starved;
 	} else {
-		poll |= lane->next > lane->sent || lane_rx_pending(lane) ||
+		poll |= lane->given > lane->sent || lane_rx_pending(lane) ||
 			!lane->idle;
 	}
-	if (poll)
+	lane->only_jobs = lane->n_jobs && !poll;
+	set_hot(lane, lane->n_jobs);
+	if (poll || lane->n_jobs)
 		pollee_add(lane->ctx, &lane->pollee);
 	else
 		pollee_del(lane->ctx, &lane->pollee);
@@ -185,10 +210,25 @@ static void sweep_if_asked(struct lane *lane)
 	peer_wake(lane->peer); /* who waits for it may end now */
 }
 
+static void die(struct lane *lane);
+
+/* Failed with GPU jobs under way: its slots stay until those have ended. */
+static bool drain(struct lane *lane)
+{
+	bool drained = lane_tx_drain(lane);
+
+	drained &= lane_rx_drain(lane);
+	if (drained)
+		die(lane);
+	return drained;
+}
+
 bool lane_run(struct lane *lane)
 {
 	bool rx_moved = false, tx_moved = false;
 
+	if (lane->state == LANE_DRAINING)
+		return drain(lane);
 	sweep_if_asked(lane);
 	if (load_acquire(&lane->peer->state) != PEER_UP)
 		lane_fail(lane, TCPX_EPEER, "the peer is gone");
@@ -204,6 +244,7 @@ bool lane_run(struct lane *lane)
 		rx_moved = lane_rx_run(lane);
 	if (lane->state == LANE_OPEN && lane->tx)
 		tx_moved = lane_tx_run(lane);
+	flush_jobs(lane);
 	if (lane->state == LANE_OPEN)
 		arrange(lane, tx_moved);
 	return rx_moved || tx_moved;
@@ -242,6 +283,22 @@ static void tell_dead(struct lane *lane, int status)
 	}
 }
 
+/* First quiet, then the message that says so. */
+static void die(struct lane *lane)
+{
+	struct peer *peer = lane->peer;
+
+	close_channels(lane);
+	pthread_mutex_lock(&peer->lock);
+	lane->state = LANE_DEAD;
+	if (load_relaxed(&peer->state) == PEER_UP)
+		tell_dead(lane, lane->fail_status);
+	peer_lane_dead(peer, lane);
+	pthread_mutex_unlock(&peer->lock);
+	peer_wake(peer);
+	lane_wake(lane); /* the fence may be there already */
+}
+
 void lane_fail(struct lane *lane, int status, const char *cause)
 {
 	struct peer *peer = lane->peer;
@@ -252,17 +309,16 @@ void lane_fail(struct lane *lane, int status, const char *cause)
 	if (!lane->kill)
 		snprintf(lane->cause, sizeof(lane->cause), "%s",
 			 cause ? cause : "channel failed");
-	lane->state = LANE_DEAD;
+	lane->state = LANE_DRAINING;
 	pthread_mutex_unlock(&peer->lock);
-	/* First quiet, then the message that says so. */
-	close_channels(lane);
-	pthread_mutex_lock(&peer->lock);
-	if (load_relaxed(&peer->state) == PEER_UP)
-		tell_dead(lane, status);
-	peer_lane_dead(peer, lane);
-	pthread_mutex_unlock(&peer->lock);
-	peer_wake(peer);
-	lane_wake(lane); /* the fence may be there already */
+	lane->fail_status = status;
+	flush_jobs(lane);
+	if (drain(lane))
+		return;
+	source_disarm(lane->ctx, &lane->source);
+	lane->only_jobs = false;
+	set_hot(lane, true);
+	pollee_add(lane->ctx, &lane->pollee);
 }
 
 /* ---- from control messages, the peer's lock held ---------------------- */

@@ -7,7 +7,8 @@
  * (or one of the two), with its window, its generation, and the records of
  * the chunks under way.
  *
- *   sending     placed <= sent <= next <= granted (credits), all in chunks
+ *   sending     placed <= sent <= given <= next <= granted (credits), all in
+ *               chunks; ring[given..next): cut, being gathered by a GPU
  *               ring[placed..next): what was sent and not yet placed there;
  *               if the lane dies, the receiver says how many were placed and
  *               the rest is sent again over other lanes
@@ -19,6 +20,7 @@
 
 #include "base/list.h"
 #include "engine/context.h"
+#include "engine/device.h"
 #include "engine/stream.h"
 #include "transport/transport.h"
 
@@ -34,7 +36,10 @@ struct tx_record {
 	struct stream *stream;	/* one reference; NULL: swept */
 	uint64_t pos;
 	uint32_t len_bytes;
+	uint32_t n_spans;
 	bool sent;
+	bool slot;		/* spans[0] is a slot of the transport's */
+	struct gpu_job *job;	/* gathers it, until it is given */
 	struct span *spans;	/* until SENT: few, or allocated */
 	struct span few[SPANS_FEW];
 };
@@ -48,10 +53,14 @@ struct rx_record {
 	const struct transport_fragment *fragments;
 	uint32_t n_fragments;
 	bool announced, bound, arrived, placed;
+	bool right;		/* its checksum, where one was made */
+	bool is_placing;	/* by GPU jobs: */
+	struct placing placing;
 };
 
 enum lane_state {
 	LANE_OPEN = 1,
+	LANE_DRAINING,	/* failed; waits for the GPU to let go of its slots */
 	LANE_DEAD,	/* channels closed; waits for the fence of its sends */
 	LANE_OVER,	/* may be freed */
 };
@@ -70,11 +79,19 @@ struct lane {
 	struct channel *tx, *rx; /* NULL: other direction only, or closed */
 	uint32_t window;
 
-	uint64_t next, sent, placed;
+	uint64_t next, given, sent, placed;
 	struct tx_record *tx_ring; /* window long */
 
-	uint64_t posted, announced, bound, consumed, credited;
+	uint64_t posted, announced, bound, arrived, consumed, credited;
 	struct rx_record *rx_ring;
+
+	/* The owner's: records that GPU jobs work for, a device with jobs that
+	 * are submitted and not started, why it failed (while draining). */
+	uint32_t n_jobs;
+	bool hot;		/* counted in ctx->n_hot */
+	bool only_jobs;		/* there is nothing else to poll for */
+	struct gpu *flush;
+	int fail_status;
 
 	/* peer's lock */
 	uint64_t granted, acked;

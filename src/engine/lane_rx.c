@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "engine/checksum.h"
+#include "engine/device.h"
 #include "engine/engine.h"
 #include "engine/peer.h"
 
@@ -27,6 +28,7 @@ static void release_record(struct rx_record *rec)
 	rec->spans = NULL;
 	rec->base = NULL;
 	rec->announced = rec->bound = rec->arrived = rec->placed = false;
+	rec->is_placing = false;
 }
 
 /* ---- credits ---------------------------------------------------------- */
@@ -107,15 +109,20 @@ static int find_stream(struct lane *lane, const struct chunk_desc *desc,
 }
 
 /* Where an in-place transport is to put the chunk: spans, or none (memory of
- * its own). */
-static uint32_t place_spans(struct lane *lane, struct rx_record *rec)
+ * its own, which *gpu can reach). */
+static uint32_t place_spans(struct lane *lane, struct rx_record *rec,
+			    struct gpu **gpu)
 {
 	uint32_t max = lane->via->limits.spans_max;
 	struct stream *stream = rec->stream;
 	struct span spans[SPANS_A_CHUNK];
 	uint32_t n = 0;
 
-	if (!stream || (stream->copy && lane->via->caps & TRANSPORT_FRAGMENTS))
+	if (stream)
+		*gpu = device_within(stream->list, rec->desc.pos,
+				     rec->desc.len_bytes);
+	if (!stream || *gpu ||
+	    (stream->copy && lane->via->caps & TRANSPORT_FRAGMENTS))
 		return 0;
 	struct segcursor at = seglist_seek(stream->list, rec->desc.pos);
 
@@ -133,13 +140,14 @@ static int bind_next(struct lane *lane)
 {
 	struct rx_record *rec = rx_at(lane, lane->bound);
 	struct peer *peer = lane->peer;
+	struct gpu *gpu = NULL;
 	bool late;
 
 	pthread_mutex_lock(&peer->lock);
 	int err = find_stream(lane, &rec->desc, &rec->stream, &late);
 
 	lane->stalled = late;
-	uint32_t n = err || late ? 0 : place_spans(lane, rec);
+	uint32_t n = err || late ? 0 : place_spans(lane, rec, &gpu);
 
 	pthread_mutex_unlock(&peer->lock);
 	if (err)
@@ -148,7 +156,7 @@ static int bind_next(struct lane *lane)
 		return TCPX_EAGAIN;
 	if (lane->via->caps & TRANSPORT_IN_PLACE)
 		err = lane->via->ops->bind(lane->rx, lane->bound, rec->spans, n,
-					   rec->desc.len_bytes);
+					   rec->desc.len_bytes, gpu);
 	if (err) {
 		if (rec->stream)
 			add_acq_rel(&rec->stream->n_busy, -1u);
@@ -190,7 +198,7 @@ int lane_announce(struct lane *lane, const struct chunk_desc *desc)
 
 /* Fragments are checked here once more than the transport must: inside the
  * chunk, and covering it in sum. */
-static int scatter(const struct rx_record *rec)
+static int check_fragments(const struct rx_record *rec)
 {
 	uint64_t sum = 0;
 
@@ -202,10 +210,11 @@ static int scatter(const struct rx_record *rec)
 			return TCPX_EPROTO;
 		sum += f->len_bytes;
 	}
-	if (sum != rec->desc.len_bytes)
-		return TCPX_EPROTO;
-	if (!rec->stream)
-		return 0;
+	return sum == rec->desc.len_bytes ? 0 : TCPX_EPROTO;
+}
+
+static void scatter(const struct rx_record *rec)
+{
 	for (uint32_t i = 0; i < rec->n_fragments; i++) {
 		const struct transport_fragment *f = &rec->fragments[i];
 		struct segcursor at = seglist_seek(rec->stream->list,
@@ -214,21 +223,29 @@ static int scatter(const struct rx_record *rec)
 		seglist_scatter(rec->stream->list, &at, rec->base + f->src_off,
 				f->len_bytes);
 	}
-	return 0;
 }
 
+/* Where the CPU can see the bytes once more. */
 static bool checksum_right(const struct rx_record *rec)
 {
-	return !(rec->desc.flags & CHUNK_CHECKSUM) || !rec->stream ||
-	       checksum_list(rec->stream->list, rec->desc.pos,
-			     rec->desc.len_bytes) == rec->desc.checksum;
+	if (!(rec->desc.flags & CHUNK_CHECKSUM) || !rec->stream)
+		return true;
+	if (!rec->is_placing)
+		return checksum_list(rec->stream->list, rec->desc.pos,
+				     rec->desc.len_bytes) == rec->desc.checksum;
+	if (rec->n_fragments != 1)
+		return true; /* pages of a device: TCP's has to do */
+	struct span whole = {
+		(void *)(uintptr_t)(rec->base + rec->fragments[0].src_off),
+		rec->desc.len_bytes};
+
+	return checksum_spans(&whole, 1) == rec->desc.checksum;
 }
 
 /* The bytes are where they belong: tell the stream. */
-static void count_placed(struct lane *lane, struct rx_record *rec)
+static void count_placed(struct lane *lane, struct rx_record *rec, int status)
 {
 	struct stream *stream = rec->stream;
-	bool right = checksum_right(rec);
 
 	add_relaxed(&lane->rx_bytes, rec->desc.len_bytes);
 	add_relaxed(&lane->rx_chunks, 1);
@@ -239,7 +256,10 @@ static void count_placed(struct lane *lane, struct rx_record *rec)
 	if (!load_relaxed(&stream->dead)) {
 		store_relaxed(&stream->progress_ns, clock_coarse_ns());
 		stream->placed_bytes += rec->desc.len_bytes;
-		if (!right)
+		if (status)
+			stream->ended(stream, status,
+				      "the GPU failed to place the bytes");
+		else if (!rec->right)
 			stream->ended(stream, TCPX_ECHECKSUM,
 				      "a chunk came with a wrong checksum");
 		else if (stream->placed_bytes == stream->total_bytes)
@@ -250,13 +270,69 @@ static void count_placed(struct lane *lane, struct rx_record *rec)
 	rec->stream = NULL;
 }
 
+static bool is_dead(const struct rx_record *rec)
+{
+	return !rec->stream || load_acquire(&rec->stream->dead);
+}
+
+/* Starts or goes on with what the GPUs do for it. list NULL: starts nothing. */
+static int run_placing(struct lane *lane, struct rx_record *rec,
+		       const struct seglist *list)
+{
+	struct arrived arrived = {rec->base, rec->fragments, rec->n_fragments};
+
+	return placing_run(&rec->placing, list, rec->desc.pos, &arrived,
+			   &lane->flush);
+}
+
+static void begin_placing(struct lane *lane, struct rx_record *rec)
+{
+	rec->is_placing = true;
+	rec->placing = (struct placing){0};
+	rec->right = checksum_right(rec);
+	lane->n_jobs++;
+	(void)run_placing(lane, rec, rec->stream->list);
+}
+
+static int go_on_placing(struct lane *lane, struct rx_record *rec)
+{
+	bool dead = is_dead(rec);
+	int status = run_placing(lane, rec, dead ? NULL : rec->stream->list);
+
+	if (status == TCPX_INPROGRESS)
+		return status;
+	lane->n_jobs--;
+	count_placed(lane, rec, status);
+	rec->placed = true;
+	if (dead)
+		peer_wake(lane->peer); /* who waits for it may end now */
+	return 0;
+}
+
+static bool needs_device(const struct rx_record *rec)
+{
+	return rec->base && !is_dead(rec) &&
+	       device_within(rec->stream->list, rec->desc.pos,
+			     rec->desc.len_bytes);
+}
+
+/* The next arrived chunk, in order: a chunk counts when those before it do. */
 static int place(struct lane *lane, struct rx_record *rec)
 {
-	int err = rec->base ? scatter(rec) : 0;
+	int err = rec->base && !rec->is_placing ? check_fragments(rec) : 0;
 
 	if (err)
 		return err;
-	count_placed(lane, rec);
+	if (!rec->is_placing && needs_device(rec))
+		begin_placing(lane, rec);
+	if (rec->is_placing)
+		return go_on_placing(lane, rec);
+	bool dead = is_dead(rec);
+
+	if (rec->base && !dead)
+		scatter(rec);
+	rec->right = dead || checksum_right(rec);
+	count_placed(lane, rec, 0);
 	rec->placed = true;
 	return 0;
 }
@@ -288,6 +364,7 @@ static int on_event(struct lane *lane, const struct channel_event *event)
 	case CHANNEL_ARRIVED:
 		rec = rx_at(lane, event->cookie);
 		rec->arrived = true;
+		lane->arrived++;
 		rec->base = event->base;
 		rec->fragments = event->fragments;
 		rec->n_fragments = event->n_fragments;
@@ -297,6 +374,20 @@ static int on_event(struct lane *lane, const struct channel_event *event)
 		return 0;
 	default:
 		return TCPX_EINTERNAL;
+	}
+}
+
+/* Behind one that a GPU is busy with: theirs may start, too. */
+static void start_others(struct lane *lane, uint64_t k)
+{
+	for (; k < lane->bound; k++) {
+		struct rx_record *rec = rx_at(lane, k);
+
+		if (rec->is_placing)
+			continue;
+		if (!rec->arrived || !needs_device(rec) || check_fragments(rec))
+			return;
+		begin_placing(lane, rec);
 	}
 }
 
@@ -315,6 +406,10 @@ static int advance(struct lane *lane, bool *did)
 		if (!rec->arrived || rec->placed)
 			continue;
 		err = place(lane, rec);
+		if (err == TCPX_INPROGRESS) {
+			start_others(lane, k + 1);
+			break;
+		}
 		if (err)
 			return err;
 		*did = true;
@@ -331,7 +426,7 @@ static void keep_credits(struct lane *lane, int *err)
 
 bool lane_rx_run(struct lane *lane)
 {
-	uint64_t until = lane->consumed + CHUNKS_A_PASS;
+	uint64_t until = lane->arrived + CHUNKS_A_PASS;
 	struct channel_event events[TRANSPORT_EVENTS_MAX];
 	bool any = false, did;
 	int err = 0;
@@ -348,7 +443,7 @@ bool lane_rx_run(struct lane *lane)
 		if (!err)
 			err = advance(lane, &did);
 		any |= did;
-	} while (did && !err && lane->consumed < until);
+	} while (did && !err && lane->arrived < until);
 	if (!err && any)
 		keep_credits(lane, &err);
 	if (err)
@@ -362,14 +457,52 @@ bool lane_rx_pending(const struct lane *lane)
 	return lane->announced > lane->consumed;
 }
 
+bool lane_rx_ready(const struct lane *lane)
+{
+	const struct rx_record *rec =
+		&lane->rx_ring[lane->consumed % lane->window];
+
+	if (lane->consumed == lane->bound || !rec->is_placing)
+		return false;
+	return !rec->placing.n_jobs ||
+	       gpu_job_poll(rec->placing.jobs[0]) != TCPX_INPROGRESS;
+}
+
 /* ---- ends ------------------------------------------------------------- */
+
+bool lane_rx_drain(struct lane *lane)
+{
+	bool drained = true, in_order = true;
+
+	for (uint64_t k = lane->consumed; k < lane->bound; k++) {
+		struct rx_record *rec = rx_at(lane, k);
+
+		if (!rec->placed && rec->is_placing) {
+			int status = run_placing(lane, rec, NULL);
+
+			if (status == TCPX_INPROGRESS) {
+				drained = in_order = false;
+				continue;
+			}
+			if (!in_order ||
+			    rec->placing.fragment < rec->n_fragments)
+				continue;
+			count_placed(lane, rec, status);
+			rec->placed = true;
+		}
+		in_order &= rec->placed;
+	}
+	return drained;
+}
 
 void lane_rx_sweep(struct lane *lane)
 {
 	for (uint64_t k = lane->consumed; k < lane->bound; k++) {
 		struct rx_record *rec = rx_at(lane, k);
 
-		if (!rec->stream || !load_acquire(&rec->stream->dead))
+		/* Running GPU jobs are waited for: see go_on_placing(). */
+		if (!rec->stream || rec->is_placing ||
+		    !load_acquire(&rec->stream->dead))
 			continue;
 		if (!rec->arrived)
 			lane->via->ops->abandon(lane->rx, k);

@@ -16,5 +16,8 @@ void lane_rx_close(struct lane *lane);
 void lane_rx_free(struct lane *lane);
 /* Receives are under way that only polling will finish. */
 bool lane_rx_pending(const struct lane *lane);
+/* As lane_tx_drain() and lane_tx_ready(), of placing by GPU jobs. */
+bool lane_rx_drain(struct lane *lane);
+bool lane_rx_ready(const struct lane *lane);
 
 #endif

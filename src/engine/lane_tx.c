@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "engine/checksum.h"
+#include "engine/device.h"
 #include "engine/engine.h"
 #include "engine/peer.h"
 
@@ -12,6 +13,8 @@
 #define GATHER_BYTES (256u * 1024)
 /* Then the next lane's turn comes, and the control connection's. */
 #define CHUNKS_A_RUN 2
+/* A transfer that no receiver knows: such a chunk falls there. */
+#define NOBODY 0
 
 static struct tx_record *tx_at(struct lane *lane, uint64_t k)
 {
@@ -56,6 +59,8 @@ struct cut {
 	struct segcursor from;
 	uint32_t n_spans;
 	void *slot;
+	struct gpu *gpu;	/* whose memory it is cut from */
+	struct gpu_job *job;
 	struct span spans[SPANS_A_CHUNK];
 };
 
@@ -64,15 +69,25 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* Short segments: a slot to copy them to, later and without the lock. */
+/* Short segments, and device memory: a slot to copy them to, later and without
+ * the lock. */
 static int cut_for_slot(struct lane *lane, struct cut *cut,
 			struct segcursor *at, uint32_t max)
 {
-	int err = lane->via->ops->slot_get(lane->tx, &cut->slot);
+	int err = lane->via->ops->slot_get(lane->tx, cut->gpu, &cut->slot);
 
 	if (err)
 		return err;
-	max = least(max, least(lane->via->limits.slot_bytes, GATHER_BYTES));
+	if (cut->gpu) {
+		cut->job = gpu_job_get(cut->gpu);
+		if (!cut->job) {
+			lane->via->ops->slot_put(lane->tx, cut->slot);
+			return TCPX_EAGAIN;
+		}
+	} else {
+		max = least(max, GATHER_BYTES);
+	}
+	max = least(max, lane->via->limits.slot_bytes);
 	cut->piece.len_bytes = least(cut->piece.len_bytes, max);
 	cut->spans[0] = (struct span){cut->slot, cut->piece.len_bytes};
 	cut->n_spans = 1;
@@ -114,7 +129,11 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	cut->stream = stream;
 	cut->piece = stream_peek(stream, &at);
 	cut->from = at;
-	if (!(lane->via->caps & TRANSPORT_SLOTS_ONLY) &&
+	cut->gpu = device_at(stream->list, at);
+	cut->job = NULL;
+	if (stream->list->has_device)
+		max = device_run(stream->list, at, max);
+	if (!cut->gpu && !(lane->via->caps & TRANSPORT_SLOTS_ONLY) &&
 	    !(stream->copy && lane->via->caps & TRANSPORT_SLOTS)) {
 		cut_in_place(lane, cut, &at, max);
 	} else if (cut_for_slot(lane, cut, &at, max)) {
@@ -123,6 +142,10 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	}
 	rec->spans = lane_keep_spans(rec->few, cut->spans, cut->n_spans);
 	if (!rec->spans) {
+		if (cut->slot)
+			lane->via->ops->slot_put(lane->tx, cut->slot);
+		if (cut->job)
+			gpu_job_put(cut->job);
 		stream->ended(stream, TCPX_ENOMEM, "no memory for a chunk");
 		return false;
 	}
@@ -135,6 +158,9 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	rec->stream = stream_get(stream);
 	rec->pos = cut->piece.pos;
 	rec->len_bytes = cut->piece.len_bytes;
+	rec->n_spans = cut->n_spans;
+	rec->slot = cut->slot != NULL;
+	rec->job = cut->job;
 	rec->sent = false;
 	lane->next++;
 	return true;
@@ -156,36 +182,123 @@ static void tell_descriptor(struct lane *lane, const struct chunk_desc *desc)
 	peer_wake(lane->peer);
 }
 
-/* The chunk just cut. Returns 0, or a status that fails the lane. */
-static int post_chunk(struct lane *lane, struct cut *cut)
+/* The chunk just cut: its bytes go into the slot, if it has one. Returns 0, or
+ * a status that fails the lane. */
+static int fill_slot(struct lane *lane, struct cut *cut)
 {
 	struct tx_record *rec = tx_at(lane, lane->next - 1);
 	struct stream *stream = cut->stream;
-	struct chunk_desc desc = {
-		.seq = lane->next - 1,
-		.xfer = stream->wire_id,
-		.pos = rec->pos,
-		.len_bytes = rec->len_bytes,
-		.flags = stream->reply ? CHUNK_REPLY : 0,
-	};
 
-	if (cut->slot)
+	if (!cut->slot)
+		return 0;
+	if (!cut->job) {
 		seglist_gather(stream->list, &cut->from, cut->slot,
 			       rec->len_bytes);
+		return 0;
+	}
+	if (stream->event)
+		gpu_job_after(cut->job, stream->event);
+	if (device_gather(stream->list, cut->from, cut->slot, rec->len_bytes,
+			  cut->job))
+		return TCPX_EINTERNAL;
+	if (lane->flush && lane->flush != cut->gpu)
+		gpu_flush(lane->flush);
+	lane->flush = cut->gpu;
+	lane->n_jobs++;
+	return 0;
+}
+
+/* The GPU could not gather the chunk: its transfer fails. */
+static void gather_failed(struct lane *lane, struct stream *stream)
+{
+	pthread_mutex_lock(&lane->peer->lock);
+	if (!load_relaxed(&stream->dead))
+		stream->ended(stream, TCPX_EGPU,
+			      "the GPU failed to gather the bytes");
+	pthread_mutex_unlock(&lane->peer->lock);
+}
+
+/* Has the GPU gathered it? Lets go of a transfer that is over meanwhile. */
+static bool gathered(struct lane *lane, struct tx_record *rec)
+{
+	if (!rec->job)
+		return true;
+	int status = gpu_job_poll(rec->job);
+
+	if (status == TCPX_INPROGRESS)
+		return false;
+	gpu_job_put(rec->job);
+	rec->job = NULL;
+	lane->n_jobs--;
+	if (status)
+		gather_failed(lane, rec->stream);
+	if (load_acquire(&rec->stream->dead)) {
+		add_acq_rel(&rec->stream->n_busy, -1u);
+		stream_put(rec->stream);
+		rec->stream = NULL;
+		peer_wake(lane->peer); /* who waits for it may end now */
+	}
+	return true;
+}
+
+/* Its transfer is over: the channel's next chunk all the same, but a short one
+ * that falls over there, of memory that is nobody's. */
+static void make_nobodys(struct tx_record *rec)
+{
+	static uint8_t nothing[8];
+
+	if (!rec->slot)
+		rec->spans[0].base = nothing;
+	if (!rec->slot || rec->len_bytes > sizeof(nothing))
+		rec->spans[0].len_bytes = rec->len_bytes = sizeof(nothing);
+	rec->n_spans = 1;
+}
+
+/* Returns 0, or a status that fails the lane. */
+static int post_chunk(struct lane *lane, struct tx_record *rec)
+{
+	struct stream *stream = rec->stream;
+
+	if (!stream)
+		make_nobodys(rec);
+	struct chunk_desc desc = {
+		.seq = lane->given,
+		.xfer = stream ? stream->wire_id : NOBODY,
+		.pos = rec->pos,
+		.len_bytes = rec->len_bytes,
+		.flags = stream && stream->reply ? CHUNK_REPLY : 0,
+	};
+
 	if (lane->peer->limits.features & FEATURE_CHECKSUM) {
 		desc.flags |= CHUNK_CHECKSUM;
-		desc.checksum = checksum_spans(rec->spans, cut->n_spans);
+		desc.checksum = checksum_spans(rec->spans, rec->n_spans);
 	}
-	store_relaxed(&stream->progress_ns, clock_coarse_ns());
+	if (stream)
+		store_relaxed(&stream->progress_ns, clock_coarse_ns());
 	int err = lane->via->ops->post_send(lane->tx, &desc, rec->spans,
-					    cut->n_spans, desc.seq);
+					    rec->n_spans, desc.seq);
 
 	if (err)
 		return err;
+	lane->given++;
 	if (!(lane->via->caps & TRANSPORT_DESC_INLINE))
 		tell_descriptor(lane, &desc);
 	add_relaxed(&lane->tx_bytes, desc.len_bytes);
 	add_relaxed(&lane->tx_chunks, 1);
+	return 0;
+}
+
+/* Gives the channel, in order, what is complete. */
+static int give(struct lane *lane, bool *did)
+{
+	while (lane->given < lane->next &&
+	       gathered(lane, tx_at(lane, lane->given))) {
+		int err = post_chunk(lane, tx_at(lane, lane->given));
+
+		if (err)
+			return err;
+		*did = true;
+	}
 	return 0;
 }
 
@@ -195,8 +308,9 @@ static int fill(struct lane *lane, bool *did)
 {
 	struct peer *peer = lane->peer;
 	struct cut cut;
+	int err = give(lane, did);
 
-	for (int taken = 0; taken < CHUNKS_A_RUN; taken++) {
+	for (int taken = 0; !err && taken < CHUNKS_A_RUN; taken++) {
 		if (lane->next - lane->sent >= lane->via->limits.sends_max)
 			return 0;
 		pthread_mutex_lock(&peer->lock);
@@ -212,13 +326,12 @@ static int fill(struct lane *lane, bool *did)
 		pthread_mutex_unlock(&peer->lock);
 		if (!cut_one)
 			return 0;
-		int err = post_chunk(lane, &cut);
-
-		if (err)
-			return err;
+		err = fill_slot(lane, &cut);
+		if (!err)
+			err = give(lane, did);
 		*did = true;
 	}
-	return 0;
+	return err;
 }
 
 static bool harvest(struct lane *lane)
@@ -239,7 +352,7 @@ static bool harvest(struct lane *lane)
 
 bool lane_tx_run(struct lane *lane)
 {
-	bool did = lane->next > lane->sent && harvest(lane);
+	bool did = lane->given > lane->sent && harvest(lane);
 
 	if (lane->state != LANE_OPEN)
 		return true;
@@ -263,9 +376,12 @@ void lane_tx_sweep(struct lane *lane)
 	for (uint64_t k = lane->sent; k < lane->next; k++) {
 		struct tx_record *rec = tx_at(lane, k);
 
-		if (!rec->stream || !load_acquire(&rec->stream->dead))
+		/* A running gather is waited for: see gathered(). */
+		if (!rec->stream || rec->job ||
+		    !load_acquire(&rec->stream->dead))
 			continue;
-		lane->via->ops->abandon(lane->tx, k);
+		if (k < lane->given)
+			lane->via->ops->abandon(lane->tx, k);
 		add_acq_rel(&rec->stream->n_busy, -1u);
 		stream_put(rec->stream);
 		rec->stream = NULL;
@@ -277,7 +393,26 @@ void lane_tx_close(struct lane *lane)
 	for (uint64_t k = lane->sent; k < lane->next; k++)
 		if (tx_at(lane, k)->stream || tx_at(lane, k)->spans)
 			on_sent(lane, k);
-	lane->sent = lane->next;
+	lane->sent = lane->given = lane->next;
+}
+
+bool lane_tx_drain(struct lane *lane)
+{
+	bool drained = true;
+
+	for (uint64_t k = lane->given; k < lane->next; k++)
+		drained &= gathered(lane, tx_at(lane, k));
+	return drained;
+}
+
+bool lane_tx_ready(const struct lane *lane)
+{
+	if (lane->given == lane->next)
+		return false;
+	const struct tx_record *rec =
+		&lane->tx_ring[lane->given % lane->window];
+
+	return !rec->job || gpu_job_poll(rec->job) != TCPX_INPROGRESS;
 }
 
 void lane_tx_requeue(struct lane *lane)

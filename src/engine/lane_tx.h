@@ -14,5 +14,9 @@ void lane_tx_close(struct lane *lane);
  * lock held. */
 void lane_tx_requeue(struct lane *lane);
 void lane_tx_free(struct lane *lane);
+/* Failed: looks after running gathers; true when there are none. */
+bool lane_tx_drain(struct lane *lane);
+/* Would a run have something to give that GPU jobs were awaited for? */
+bool lane_tx_ready(const struct lane *lane);
 
 #endif

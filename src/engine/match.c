@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/landing.h"
 #include "engine/notes.h"
 #include "engine/peer.h"
 #include "engine/stream.h"
@@ -88,29 +89,35 @@ static void recv_ended(struct stream *stream, int status, const char *cause)
 	peer_wake(peer);
 }
 
-/* The bytes are still over there: make room for the chunks, say go. */
-static int receive_late(struct xfer *recv, struct early_send *send)
+/* The SEND becomes a request whose stream ends in recv. Returns 0 or
+ * TCPX_ENOMEM. */
+static int make_request(struct xfer *recv, struct early_send *send,
+			struct request **out)
 {
 	struct peer *peer = recv->peer;
-	struct msg_xfer go = {.xfer = send->wire_id};
 	struct request *request = request_create(peer, send->wire_id);
-	struct wire_writer w;
 
 	if (!request)
 		return TCPX_ENOMEM;
 	request->recv = recv;
 	request->stream = stream_create(peer, recv->local, send->wire_id,
 					send->total_bytes);
-	if (!request->stream || ctl_begin(peer, MSG_SEND_GO, 16, &w)) {
+	if (!request->stream) {
 		request_end(request);
 		return TCPX_ENOMEM;
 	}
-	msg_xfer_encode(&w, &go);
-	ctl_end(peer, &w);
 	request->stream->owner = request;
 	request->stream->ended = recv_ended;
 	request->stream->copy = seglist_mean_bytes(recv->local) <
 				peer->engine->params.copy_below_bytes;
+	*out = request;
+	return 0;
+}
+
+/* It will end through the request: nothing can fail any more. */
+static void hand_over(struct xfer *recv, struct early_send *send,
+		      struct request *request)
+{
 	request->has_note = send->has_note;
 	request->note = send->note;
 	request->note_bytes = send->note_bytes;
@@ -118,13 +125,51 @@ static int receive_late(struct xfer *recv, struct early_send *send)
 	send->note = NULL;
 	recv->stream = stream_get(request->stream);
 	recv->from_wire_id = send->wire_id;
-	forget(peer, send);
+	forget(recv->peer, send);
+}
+
+/* The bytes are here already, but only a GPU can put them where they belong. */
+static int receive_early_on_device(struct xfer *recv, struct early_send *send)
+{
+	struct request *request;
+	int err = make_request(recv, send, &request);
+
+	if (err)
+		return err;
+	err = landing_start(recv->peer, request->stream, send->data,
+			    (uint32_t)send->total_bytes);
+	if (err)
+		request_end(request);
+	else
+		hand_over(recv, send, request);
+	return err;
+}
+
+/* The bytes are still over there: make room for the chunks, say go. */
+static int receive_late(struct xfer *recv, struct early_send *send)
+{
+	struct peer *peer = recv->peer;
+	struct msg_xfer go = {.xfer = send->wire_id};
+	struct request *request;
+	struct wire_writer w;
+	int err = make_request(recv, send, &request);
+
+	if (err)
+		return err;
+	if (ctl_begin(peer, MSG_SEND_GO, 16, &w)) {
+		request_end(request);
+		return TCPX_ENOMEM;
+	}
+	msg_xfer_encode(&w, &go);
+	ctl_end(peer, &w);
+	hand_over(recv, send, request);
 	return 0;
 }
 
 static void meet(struct xfer *recv, struct early_send *send)
 {
 	struct peer *peer = recv->peer;
+	int err = 0;
 
 	recv->matched = true;
 	recv->from_wire_id = 0;
@@ -132,9 +177,14 @@ static void meet(struct xfer *recv, struct early_send *send)
 	list_del(&recv->link);
 	if (send->total_bytes > recv->total_bytes) {
 		truncate_both(recv, send);
-	} else if (send->early) {
+	} else if (!send->early) {
+		err = receive_late(recv, send);
+	} else if (recv->local->has_device) {
+		err = receive_early_on_device(recv, send);
+	} else {
 		receive_early(recv, send);
-	} else if (receive_late(recv, send)) {
+	}
+	if (err) {
 		target_done(peer, send->wire_id, TCPX_EREMOTE,
 			    "no memory to receive it");
 		xfer_end(recv, TCPX_ENOMEM, "no memory to receive it");

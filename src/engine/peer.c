@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "engine/lane.h"
 #include "engine/lane_offer.h"
+#include "engine/landing.h"
 #include "engine/match.h"
 #include "engine/notes.h"
 #include "engine/region.h"
@@ -27,10 +28,10 @@ static void run_task(struct task *task)
 	peer_run(list_entry(task, struct peer, task));
 }
 
-static bool run_offers(struct pollee *pollee)
+static bool run_pollee(struct pollee *pollee)
 {
-	peer_run(list_entry(pollee, struct peer, offer_pollee));
-	return false; /* waiting for others is no work */
+	peer_run(list_entry(pollee, struct peer, pollee));
+	return false; /* waiting is no work */
 }
 
 int peer_create(const struct peer_params *params, struct peer **out)
@@ -47,11 +48,12 @@ int peer_create(const struct peer_params *params, struct peer **out)
 	peer->limits = params->limits;
 	peer->home = engine_next_context(peer->engine);
 	peer->task.run = run_task;
-	peer->offer_pollee.poll = run_offers;
+	peer->pollee.poll = run_pollee;
 	pthread_mutex_init(&peer->lock, NULL);
 	ctl_init(&peer->ctl, params->fd);
 	struct list *heads[] = {
-		&peer->task.link,  &peer->offers,  &peer->offer_pollee.link,
+		&peer->task.link,  &peer->offers,  &peer->pollee.link,
+		&peer->landings,
 		&peer->dead_lanes, &peer->dying,   &peer->sending,
 		&peer->posts,	   &peer->listing, &peer->flying,
 		&peer->idle_lists, &peer->recvs,   &peer->early,
@@ -111,6 +113,19 @@ static void log_refusals(struct peer *peer)
 			 (unsigned long long)n, peer->name, why);
 }
 
+/* What only polling will finish; GPU jobs do within microseconds. */
+static void arrange(struct peer *peer, bool offers, bool landings)
+{
+	if (offers || landings)
+		pollee_add(peer->home, &peer->pollee);
+	else
+		pollee_del(peer->home, &peer->pollee);
+	if (landings == peer->hot)
+		return;
+	peer->hot = landings;
+	add_relaxed(&peer->home->n_hot, landings ? 1 : -1u);
+}
+
 static void finish_loss(struct peer *peer);
 
 bool peer_run(struct peer *peer)
@@ -132,8 +147,10 @@ bool peer_run(struct peer *peer)
 
 	did = pumped;
 	did |= notes_pump(peer);
+	did |= landings_run(peer);
 	xfer_bury(peer);
 	bool offers = lane_offers_run(peer);
+	bool landings = !list_empty(&peer->landings);
 
 	if (ctl_ack_due(&peer->ctl))
 		send_plain(peer, MSG_ACK);
@@ -142,10 +159,7 @@ bool peer_run(struct peer *peer)
 	pthread_mutex_unlock(&peer->lock);
 	if (refused)
 		log_refusals(peer);
-	if (offers)
-		pollee_add(peer->home, &peer->offer_pollee);
-	else
-		pollee_del(peer->home, &peer->offer_pollee);
+	arrange(peer, offers, landings);
 	did |= ctl_flush(peer);
 	/* What did not fit goes out in the next round, after the lanes. */
 	if (more && !peer->ctl.blocked)
@@ -448,7 +462,8 @@ void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 	vsnprintf(cause, sizeof(cause), fmt, args);
 	va_end(args);
 	source_disarm(peer->home, &peer->ctl.source);
-	pollee_del(peer->home, &peer->offer_pollee);
+	if (!peer->hot)
+		pollee_del(peer->home, &peer->pollee);
 	pthread_mutex_lock(&peer->lock);
 	/* A goodbye, say, goes before the end of the stream behind it. */
 	peer->status = peer->doom_status ? peer->doom_status : status;
@@ -468,10 +483,12 @@ void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 static void finish_loss(struct peer *peer)
 {
 	pthread_mutex_lock(&peer->lock);
-	if (load_relaxed(&peer->state) != PEER_FAILING || peer->n_lanes) {
+	if (load_relaxed(&peer->state) != PEER_FAILING || peer->n_lanes ||
+	    !landings_drain(peer)) {
 		pthread_mutex_unlock(&peer->lock);
 		return;
 	}
+	arrange(peer, false, false);
 	xfer_fail_all(peer, peer->status, peer->cause);
 	xfer_bury(peer);
 	lane_offers_free(peer);

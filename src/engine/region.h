@@ -14,12 +14,15 @@
 
 #include "base/atomic.h"
 
+struct gpu;
+
 struct region {
 	uint64_t id;		/* mem_id */
 	uint64_t key;		/* what a peer must show to touch it */
 	uint8_t *base;
 	uint64_t len_bytes;
 	uint32_t access;	/* enum tcpx_access */
+	struct gpu *gpu;	/* whose memory it is; NULL: the host's */
 	_Atomic uint32_t refs;
 	_Atomic uint32_t dead;	/* set once, by deregistration */
 };

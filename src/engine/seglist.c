@@ -91,6 +91,7 @@ int seglist_add_region(struct seglist *list, struct region *region)
 	}
 	region_get(region);
 	list->regions[list->n_regions++] = region;
+	list->has_device |= region->gpu != NULL;
 	return 0;
 }
 

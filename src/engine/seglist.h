@@ -44,6 +44,7 @@ struct seglist {
 	struct region **regions;
 	struct msg_region *remote;
 	uint32_t n_regions;
+	bool has_device;	/* some of it is, here or there, device memory */
 };
 
 /* Where in a list: byte `off` of segment `i`. */

@@ -43,6 +43,7 @@ struct stream {
 	uint64_t wire_id;
 	bool reply;		/* READ: wire_id is the receiver's */
 	bool copy;		/* short segments: gather and scatter by copy */
+	uintptr_t event;	/* of the caller's GPU, to gather after; or 0 */
 	uint64_t total_bytes;
 
 	uint64_t next, limit;	/* sending */

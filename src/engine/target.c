@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/landing.h"
 #include "engine/lists.h"
 #include "engine/match.h"
 #include "engine/notes.h"
@@ -286,6 +287,38 @@ int target_on_cancel(struct peer *peer, uint64_t wire_id)
 
 /* ---- small ones ------------------------------------------------------- */
 
+/* Its bytes belong into device memory: the request ends when they are there.
+ * Returns TCPX_INPROGRESS, or a status that fails the peer. */
+static int land(struct peer *peer, const struct msg_put *msg,
+		struct seglist *segs)
+{
+	struct request *request = request_create(peer, msg->xfer);
+	int err = TCPX_ENOMEM;
+
+	if (!request)
+		return err;
+	request->stream =
+		stream_create(peer, segs, msg->xfer, segs->total_bytes);
+	if (!request->stream)
+		goto err_end;
+	request->stream->owner = request;
+	request->stream->ended = write_ended;
+	if (msg->notify) {
+		err = notes_keep(peer, msg->notify, &msg->note, &request->note,
+				 &request->note_bytes);
+		if (err)
+			goto err_end;
+		request->has_note = true;
+	}
+	err = landing_start(peer, request->stream, msg->data.data,
+			    msg->data.len_bytes);
+	if (!err)
+		return TCPX_INPROGRESS;
+err_end:
+	request_end(request);
+	return err;
+}
+
 static int put_bytes(struct peer *peer, const struct msg_put *msg, char *cause)
 {
 	struct segcursor at = {0};
@@ -301,7 +334,9 @@ static int put_bytes(struct peer *peer, const struct msg_put *msg, char *cause)
 	else
 		err = lists_check_access(segs, TCPX_ACCESS_REMOTE_WRITE, cause,
 					 CAUSE_BYTES);
-	if (!err)
+	if (!err && segs->has_device)
+		err = land(peer, msg, segs);
+	else if (!err)
 		seglist_scatter(segs, &at, msg->data.data, msg->data.len_bytes);
 	seglist_put(segs);
 	return err;
@@ -314,6 +349,8 @@ int target_on_put(struct peer *peer, const struct msg_put *msg)
 
 	if (!err)
 		err = put_bytes(peer, msg, cause);
+	if (err == TCPX_INPROGRESS)
+		return 0;
 	if (err == TCPX_EPROTO || err == TCPX_ENOMEM)
 		return err;
 	if (err) {
@@ -378,6 +415,11 @@ int target_on_get(struct peer *peer, const struct msg_get *msg)
 	}
 	err = lists_check_access(segs, TCPX_ACCESS_REMOTE_READ, cause,
 				 sizeof(cause));
+	if (!err && segs->has_device) {
+		err = TCPX_EREMOTE;
+		snprintf(cause, sizeof(cause),
+			 "device memory is not read in one message");
+	}
 	if (err)
 		refuse(peer, msg->xfer, err, cause);
 	else

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/xfer.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/engine.h"
+#include "engine/landing.h"
 #include "engine/match.h"
 #include "engine/notes.h"
 #include "engine/peer.h"
@@ -85,6 +88,7 @@ static void put_in_flight(struct xfer *xfer,
 	xfer->started_ns = clock_coarse_ns();
 	xfer->deadline_ns = ms ? clock_now_ns() + ms * NS_PER_MS : UINT64_MAX;
 	xfer->small = xfer_is_small(xfer);
+	xfer->event = params ? (uintptr_t)params->gpu_event : 0;
 	store_relaxed(&xfer->status, TCPX_INPROGRESS);
 	list_move_tail(&peer->flying, &xfer->fly_link);
 	if (xfer->op == TCPX_OP_RECV)
@@ -254,9 +258,17 @@ void xfer_abort(struct xfer *xfer, int status, const char *cause)
 		return;
 	}
 	peer_sweep(peer);
-	pthread_mutex_lock(&peer->lock);
-	xfer_bury(peer);
-	pthread_mutex_unlock(&peer->lock);
+	for (;;) {
+		pthread_mutex_lock(&peer->lock);
+		xfer_bury(peer);
+		dying = xfer->dying;
+		pthread_mutex_unlock(&peer->lock);
+		if (!dying)
+			break;
+		/* Only a GPU's running kernel holds memory longer. */
+		engine_visit(peer->engine);
+		sched_yield();
+	}
 	peer_wake(peer);
 }
 
@@ -345,6 +357,45 @@ int xfer_on_done(struct peer *peer, const struct msg_done *msg)
 	return 0;
 }
 
+static void get_done(struct xfer *xfer)
+{
+	if (xfer->has_note &&
+	    notes_emit(xfer->peer, xfer->note, xfer->note_bytes)) {
+		xfer_end(xfer, TCPX_ENOMEM, "no memory for the notification");
+		return;
+	}
+	xfer->note_reserved = false;
+	xfer_end(xfer, 0, "");
+}
+
+static void landed(struct stream *stream, int status, const char *cause)
+{
+	struct xfer *xfer = stream->owner;
+
+	if (status)
+		xfer_end(xfer, status, cause);
+	else
+		get_done(xfer);
+	peer_wake(xfer->peer);
+}
+
+/* The answer to a small READ into device memory. */
+static int land(struct xfer *xfer, const struct msg_bytes *data)
+{
+	if (xfer->stream)
+		return TCPX_EPROTO;
+	xfer->stream = stream_create(xfer->peer, xfer->local, xfer->wire_id,
+				     xfer->total_bytes);
+	if (xfer->stream) {
+		xfer->stream->owner = xfer;
+		xfer->stream->ended = landed;
+	}
+	if (!xfer->stream || landing_start(xfer->peer, xfer->stream, data->data,
+					   data->len_bytes))
+		xfer_end(xfer, TCPX_ENOMEM, "no memory for its bytes");
+	return 0;
+}
+
 int xfer_on_get_data(struct peer *peer, uint64_t wire_id,
 		     const struct msg_bytes *data)
 {
@@ -361,13 +412,10 @@ int xfer_on_get_data(struct peer *peer, uint64_t wire_id,
 		xfer_end(xfer, TCPX_ECANCELED, "its memory was deregistered");
 		return 0;
 	}
+	if (xfer->local->has_device)
+		return land(xfer, data);
 	seglist_scatter(xfer->local, &at, data->data, data->len_bytes);
-	if (xfer->has_note && notes_emit(peer, xfer->note, xfer->note_bytes)) {
-		xfer_end(xfer, TCPX_ENOMEM, "no memory for the notification");
-		return 0;
-	}
-	xfer->note_reserved = false;
-	xfer_end(xfer, 0, "");
+	get_done(xfer);
 	return 0;
 }
 

@@ -52,6 +52,7 @@ struct xfer {
 	bool has_note, note_reserved;
 	uint8_t *note;
 	uint32_t note_bytes;
+	uintptr_t event;	/* of the caller's GPU, before its bytes are read */
 	uint64_t deadline_ns;	/* absolute; UINT64_MAX: none */
 	uint64_t started_ns;	/* coarse */
 	uint64_t moved_bytes;

@@ -24,6 +24,11 @@ bool xfer_is_small(const struct xfer *xfer)
 {
 	const struct seglist *remote = xfer->remote;
 
+	/* Bytes of a device are not at hand for a message; those for one are
+	 * (landing.h). */
+	if (xfer->op == TCPX_OP_READ ? remote->has_device :
+				       xfer->local->has_device)
+		return false;
 	return xfer->total_bytes <= xfer->peer->limits.small_bytes &&
 	       (!remote || (remote->n <= SMALL_SEGS_MAX &&
 			    remote->n_regions <= SMALL_REGIONS_MAX));
@@ -326,6 +331,7 @@ static int make_stream(struct xfer *xfer, bool reply)
 	if (!stream)
 		return TCPX_ENOMEM;
 	stream->reply = reply;
+	stream->event = xfer->event;
 	stream->copy = seglist_mean_bytes(xfer->local) <
 		       peer->engine->params.copy_below_bytes;
 	stream->owner = xfer;

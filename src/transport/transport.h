@@ -58,6 +58,7 @@
 #include "base/span.h"
 #include "wire/desc.h"
 
+struct gpu;
 struct log;
 struct transport;
 struct channel;
@@ -77,6 +78,9 @@ enum transport_cap {
 	TRANSPORT_SLOTS_ONLY = 1u << 3,
 	/* Reaches only sessions of its own process. */
 	TRANSPORT_SAME_PROCESS = 1u << 4,
+	/* Its slots, and what it receives into memory of its own, can be such
+	 * that a GPU reaches them: slot_get() and bind() heed their gpu. */
+	TRANSPORT_GPU = 1u << 5,
 	/* Derived from the ops table by transport_find(): do not set. */
 	TRANSPORT_ADOPTS = 1u << 16,	/* channels from fds of boot */
 	TRANSPORT_LISTENS = 1u << 17,	/* listen, connect, accept */
@@ -196,14 +200,16 @@ struct transport_ops {
 	 * Where the announced chunk of the oldest unbound receive goes. spans
 	 * (their sum is the chunk's length; they stay valid and unchanged
 	 * until ARRIVED or abandon) or n_spans 0: into memory of the
-	 * transport's own (only with FRAGMENTS). Only with IN_PLACE. len_bytes
-	 * is the chunk's length. A chunk that nobody wants is bound to no
-	 * spans, and consumed. TCPX_EAGAIN: no memory of its own free just now. TCPX_EINVAL: not
-	 * the oldest unbound receive, or another length than announced.
+	 * transport's own (only with FRAGMENTS), which gpu can reach if it is
+	 * not NULL (only with GPU). Only with IN_PLACE. len_bytes is the
+	 * chunk's length. A chunk that nobody wants is bound to no spans, and
+	 * consumed. TCPX_EAGAIN: no memory of its own free just now.
+	 * TCPX_EINVAL: not the oldest unbound receive, or another length than
+	 * announced.
 	 */
 	int (*bind)(struct channel *channel, uint64_t cookie,
 		    const struct span *spans, uint32_t n_spans,
-		    uint32_t len_bytes);
+		    uint32_t len_bytes, struct gpu *gpu);
 	/* The oldest ARRIVED chunk is done with; another cookie gives
 	 * TCPX_EINVAL. */
 	int (*consume)(struct channel *channel, uint64_t cookie);
@@ -211,8 +217,10 @@ struct transport_ops {
 	/* Memory of the transport's own to send from, limits.slot_bytes long;
 	 * back with SENT (or with slot_put if it is not used after all). It is
 	 * sent as the only span of a chunk, from its start. TCPX_EAGAIN: all
-	 * are in use, SENT brings one. */
-	int (*slot_get)(struct channel *channel, void **slot);
+	 * are in use, SENT brings one. gpu: which will write it, NULL: the
+	 * CPU. A GPU's write has ended before post_send(), slot_put() and
+	 * channel_close(). */
+	int (*slot_get)(struct channel *channel, struct gpu *gpu, void **slot);
 	void (*slot_put)(struct channel *channel, void *slot);
 
 	/*

@@ -238,18 +238,18 @@ void bind_refuses(void)
 
 	subject_open(&s, CHUNK_BYTES);
 	lane_open(&lane, &s, 2, 3000);
-	CHECK_STATUS(s.ops->bind(lane.rx.channel, RX_COOKIE(0), &span, 1, 1),
+	CHECK_STATUS(s.ops->bind(lane.rx.channel, RX_COOKIE(0), &span, 1, 1, NULL),
 		     TCPX_EINVAL);
 	lane.hold_binds = true;
 	for (int i = 0; i < 200; i++) {
 		lane_run_rx(&lane);
 		lane_run_tx(&lane);
 	}
-	CHECK_STATUS(s.ops->bind(lane.rx.channel, RX_COOKIE(1), &span, 1, 1),
+	CHECK_STATUS(s.ops->bind(lane.rx.channel, RX_COOKIE(1), &span, 1, 1, NULL),
 		     TCPX_EINVAL);
 	if (s.caps & TRANSPORT_DESC_INLINE)
 		CHECK_STATUS(s.ops->bind(lane.rx.channel, RX_COOKIE(0), &span,
-					 1, lane.lens[0] + 1),
+					 1, lane.lens[0] + 1, NULL),
 			     TCPX_EINVAL);
 	lane.hold_binds = false;
 	lane_finish(&lane);
@@ -336,10 +336,10 @@ void slots_are_bounded(void)
 
 	subject_open(&s, CHUNK_BYTES);
 	lane_open(&lane, &s, 40, s.limits.slot_bytes);
-	while (n < 4096 && !s.ops->slot_get(lane.tx.channel, &slots[n]))
+	while (n < 4096 && !s.ops->slot_get(lane.tx.channel, NULL, &slots[n]))
 		memset(slots[n++], 0x11, s.limits.slot_bytes);
 	CHECK(n >= 2 && n < 4096);
-	CHECK_STATUS(s.ops->slot_get(lane.tx.channel, &slots[n]), TCPX_EAGAIN);
+	CHECK_STATUS(s.ops->slot_get(lane.tx.channel, NULL, &slots[n]), TCPX_EAGAIN);
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t j = 0; j < i; j++)
 			CHECK(slots[i] != slots[j]);

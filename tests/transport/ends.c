@@ -84,7 +84,7 @@ void lengths_differ(void)
 	lane_open(&lane, &s, 1, 1);
 	lane.lens[0] = 9;
 	CHECK_STATUS(lane_recv(&lane), TCPX_OK);
-	CHECK_STATUS(s.ops->bind(lane.rx.channel, RX_COOKIE(0), &span, 1, 8),
+	CHECK_STATUS(s.ops->bind(lane.rx.channel, RX_COOKIE(0), &span, 1, 8, NULL),
 		     TCPX_OK);
 	lane.bound = 1;
 	CHECK_STATUS(lane_send(&lane), TCPX_OK);
@@ -280,7 +280,7 @@ static void liar_takes(struct liar *liar, uint64_t seq, uint32_t len_bytes)
 	struct span span = {liar->payload, len_bytes};
 	memset(liar->payload, 0, sizeof(liar->payload));
 	CHECK_STATUS(liar->s.ops->bind(liar->receiver, event.cookie, &span, 1,
-				       len_bytes),
+				       len_bytes, NULL),
 		     TCPX_OK);
 	event = next_event(liar);
 	CHECK_EQ(event.kind, CHANNEL_ARRIVED);
@@ -376,7 +376,7 @@ void cut_off(void)
 	event = next_event(&liar);
 	CHECK_EQ(event.kind, CHANNEL_ANNOUNCED);
 	span = (struct span){liar.payload, 100};
-	CHECK_STATUS(liar.s.ops->bind(liar.receiver, 0, &span, 1, 100),
+	CHECK_STATUS(liar.s.ops->bind(liar.receiver, 0, &span, 1, 100, NULL),
 		     TCPX_OK);
 	shutdown(liar.fd, SHUT_WR);
 	liar_is_caught(&liar, TCPX_ECLOSED);
@@ -404,7 +404,7 @@ void byte_by_byte(void)
 				continue;
 			if (event.kind == CHANNEL_ANNOUNCED)
 				CHECK_STATUS(liar.s.ops->bind(liar.receiver, k,
-							      spans, 2, 70),
+							      spans, 2, 70, NULL),
 					     TCPX_OK);
 			else
 				CHECK_EQ(event.kind, CHANNEL_ARRIVED);

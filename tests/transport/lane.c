@@ -127,7 +127,7 @@ static int post_slot(struct lane *lane, const struct chunk_desc *desc)
 	const struct transport_ops *ops = lane->subject->ops;
 	struct span *span = &lane->tx_chunks[desc->seq].slot;
 	void *slot;
-	int status = ops->slot_get(lane->tx.channel, &slot);
+	int status = ops->slot_get(lane->tx.channel, NULL, &slot);
 
 	if (status)
 		return status;
@@ -267,13 +267,13 @@ int lane_bind(struct lane *lane)
 					check_rand(&lane->rx.rand) % 8 == 0);
 	if (own && len_bytes <= s->limits.slot_bytes) {
 		status = s->ops->bind(lane->rx.channel, RX_COOKIE(k), NULL, 0,
-				      len_bytes);
+				      len_bytes, NULL);
 	} else {
 		area_create(dst, len_bytes,
 			    random_spans(lane, len_bytes, &lane->rx.rand),
 			    &lane->rx.rand);
 		status = s->ops->bind(lane->rx.channel, RX_COOKIE(k),
-				      dst->spans, dst->n_spans, len_bytes);
+				      dst->spans, dst->n_spans, len_bytes, NULL);
 	}
 	if (!status)
 		lane->bound++;

@@ -263,7 +263,7 @@ static int bind_chunk(struct chunk *chunk, const struct span *spans,
 
 static int bind_recv(struct channel *channel, uint64_t cookie,
 		     const struct span *spans, uint32_t n_spans,
-		     uint32_t len_bytes)
+		     uint32_t len_bytes, struct gpu *gpu)
 {
 	struct link *link = channel->link;
 	int status = TCPX_EINVAL;

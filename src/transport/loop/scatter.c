@@ -17,7 +17,7 @@ static int slot_find(const struct link *link, const void *slot,
 	return TCPX_EAGAIN;
 }
 
-static int slot_get(struct channel *channel, void **slot)
+static int slot_get(struct channel *channel, struct gpu *gpu, void **slot)
 {
 	struct link *link = channel->link;
 	uint32_t i;

@@ -54,7 +54,7 @@ int socket_receiver_post(struct channel *channel, uint64_t cookie)
 
 int socket_receiver_bind(struct channel *channel, uint64_t cookie,
 			 const struct span *spans, uint32_t n_spans,
-			 uint32_t len_bytes)
+			 uint32_t len_bytes, struct gpu *gpu)
 {
 	struct socket_receiver *rx = to_receiver(channel);
 	struct socket_recv *recv = recv_at(rx, rx->arrived);
@@ -63,8 +63,8 @@ int socket_receiver_bind(struct channel *channel, uint64_t cookie,
 	    len_bytes != rx->len_bytes || n_spans > SOCKET_SPANS_MAX)
 		return TCPX_EINVAL;
 	if (!n_spans) {
-		recv->slot = socket_slot_get(channel->transport);
-		if (!recv->slot)
+		if (socket_slot_get(channel->transport, gpu, GPU_SLOT_RECEIVE,
+				    &recv->slot))
 			return TCPX_EAGAIN;
 		rx->own = (struct span){recv->slot->data, len_bytes};
 		spans = &rx->own;
@@ -99,8 +99,8 @@ void socket_receiver_abandon(struct channel *channel, uint64_t cookie)
 	if (rx->stage != SOCKET_BODY || recv->cookie != cookie || recv->slot ||
 	    rx->scratch || !rx->left_bytes)
 		return;
-	rx->scratch = socket_slot_get(channel->transport);
-	if (!rx->scratch)
+	if (socket_slot_get(channel->transport, NULL, GPU_SLOT_RECEIVE,
+			    &rx->scratch))
 		socket_link_fail(channel->link, TCPX_ENOMEM,
 				 "out of memory to abandon a receive");
 }

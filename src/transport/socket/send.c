@@ -61,15 +61,18 @@ void socket_sender_destroy(struct channel *channel)
 	free(tx);
 }
 
-int socket_sender_slot_get(struct channel *channel, void **slot)
+int socket_sender_slot_get(struct channel *channel, struct gpu *gpu,
+			   void **slot)
 {
 	struct socket_sender *tx = to_sender(channel);
 
 	if (tx->n_slots == SOCKET_SENDS_MAX)
 		return TCPX_EAGAIN;
-	struct socket_slot *got = socket_slot_get(channel->transport);
-	if (!got)
-		return TCPX_ENOMEM;
+	struct socket_slot *got;
+	int err = socket_slot_get(channel->transport, gpu, GPU_SLOT_SEND, &got);
+
+	if (err)
+		return err;
 	got->next = tx->slots;
 	tx->slots = got;
 	tx->n_slots++;

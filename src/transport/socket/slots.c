@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <tcpx/p2p.h>
 
 #include "transport/socket/socket.h"
 
 #define PAGE_BYTES 4096u
 
-struct socket_slot *socket_slot_get(struct transport *transport)
+static struct socket_slot *own_slot(struct transport *transport)
 {
 	size_t slot_bytes = transport->limits.slot_bytes;
 
@@ -25,13 +26,46 @@ struct socket_slot *socket_slot_get(struct transport *transport)
 		return NULL;
 	slot = (struct socket_slot *)(void *)(data + slot_bytes);
 	slot->data = data;
+	slot->gpu = NULL;
 	return slot;
+}
+
+static int pinned_slot(struct gpu *gpu, enum gpu_slot_use use,
+		       struct socket_slot **out)
+{
+	struct socket_slot *slot = malloc(sizeof(*slot));
+	void *data;
+
+	if (!slot)
+		return TCPX_ENOMEM;
+	int err = gpu_slot_get(gpu, use, &data);
+	if (err) {
+		free(slot);
+		return err;
+	}
+	*slot = (struct socket_slot){.data = data, .gpu = gpu, .use = use};
+	*out = slot;
+	return 0;
+}
+
+int socket_slot_get(struct transport *transport, struct gpu *gpu,
+		    enum gpu_slot_use use, struct socket_slot **slot)
+{
+	if (gpu)
+		return pinned_slot(gpu, use, slot);
+	*slot = own_slot(transport);
+	return *slot ? 0 : TCPX_ENOMEM;
 }
 
 void socket_slot_put(struct transport *transport, struct socket_slot *slot)
 {
 	if (!slot)
 		return;
+	if (slot->gpu) {
+		gpu_slot_put(slot->gpu, slot->use, slot->data);
+		free(slot);
+		return;
+	}
 	pthread_mutex_lock(&transport->lock);
 	bool keep = transport->n_free_slots < SOCKET_SLOTS_KEPT;
 	if (keep) {

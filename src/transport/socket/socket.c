@@ -194,7 +194,7 @@ extern const struct transport_ops transport_socket;
 const struct transport_ops transport_socket = {
 	.name = "socket",
 	.caps = TRANSPORT_DESC_INLINE | TRANSPORT_IN_PLACE |
-		TRANSPORT_FRAGMENTS,
+		TRANSPORT_FRAGMENTS | TRANSPORT_GPU,
 	.probe = probe,
 	.open = open_transport,
 	.close = close_transport,

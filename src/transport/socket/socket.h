@@ -23,6 +23,7 @@
 
 #include <pthread.h>
 
+#include "gpu/gpu.h"
 #include "transport/transport.h"
 
 #define SOCKET_SENDS_MAX 8
@@ -34,6 +35,8 @@
 struct socket_slot {
 	uint8_t *data;
 	struct socket_slot *next;
+	struct gpu *gpu;	/* NULL: the data is ours, else its pinned slot */
+	enum gpu_slot_use use;	/* of a pinned one */
 	struct transport_fragment whole; /* of the chunk received in it */
 };
 
@@ -128,8 +131,10 @@ int socket_link_fail_errno(struct socket_link *link, const char *call, int err);
 /* The FAILED event, if it is due: returns 1, else 0. */
 int socket_failed_event(struct channel *channel, struct channel_event *event);
 
-/* slots.c; from any thread. NULL: out of memory. */
-struct socket_slot *socket_slot_get(struct transport *transport);
+/* slots.c; from any thread. Returns 0, TCPX_ENOMEM, or TCPX_EAGAIN: all of
+ * the GPU's pinned slots are in use. */
+int socket_slot_get(struct transport *transport, struct gpu *gpu,
+		    enum gpu_slot_use use, struct socket_slot **slot);
 void socket_slot_put(struct transport *transport, struct socket_slot *slot);
 void socket_slots_fini(struct transport *transport);
 
@@ -137,7 +142,8 @@ void socket_slots_fini(struct transport *transport);
 struct socket_sender *socket_sender_create(struct transport *transport,
 					   struct socket_link *link);
 void socket_sender_destroy(struct channel *channel);
-int socket_sender_slot_get(struct channel *channel, void **slot);
+int socket_sender_slot_get(struct channel *channel, struct gpu *gpu,
+			   void **slot);
 void socket_sender_slot_put(struct channel *channel, void *slot);
 int socket_sender_post(struct channel *channel, const struct chunk_desc *desc,
 		       const struct span *spans, uint32_t n_spans,
@@ -154,7 +160,7 @@ void socket_receiver_destroy(struct channel *channel);
 int socket_receiver_post(struct channel *channel, uint64_t cookie);
 int socket_receiver_bind(struct channel *channel, uint64_t cookie,
 			 const struct span *spans, uint32_t n_spans,
-			 uint32_t len_bytes);
+			 uint32_t len_bytes, struct gpu *gpu);
 int socket_receiver_consume(struct channel *channel, uint64_t cookie);
 void socket_receiver_abandon(struct channel *channel, uint64_t cookie);
 int socket_receiver_poll(struct channel *channel, struct channel_event *events,

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/device.h"
+
+#include <string.h>
+
+#include "engine/region.h"
+
+/* Of one job: the rest of GPU_COPIES_MAX is for long ones, which count as
+ * several copies. */
+#define SEGMENTS_A_JOB 2048
+
+struct gpu *device_at(const struct seglist *list, struct segcursor at)
+{
+	if (!list->has_device || at.i >= list->n)
+		return NULL;
+	return list->regions[list->segs[at.i].region]->gpu;
+}
+
+struct gpu *device_within(const struct seglist *list, uint64_t pos,
+			  uint64_t len_bytes)
+{
+	if (!list->has_device)
+		return NULL;
+	struct segcursor at = seglist_seek(list, pos);
+	uint64_t covered = 0;
+
+	for (; covered < len_bytes && at.i < list->n; at.i++, at.off = 0) {
+		struct gpu *gpu = device_at(list, at);
+
+		if (gpu)
+			return gpu;
+		covered += list->segs[at.i].len_bytes - at.off;
+	}
+	return NULL;
+}
+
+uint32_t device_run(const struct seglist *list, struct segcursor at,
+		    uint32_t max_bytes)
+{
+	struct gpu *gpu = device_at(list, at);
+	uint64_t bytes = 0;
+
+	for (uint32_t n = 0; n < SEGMENTS_A_JOB; n++, at.i++, at.off = 0) {
+		if (at.i >= list->n || device_at(list, at) != gpu)
+			break;
+		bytes += list->segs[at.i].len_bytes - at.off;
+		if (bytes >= max_bytes)
+			return max_bytes;
+	}
+	return (uint32_t)bytes;
+}
+
+/* The run of a segment from *at on, at most max_bytes; *at moves behind it. */
+static struct span next_run(const struct seglist *list, struct segcursor *at,
+			    uint64_t max_bytes)
+{
+	const struct wire_seg *seg = &list->segs[at->i];
+	struct span run = {(void *)(uintptr_t)(seg->off + at->off),
+			   seg->len_bytes - at->off};
+
+	if (run.len_bytes > max_bytes)
+		run.len_bytes = max_bytes;
+	at->off += (uint32_t)run.len_bytes;
+	if (at->off == seg->len_bytes)
+		*at = (struct segcursor){at->i + 1, 0};
+	return run;
+}
+
+int device_gather(const struct seglist *list, struct segcursor from, void *slot,
+		  uint32_t len_bytes, struct gpu_job *job)
+{
+	uint8_t *to = slot;
+
+	while (len_bytes) {
+		struct span run = next_run(list, &from, len_bytes);
+
+		if (!gpu_job_add(job, to, run.base, run.len_bytes))
+			return TCPX_EINTERNAL;
+		to += run.len_bytes;
+		len_bytes -= (uint32_t)run.len_bytes;
+	}
+	gpu_job_submit(job);
+	return 0;
+}
+
+/* ---- placing ---------------------------------------------------------- */
+
+static void reap(struct placing *p)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < p->n_jobs; i++) {
+		int status = gpu_job_poll(p->jobs[i]);
+
+		if (status == TCPX_INPROGRESS) {
+			p->jobs[kept++] = p->jobs[i];
+			continue;
+		}
+		if (status)
+			p->status = status;
+		gpu_job_put(p->jobs[i]);
+	}
+	p->n_jobs = kept;
+}
+
+static void submit(struct placing *p, struct gpu *gpu, struct gpu_job *job,
+		   struct gpu **flush)
+{
+	gpu_job_submit(job);
+	p->jobs[p->n_jobs++] = job;
+	if (*flush && *flush != gpu)
+		gpu_flush(*flush);
+	*flush = gpu;
+}
+
+/* What is being composed: a job for one device at a time. */
+struct composer {
+	struct placing *placing;
+	struct gpu *gpu; /* of job */
+	struct gpu_job *job;
+	struct gpu **flush;
+};
+
+static void close_job(struct composer *c)
+{
+	if (c->job)
+		submit(c->placing, c->gpu, c->job, c->flush);
+	c->job = NULL;
+}
+
+/* false: no room for it now; nothing was done. */
+static bool place_run(struct composer *c, struct gpu *gpu, struct span to,
+		      const uint8_t *from)
+{
+	if (!gpu) {
+		memcpy(to.base, from, to.len_bytes);
+		return true;
+	}
+	if (c->job && c->gpu != gpu)
+		close_job(c);
+	for (int tries = 0; tries < 2; tries++) {
+		if (!c->job && c->placing->n_jobs < PLACING_JOBS) {
+			c->gpu = gpu;
+			c->job = gpu_job_get(gpu);
+		}
+		if (!c->job)
+			return false;
+		if (gpu_job_add(c->job, to.base, from, to.len_bytes))
+			return true;
+		close_job(c);
+	}
+	return false;
+}
+
+/* The rest of one fragment; false: not all of it yet. */
+static bool compose_fragment(struct composer *c, const struct seglist *list,
+			     uint64_t pos, const uint8_t *base,
+			     const struct transport_fragment *fragment)
+{
+	uint32_t *off = &c->placing->off;
+	struct segcursor at =
+		seglist_seek(list, pos + fragment->dst_off + *off);
+
+	while (*off < fragment->len_bytes) {
+		struct gpu *gpu = device_at(list, at);
+		struct span run =
+			next_run(list, &at, fragment->len_bytes - *off);
+
+		if (!place_run(c, gpu, run, base + fragment->src_off + *off))
+			return false;
+		*off += (uint32_t)run.len_bytes;
+	}
+	*off = 0;
+	return true;
+}
+
+static void compose(struct placing *p, const struct seglist *list, uint64_t pos,
+		    const struct arrived *arrived, struct gpu **flush)
+{
+	struct composer c = {.placing = p, .flush = flush};
+
+	while (p->fragment < arrived->n_fragments &&
+	       compose_fragment(&c, list, pos, arrived->base,
+				&arrived->fragments[p->fragment]))
+		p->fragment++;
+	close_job(&c);
+}
+
+int placing_run(struct placing *placing, const struct seglist *list,
+		uint64_t pos, const struct arrived *arrived, struct gpu **flush)
+{
+	reap(placing);
+	if (list && !placing->status &&
+	    placing->fragment < arrived->n_fragments)
+		compose(placing, list, pos, arrived, flush);
+	if (placing->n_jobs)
+		return TCPX_INPROGRESS;
+	if (list && !placing->status &&
+	    placing->fragment < arrived->n_fragments)
+		return TCPX_INPROGRESS; /* no job was free */
+	return placing->status;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_DEVICE_H
+#define ENGINE_DEVICE_H
+
+/*
+ * Chunks whose bytes lie in device memory. The CPU cannot touch those, so
+ * they go through memory that both can reach (a pinned slot, or whatever
+ * pages the transport received into), and a GPU job moves them:
+ *
+ *   sending     segments --gather job--> slot --> post_send
+ *   receiving   slot, fragments --placing (jobs, and memcpy for segments in
+ *               host memory)--> segments
+ *
+ * A list may name memory of several devices and of the host: a chunk to be
+ * sent is cut where that changes, one to be received is placed by as many
+ * jobs as it takes.
+ *
+ * Threads: a lane's owner's.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/seglist.h"
+#include "gpu/gpu.h"
+#include "transport/transport.h"
+
+#define PLACING_JOBS 4 /* of one chunk at once */
+
+/* Whose memory byte `at` is in; NULL: the host's. */
+struct gpu *device_at(const struct seglist *list, struct segcursor at);
+/* Whether (and whose) device memory is among len_bytes from pos on; the first
+ * if there are several, NULL if there is none. */
+struct gpu *device_within(const struct seglist *list, uint64_t pos,
+			  uint64_t len_bytes);
+/* How many bytes from `at` on, at most max_bytes, one chunk may take: all in
+ * the memory that `at` is in, and as many segments as a job can have. */
+uint32_t device_run(const struct seglist *list, struct segcursor at,
+		    uint32_t max_bytes);
+/* Has len_bytes from `from` on gathered into slot; submits the job. Returns 0
+ * or TCPX_EINTERNAL (more segments than device_run() allows). */
+int device_gather(const struct seglist *list, struct segcursor from, void *slot,
+		  uint32_t len_bytes, struct gpu_job *job);
+
+/* An arrived chunk on its way to where it belongs. Zeroed at first. */
+struct placing {
+	struct gpu_job *jobs[PLACING_JOBS]; /* submitted, oldest first */
+	uint32_t n_jobs;
+	uint32_t fragment;	/* the next byte to look after: */
+	uint32_t off;		/* ... of fragments[fragment] */
+	int status;		/* of jobs that have ended */
+};
+
+struct arrived {
+	const uint8_t *base;
+	const struct transport_fragment *fragments; /* inside the chunk */
+	uint32_t n_fragments;
+};
+
+/*
+ * Goes on with it. list NULL: nothing new is started, what runs is waited
+ * for. *flush: set to a device with submitted jobs; one that was set before
+ * is flushed first. Returns TCPX_INPROGRESS, and when nothing is running any
+ * more 0 or TCPX_EGPU.
+ */
+int placing_run(struct placing *placing, const struct seglist *list,
+		uint64_t pos, const struct arrived *arrived,
+		struct gpu **flush);
+
+#endif

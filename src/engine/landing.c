@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/landing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/device.h"
+#include "engine/peer.h"
+#include "engine/stream.h"
+
+struct landing {
+	struct list link;	/* peer->landings */
+	struct stream *stream;	/* one reference, counted in n_busy */
+	struct gpu *gpu;	/* whose slot it is */
+	void *slot;		/* NULL: none was free yet */
+	struct placing placing;
+	uint32_t len_bytes;
+	uint8_t data[];
+};
+
+int landing_start(struct peer *peer, struct stream *stream, const void *data,
+		  uint32_t len_bytes)
+{
+	struct landing *landing = calloc(1, sizeof(*landing) + len_bytes);
+
+	if (!landing)
+		return TCPX_ENOMEM;
+	landing->gpu = device_within(stream->list, 0, len_bytes);
+	landing->stream = stream_get(stream);
+	add_relaxed(&stream->n_busy, 1);
+	landing->len_bytes = len_bytes;
+	memcpy(landing->data, data, len_bytes);
+	list_init(&landing->link);
+	list_add_tail(&peer->landings, &landing->link);
+	peer_wake(peer);
+	return 0;
+}
+
+static void end(struct landing *landing, int status)
+{
+	struct stream *stream = landing->stream;
+
+	list_del(&landing->link);
+	if (landing->slot)
+		gpu_slot_put(landing->gpu, GPU_SLOT_RECEIVE, landing->slot);
+	add_acq_rel(&stream->n_busy, -1u);
+	if (!load_relaxed(&stream->dead)) {
+		stream->placed_bytes = stream->total_bytes;
+		stream->ended(stream, status,
+			      status ? "the GPU failed to place the bytes" :
+				       "");
+	}
+	stream_put(stream);
+	free(landing);
+}
+
+/* Whether it has ended. */
+static bool run(struct landing *landing, bool may_start)
+{
+	struct transport_fragment whole = {.len_bytes = landing->len_bytes};
+	struct seglist *list = landing->stream->list;
+	struct gpu *flush = NULL;
+
+	if (!may_start || load_acquire(&landing->stream->dead))
+		list = NULL;
+	if (!landing->slot && list) {
+		if (gpu_slot_get(landing->gpu, GPU_SLOT_RECEIVE,
+				 &landing->slot))
+			return false;
+		memcpy(landing->slot, landing->data, landing->len_bytes);
+	}
+	struct arrived arrived = {landing->slot, &whole, 1};
+	int status =
+		placing_run(&landing->placing, list, 0, &arrived, &flush);
+
+	if (flush)
+		gpu_flush(flush);
+	if (status == TCPX_INPROGRESS)
+		return false;
+	end(landing, status);
+	return true;
+}
+
+static bool run_all(struct peer *peer, bool may_start)
+{
+	bool did = false;
+
+	list_for_each_safe (node, &peer->landings)
+		did |= run(list_entry(node, struct landing, link), may_start);
+	return did;
+}
+
+bool landings_run(struct peer *peer)
+{
+	return run_all(peer, true);
+}
+
+bool landings_drain(struct peer *peer)
+{
+	run_all(peer, false);
+	return list_empty(&peer->landings);
+}
