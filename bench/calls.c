@@ -183,6 +183,44 @@ static json_t *measure_release_in_flight(struct calls *c)
 	return summary(took_ns, 20);
 }
 
+/* Writes of 8 bytes, one after the other, from post to done. */
+static json_t *small_writes(struct calls *c, size_t n)
+{
+	double took_ns[SAMPLES_MAX], ignored;
+
+	c->segments[0] = (struct tcpx_segment){c->mem, 0, c->remote_mem, 0, 8};
+	uint64_t xfer = prepare(c, 1, &ignored);
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t begin_ns = now_ns();
+
+		post_and_wait(c, xfer);
+		took_ns[i] = (double)(now_ns() - begin_ns);
+		sleep_ms(1);
+	}
+	release(c, xfer);
+	return summary(took_ns, n);
+}
+
+/* What a large transfer to the same peer costs a small one. */
+static json_t *measure_beside(struct calls *c, bool quick)
+{
+	size_t n = quick ? 50 : 300;
+	json_t *alone = small_writes(c, n);
+	uint64_t large = post_long(c, 640);
+	json_t *beside = small_writes(c, n);
+	int status = tcpx_xfer_test(c->session, large);
+
+	must(status == TCPX_INPROGRESS ? 0 : TCPX_EINTERNAL,
+	     "a large transfer that lasts");
+	release(c, large);
+	double p99 = json_number_value(json_object_get(beside, "p99"));
+	double bound = 5 * json_number_value(json_object_get(alone, "p50"));
+
+	return json_pack("{so so sf}", "alone_ns", alone, "beside_ns", beside,
+			 "p99_of_bound", p99 / (bound > 1e6 ? bound : 1e6));
+}
+
 /* ---- calls too short to be timed one by one ---------------------------- */
 
 struct look {
@@ -336,6 +374,8 @@ json_t *measure_calls(const struct micro_options *options)
 			    measure_single(&c, options->quick));
 	json_object_set_new(figures, "release_in_flight_ns",
 			    measure_release_in_flight(&c));
+	json_object_set_new(figures, "beside",
+			    measure_beside(&c, options->quick));
 	json_object_update_new(figures, measure_looks(&c, options->quick));
 	tear_down(&c, &far);
 	json_object_set_new(figures, "without_workers",

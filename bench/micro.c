@@ -57,7 +57,8 @@ json_t *summary(double *values, size_t n)
 {
 	double p50 = percentile(values, n, 50);
 
-	return json_pack("{sf sf sf sI}", "p50", p50, "min", n ? values[0] : 0,
+	return json_pack("{sf sf sf sf sI}", "p50", p50, "p99",
+			 percentile(values, n, 99), "min", n ? values[0] : 0,
 			 "max", n ? values[n - 1] : 0, "n", (json_int_t)n);
 }
 

@@ -20,6 +20,7 @@
 #define NAP_NS NS_PER_MS	      /* of a caller, beside who drives */
 #define POLLEE_NAP_NS (50 * NS_PER_US) /* things to poll, nothing moves */
 #define VISIT_EVERY_US 2
+#define TRIES 8 /* of which one asks the set */
 #define IDLE_SLEEP_NS (1000 * NS_PER_MS)
 #define HOT_US 1000 /* spun for what ends within microseconds, as a rule */
 
@@ -105,7 +106,7 @@ static bool run_tasks(struct context *ctx)
 		struct task *task = list_entry(batch.next, struct task, link);
 
 		list_del(&task->link);
-		task->queued = false;
+		store_relaxed(&task->queued, false);
 		pthread_mutex_unlock(&ctx->tasks_lock);
 		task->run(task);
 		did = true;
@@ -123,10 +124,20 @@ struct harvest {
 	uint32_t departures;
 };
 
+/* The one source that is ready again and again is asked itself, most of the
+ * time: who spins saves the call that asks the whole set. */
+static bool try_lively(const struct context *ctx, const struct harvest *harvest)
+{
+	return ctx->lively && harvest->n <= 0 && ctx->tries % TRIES != 0;
+}
+
 static bool run_sources(struct context *ctx, struct harvest *harvest)
 {
 	bool did = false;
 
+	ctx->tries++;
+	if (try_lively(ctx, harvest))
+		return ctx->lively->ready(ctx->lively, 0);
 	if (harvest->n <= 0 ||
 	    harvest->departures != load_relaxed(&ctx->departures))
 		harvest->n = epoll_wait(ctx->epfd, harvest->events,
@@ -134,7 +145,10 @@ static bool run_sources(struct context *ctx, struct harvest *harvest)
 	int n = harvest->n;
 
 	harvest->n = 0;
-	for (int i = 0; i < n; i++) {
+	if (n > 0)
+		ctx->lively = NULL;
+	/* Those left out are ready in the next pass, too. */
+	for (int i = 0; i < n && !(i && context_is_wanted(ctx)); i++) {
 		struct source *source = harvest->events[i].data.ptr;
 		uint64_t drained;
 
@@ -149,6 +163,9 @@ static bool run_sources(struct context *ctx, struct harvest *harvest)
 			continue;
 		source->ready(source, harvest->events[i].events);
 		did = true;
+		/* Unless its handler has disarmed it. */
+		if (n == 1 && source->eager && source->fd >= 0)
+			ctx->lively = source;
 	}
 	return did;
 }
@@ -159,7 +176,7 @@ static bool run_pollees(struct context *ctx)
 
 	/* By turns from the head: polling one may remove any of them. */
 	for (uint32_t i = load_relaxed(&ctx->n_pollees); i; i--) {
-		if (list_empty(&ctx->pollees))
+		if (list_empty(&ctx->pollees) || context_is_wanted(ctx))
 			break;
 		struct pollee *pollee =
 			list_entry(ctx->pollees.next, struct pollee, link);
@@ -208,7 +225,8 @@ static bool spin(struct context *ctx, struct harvest *harvest,
 
 		if (did)
 			last = now;
-		else if (now - last >= (load_relaxed(&ctx->n_hot) ? hot : limit))
+		else if (now - last >=
+			 (load_relaxed(&ctx->n_hot) ? hot : limit))
 			return false;
 		else
 			sched_yield(); /* the peer may need this very core */
@@ -455,9 +473,9 @@ void context_submit(struct context *ctx, struct task *task)
 	bool fresh;
 
 	pthread_mutex_lock(&ctx->tasks_lock);
-	fresh = !task->queued;
+	fresh = !load_relaxed(&task->queued);
 	if (fresh) {
-		task->queued = true;
+		store_relaxed(&task->queued, true);
 		list_add_tail(&ctx->tasks, &task->link);
 	}
 	pthread_mutex_unlock(&ctx->tasks_lock);
@@ -482,6 +500,14 @@ int source_arm(struct context *ctx, struct source *source, uint32_t events)
 
 	if (source->armed == events)
 		return 0;
+	/* What wants nothing leaves the set, which would tell of a hang-up
+	 * again and again. */
+	if (!events) {
+		if (op == EPOLL_CTL_MOD)
+			epoll_ctl(ctx->epfd, EPOLL_CTL_DEL, source->fd, NULL);
+		source->armed = UINT32_MAX;
+		return 0;
+	}
 	if (epoll_ctl(ctx->epfd, op, source->fd, &event))
 		return errno == ENOMEM ? TCPX_ENOMEM : TCPX_ENFILE;
 	source->armed = events;
@@ -495,6 +521,8 @@ void source_disarm(struct context *ctx, struct source *source)
 	if (source->armed != UINT32_MAX)
 		epoll_ctl(ctx->epfd, EPOLL_CTL_DEL, source->fd, NULL);
 	add_acq_rel(&ctx->departures, 1);
+	if (ctx->lively == source)
+		ctx->lively = NULL;
 	source->armed = UINT32_MAX;
 	source->fd = -1;
 }

@@ -34,14 +34,17 @@ struct source {
 	int fd;			/* -1: not in the set */
 	uint32_t armed;		/* epoll events asked for; UINT32_MAX: not in
 				   the set yet */
-	void (*ready)(struct source *source, uint32_t events);
+	bool eager;		/* a try when it is not ready costs little */
+	/* events 0: nobody said that it is ready, it was tried on the chance.
+	 * Returns whether anything came. */
+	bool (*ready)(struct source *source, uint32_t events);
 };
 
 /* Work handed over from any thread; runs in a pass, once for each time it
  * was idle when submitted. */
 struct task {
 	struct list link;
-	bool queued;		/* under tasks_lock */
+	_Atomic bool queued;	/* written under tasks_lock */
 	void (*run)(struct task *task);
 };
 
@@ -84,6 +87,8 @@ struct context {
 
 	/* the owner's */
 	struct list pollees;
+	struct source *lively;	/* the only one that was ready last, or NULL */
+	uint32_t tries;		/* of lively since the set was asked */
 	uint8_t *scratch;		/* CONTEXT_SCRATCH_BYTES for receiving
 					   control messages */
 };
@@ -101,6 +106,12 @@ void context_release(struct context *ctx);
 /* For threads that need it whatever happens: the owner steps aside after its
  * pass (well under a millisecond). Pair with context_release(). */
 void context_enter(struct context *ctx);
+/* The owner's, in a pass: somebody is in context_enter(), so what can wait for
+ * the next pass does. */
+static inline bool context_is_wanted(struct context *ctx)
+{
+	return load_relaxed(&ctx->wanted);
+}
 
 /* One round, by the owner: tasks, ready sources, pollees. Whether anything
  * was done. */

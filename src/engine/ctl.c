@@ -20,24 +20,31 @@
 /* A pass takes in so much at most, so that lanes get their turn. */
 #define RECEIVE_A_PASS (2u * CONTEXT_SCRATCH_BYTES)
 
-static void on_ready(struct source *source, uint32_t events)
+static bool on_ready(struct source *source, uint32_t events)
 {
 	struct peer *peer = list_entry(source, struct peer, ctl.source);
 
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		ctl_receive(peer);
+	if (!events || events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		bool came = ctl_receive(peer);
+
+		if (!came && !events)
+			return false;
+	}
 	if (events & EPOLLOUT)
 		peer->ctl.blocked = false;
 	/* Answers go out in the next pass, or with what a caller that finds
 	 * its wait over now posts: one system call for both. */
 	peer_wake(peer);
+	return true;
 }
 
 void ctl_init(struct ctl *ctl, int fd)
 {
 	*ctl = (struct ctl){.fd = fd};
-	ctl->source = (struct source){
-		.fd = fd, .armed = UINT32_MAX, .ready = on_ready};
+	ctl->source = (struct source){.fd = fd,
+				      .armed = UINT32_MAX,
+				      .eager = true,
+				      .ready = on_ready};
 	list_init(&ctl->bufs);
 	store_relaxed(&ctl->rx_ns, clock_coarse_ns());
 	ctl->tx_ns = clock_coarse_ns();

@@ -25,6 +25,8 @@ static int open_transport(struct engine *engine,
 		return 0;
 	}
 	err = ops->open(&engine->params.transport, &via->transport);
+	if (err == TCPX_EUNSUPPORTED)
+		return 0; /* and has said why */
 	if (err)
 		return err;
 	via->ops = ops;

@@ -20,10 +20,22 @@ static void reap_task(struct task *task)
 	lane_destroy(list_entry(task, struct lane, reap));
 }
 
-static void on_ready(struct source *source, uint32_t events)
+/* Moving a chunk takes longer than anything else in a pass: what is small, and
+ * comes by the control connection, does not wait for all lanes' chunks. */
+static bool run_with_control(struct lane *lane)
+{
+	struct peer *peer = lane->peer;
+	bool moved = lane_run(lane);
+
+	if (moved && peer->home == lane->ctx)
+		peer_look(peer);
+	return moved;
+}
+
+static bool on_ready(struct source *source, uint32_t events)
 {
 	(void)events; /* the channels know themselves what they wait for */
-	lane_run(list_entry(source, struct lane, source));
+	return run_with_control(list_entry(source, struct lane, source));
 }
 
 static bool on_poll(struct pollee *pollee)
@@ -33,7 +45,7 @@ static bool on_poll(struct pollee *pollee)
 	/* Flags in memory are looked at, not the kernel asked. */
 	if (lane->only_jobs && !lane_tx_ready(lane) && !lane_rx_ready(lane))
 		return false;
-	return lane_run(lane);
+	return run_with_control(lane);
 }
 
 static uint32_t window_of(const struct peer *peer,
@@ -242,8 +254,13 @@ bool lane_run(struct lane *lane)
 	lane->starved = false;
 	if (lane->rx)
 		rx_moved = lane_rx_run(lane);
-	if (lane->state == LANE_OPEN && lane->tx)
-		tx_moved = lane_tx_run(lane);
+	if (lane->state == LANE_OPEN && lane->tx) {
+		/* Half a pass, if somebody waits; it goes on in the next. */
+		if (rx_moved && context_is_wanted(lane->ctx))
+			tx_moved = true;
+		else
+			tx_moved = lane_tx_run(lane);
+	}
 	flush_jobs(lane);
 	if (lane->state == LANE_OPEN)
 		arrange(lane, tx_moved);

@@ -311,6 +311,8 @@ static int fill(struct lane *lane, bool *did)
 	int err = give(lane, did);
 
 	for (int taken = 0; !err && taken < CHUNKS_A_RUN; taken++) {
+		if (taken && context_is_wanted(lane->ctx))
+			return 0;
 		if (lane->next - lane->sent >= lane->via->limits.sends_max)
 			return 0;
 		pthread_mutex_lock(&peer->lock);

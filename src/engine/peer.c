@@ -51,13 +51,13 @@ int peer_create(const struct peer_params *params, struct peer **out)
 	peer->pollee.poll = run_pollee;
 	pthread_mutex_init(&peer->lock, NULL);
 	ctl_init(&peer->ctl, params->fd);
-	struct list *heads[] = {
-		&peer->task.link,  &peer->offers,  &peer->pollee.link,
-		&peer->landings,
-		&peer->dead_lanes, &peer->dying,   &peer->sending,
-		&peer->posts,	   &peer->listing, &peer->flying,
-		&peer->idle_lists, &peer->recvs,   &peer->early,
-		&peer->notes};
+	struct list *heads[] = {&peer->task.link,   &peer->offers,
+				&peer->pollee.link, &peer->landings,
+				&peer->dead_lanes,  &peer->dying,
+				&peer->sending,	    &peer->posts,
+				&peer->listing,	    &peer->flying,
+				&peer->idle_lists,  &peer->recvs,
+				&peer->early,	    &peer->notes};
 
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)
 		list_init(heads[i]);
@@ -172,6 +172,16 @@ bool peer_run(struct peer *peer)
 		       EPOLLIN | (peer->ctl.blocked ? EPOLLOUT : 0u)))
 		peer_fail(peer, TCPX_ENFILE, "its connection cannot be polled");
 	return did;
+}
+
+void peer_look(struct peer *peer)
+{
+	if (load_relaxed(&peer->state) != PEER_UP)
+		return;
+	bool came = ctl_receive(peer);
+
+	if (came || load_relaxed(&peer->task.queued))
+		peer_run(peer);
 }
 
 /* ---- lanes ------------------------------------------------------------ */

@@ -141,6 +141,9 @@ void peer_wake(struct peer *peer);
 void peer_push(struct peer *peer);
 /* The owner of home: starts what can be started, sends. */
 bool peer_run(struct peer *peer);
+/* The owner of home, now and then in a long pass: takes what has come by the
+ * control connection, and runs if there is reason to. */
+void peer_look(struct peer *peer);
 /* The connection is broken or the other side misbehaves. Home's owner. */
 void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
