@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/text.h"
 #include "core/json.h"
@@ -77,6 +78,31 @@ static void add_rejected(json_t *rejected, const char *transport,
 						  transport, "why", why));
 }
 
+/* Both ends of the control connection have the same address. */
+static bool on_one_host(const struct peering *peering)
+{
+	struct net_addr here = {0}, there = {0};
+	socklen_t here_len = sizeof(here), there_len = sizeof(there);
+	struct peer *peer = peering->peer;
+
+	pthread_mutex_lock(&peer->lock); /* keeps the fd open */
+	bool known = !getsockname(peer->ctl.fd, &here.sa, &here_len) &&
+		     !getpeername(peer->ctl.fd, &there.sa, &there_len);
+
+	pthread_mutex_unlock(&peer->lock);
+	addr_set_port(&here, 0);
+	addr_set_port(&there, 0);
+	return known && addr_equal(&here, &there);
+}
+
+static bool any_gpu_open(const struct tcpx_session *session)
+{
+	for (uint32_t i = 0; i < GPU_DEVICES_MAX; i++)
+		if (gpu_set_opened(session->gpus, i))
+			return true;
+	return false;
+}
+
 /* What was tried and failed, and what is not allowed in the first place. */
 static json_t *rejected_json(struct peering *peering)
 {
@@ -97,6 +123,12 @@ static json_t *rejected_json(struct peering *peering)
 			 peering->session->config->transports);
 		add_rejected(rejected, ops->name, why);
 	}
+	if (any_gpu_open(peering->session) && on_one_host(peering))
+		add_rejected(rejected, "gpu-direct",
+			     "both ends are on this host, where GPUs may reach "
+			     "each other's memory without any network; this "
+			     "library carries bytes over TCP and takes no "
+			     "other path silently");
 	/* Flows that could not be opened belong to the taken one's story. */
 	for (uint32_t i = 0; peering->flows && peering->via &&
 			     i < peering->n_rails * peering->n_flows;

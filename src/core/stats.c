@@ -145,6 +145,21 @@ static const struct counter rail_counters[] = {
 	 offsetof(struct rail_stats, stalls)},
 };
 
+static const struct counter gpu_counters[] = {
+	{"gpu_jobs", "lists of copies a GPU has done",
+	 offsetof(struct gpu_counters, jobs)},
+	{"gpu_launches", "kernels started for them",
+	 offsetof(struct gpu_counters, launches)},
+	{"gpu_copies", "copies in those lists",
+	 offsetof(struct gpu_counters, copies)},
+	{"gpu_copied_bytes", "bytes of those copies",
+	 offsetof(struct gpu_counters, bytes)},
+	{"gpu_pinned_bytes", "host memory pinned for the GPU, now",
+	 offsetof(struct gpu_counters, pinned_bytes)},
+	{"gpu_device_bytes", "device memory taken, now",
+	 offsetof(struct gpu_counters, device_bytes)},
+};
+
 #define N_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 static uint64_t value_of(const void *stats, const struct counter *counter)
@@ -193,6 +208,26 @@ static json_t *peer_stats_json(const struct tcpx_session *session,
 	return object;
 }
 
+/* Those in use. */
+static json_t *gpus_json(struct tcpx_session *session)
+{
+	json_t *gpus = json_array();
+
+	for (uint32_t i = 0; i < GPU_DEVICES_MAX; i++) {
+		struct gpu *gpu = gpu_set_opened(session->gpus, i);
+		struct gpu_counters counters;
+
+		if (!gpu)
+			continue;
+		gpu_get_counters(gpu, &counters);
+		json_t *one = json_pack("{s:i}", "gpu", (int)i);
+
+		set_counters(one, &counters, gpu_counters, N_OF(gpu_counters));
+		json_array_append_new(gpus, one);
+	}
+	return gpus;
+}
+
 int tcpx_session_stats_json(struct tcpx_session *session, char *buf,
 			    size_t cap_bytes, size_t *len_bytes)
 {
@@ -211,9 +246,10 @@ int tcpx_session_stats_json(struct tcpx_session *session, char *buf,
 							     &stats.peers[i]));
 	free(stats.peers);
 	return json_give(
-		json_pack("{s:s,s:i,s:I,s:o}", "name", session->config->name,
+		json_pack("{s:s,s:i,s:I,s:o,s:o}", "name", session->config->name,
 			  "peers_known", (int)stats.n_peers, "events_dropped",
-			  (json_int_t)stats.events_dropped, "peers", peers),
+			  (json_int_t)stats.events_dropped, "peers", peers,
+			  "gpus", gpus_json(session)),
 		buf, cap_bytes, len_bytes);
 }
 
@@ -267,6 +303,25 @@ static void render_rails(struct text *text, const struct tcpx_session *session,
 		}
 }
 
+static void render_gpus(struct text *text, struct tcpx_session *session,
+			const struct counter *counter)
+{
+	bool gauge = strstr(counter->help, ", now");
+
+	text_add(text, "# HELP tcpx_%s %s\n# TYPE tcpx_%s %s\n", counter->name,
+		 counter->help, counter->name, gauge ? "gauge" : "counter");
+	for (uint32_t i = 0; i < GPU_DEVICES_MAX; i++) {
+		struct gpu *gpu = gpu_set_opened(session->gpus, i);
+		struct gpu_counters counters;
+
+		if (!gpu)
+			continue;
+		gpu_get_counters(gpu, &counters);
+		text_add(text, "tcpx_%s{gpu=\"%u\"} %llu\n", counter->name, i,
+			 (unsigned long long)value_of(&counters, counter));
+	}
+}
+
 int tcpx_session_stats_prometheus(struct tcpx_session *session, char *buf,
 				  size_t cap_bytes, size_t *len_bytes)
 {
@@ -288,6 +343,8 @@ int tcpx_session_stats_prometheus(struct tcpx_session *session, char *buf,
 		render_peers(&text, &stats, &peer_counters[i]);
 	for (size_t i = 0; i < N_OF(rail_counters); i++)
 		render_rails(&text, session, &stats, &rail_counters[i]);
+	for (size_t i = 0; i < N_OF(gpu_counters); i++)
+		render_gpus(&text, session, &gpu_counters[i]);
 	free(stats.peers);
 	*len_bytes = text.len_bytes;
 	return text_status(&text);

@@ -94,6 +94,9 @@ int gpu_set_find(struct gpu_set *set, const void *addr, uint64_t len_bytes,
 int gpu_set_open(struct gpu_set *set, uint32_t index, struct gpu **gpu,
 		 char *why, size_t cap_bytes);
 
+/* The device if it is open, else NULL. */
+struct gpu *gpu_set_opened(struct gpu_set *set, uint32_t index);
+
 /* Device memory of our own: for transports, tools and tests. */
 int gpu_mem_alloc(struct gpu *gpu, uint64_t len_bytes, void **mem);
 void gpu_mem_free(struct gpu *gpu, void *mem);

@@ -122,6 +122,11 @@ int gpu_set_find(struct gpu_set *set, const void *addr, uint64_t len_bytes,
 	return TCPX_OK;
 }
 
+struct gpu *gpu_set_opened(struct gpu_set *set, uint32_t index)
+{
+	return index < GPU_DEVICES_MAX ? load_acquire(&set->gpus[index]) : NULL;
+}
+
 int gpu_set_open(struct gpu_set *set, uint32_t index, struct gpu **gpu,
 		 char *why, size_t cap_bytes)
 {
