@@ -70,8 +70,7 @@ static bool run(struct landing *landing, bool may_start)
 		memcpy(landing->slot, landing->data, landing->len_bytes);
 	}
 	struct arrived arrived = {landing->slot, &whole, 1};
-	int status =
-		placing_run(&landing->placing, list, 0, &arrived, &flush);
+	int status = placing_run(&landing->placing, list, 0, &arrived, &flush);
 
 	if (flush)
 		gpu_flush(flush);

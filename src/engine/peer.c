@@ -16,6 +16,7 @@
 #include "engine/lane.h"
 #include "engine/lane_offer.h"
 #include "engine/landing.h"
+#include "engine/lifting.h"
 #include "engine/match.h"
 #include "engine/notes.h"
 #include "engine/region.h"
@@ -51,13 +52,12 @@ int peer_create(const struct peer_params *params, struct peer **out)
 	peer->pollee.poll = run_pollee;
 	pthread_mutex_init(&peer->lock, NULL);
 	ctl_init(&peer->ctl, params->fd);
-	struct list *heads[] = {&peer->task.link,   &peer->offers,
-				&peer->pollee.link, &peer->landings,
-				&peer->dead_lanes,  &peer->dying,
-				&peer->sending,	    &peer->posts,
-				&peer->listing,	    &peer->flying,
-				&peer->idle_lists,  &peer->recvs,
-				&peer->early,	    &peer->notes};
+	struct list *heads[] = {
+		&peer->task.link, &peer->offers,   &peer->pollee.link,
+		&peer->landings,  &peer->liftings, &peer->dead_lanes,
+		&peer->dying,	  &peer->sending,  &peer->posts,
+		&peer->listing,	  &peer->flying,   &peer->idle_lists,
+		&peer->recvs,	  &peer->early,	   &peer->notes};
 
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)
 		list_init(heads[i]);
@@ -114,16 +114,16 @@ static void log_refusals(struct peer *peer)
 }
 
 /* What only polling will finish; GPU jobs do within microseconds. */
-static void arrange(struct peer *peer, bool offers, bool landings)
+static void arrange(struct peer *peer, bool offers, bool jobs)
 {
-	if (offers || landings)
+	if (offers || jobs)
 		pollee_add(peer->home, &peer->pollee);
 	else
 		pollee_del(peer->home, &peer->pollee);
-	if (landings == peer->hot)
+	if (jobs == peer->hot)
 		return;
-	peer->hot = landings;
-	add_relaxed(&peer->home->n_hot, landings ? 1 : -1u);
+	peer->hot = jobs;
+	add_relaxed(&peer->home->n_hot, jobs ? 1 : -1u);
 }
 
 static void finish_loss(struct peer *peer);
@@ -139,18 +139,21 @@ bool peer_run(struct peer *peer)
 	pthread_mutex_lock(&peer->lock);
 	int doom = peer->doom_status;
 
+	/* What has been lifted is posted now. */
+	did = landings_run(peer);
+	did |= liftings_run(peer);
 	bool pumped = xfer_pump(peer);
 	/* Held back by what is unsent, it goes on once that has gone. */
 	bool held = peer->ctl.unsent_bytes > 0;
 	bool more = (pumped || held) &&
 		    (!list_empty(&peer->posts) || !list_empty(&peer->listing));
 
-	did = pumped;
+	did |= pumped;
 	did |= notes_pump(peer);
-	did |= landings_run(peer);
 	xfer_bury(peer);
 	bool offers = lane_offers_run(peer);
-	bool landings = !list_empty(&peer->landings);
+	bool jobs = !list_empty(&peer->landings) ||
+		    !list_empty(&peer->liftings);
 
 	if (ctl_ack_due(&peer->ctl))
 		send_plain(peer, MSG_ACK);
@@ -159,7 +162,7 @@ bool peer_run(struct peer *peer)
 	pthread_mutex_unlock(&peer->lock);
 	if (refused)
 		log_refusals(peer);
-	arrange(peer, offers, landings);
+	arrange(peer, offers, jobs);
 	did |= ctl_flush(peer);
 	/* What did not fit goes out in the next round, after the lanes. */
 	if (more && !peer->ctl.blocked)
@@ -494,7 +497,7 @@ static void finish_loss(struct peer *peer)
 {
 	pthread_mutex_lock(&peer->lock);
 	if (load_relaxed(&peer->state) != PEER_FAILING || peer->n_lanes ||
-	    !landings_drain(peer)) {
+	    !landings_drain(peer) || !liftings_drain(peer)) {
 		pthread_mutex_unlock(&peer->lock);
 		return;
 	}

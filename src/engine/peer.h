@@ -60,9 +60,10 @@ struct peer {
 	uint32_t n_dead;	/* of them, those with their channels closed */
 	struct list offers;	/* lanes in the making (lane_offer.c) */
 	struct list landings;	/* small bytes on their way to a GPU */
-	struct pollee pollee;	/* while there are offers or landings; home's
+	struct list liftings;	/* ... or from one */
+	struct pollee pollee;	/* while there are any of these; home's
 				   owner's, and so is: */
-	bool hot;		/* counted in home->n_hot: landings */
+	bool hot;		/* counted in home->n_hot: GPU jobs */
 	struct rail_totals gone[PEER_RAILS_MAX];
 	struct u64map early_credits; /* of lanes we have not adopted yet */
 	_Atomic uint32_t sweeps;	/* lanes sweep when it has changed */

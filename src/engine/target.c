@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/landing.h"
+#include "engine/lifting.h"
 #include "engine/lists.h"
 #include "engine/match.h"
 #include "engine/notes.h"
@@ -374,23 +375,72 @@ int target_on_put(struct peer *peer, const struct msg_put *msg)
 	return err;
 }
 
+static int give_bytes(struct peer *peer, uint64_t wire_id, const void *bytes,
+		      uint32_t len)
+{
+	struct msg_get_data data = {.xfer = wire_id, .data = {bytes, len}};
+	struct wire_writer w;
+	int err = ctl_begin(peer, MSG_GET_DATA, len + 32, &w);
+
+	if (err)
+		return err;
+	msg_get_data_encode(&w, &data);
+	ctl_end(peer, &w);
+	return 0;
+}
+
+static void lifted(struct lifting *lifting, int status, const void *data)
+{
+	struct request *request = lifting->stream->owner;
+	struct peer *peer = request->peer;
+
+	if (!status)
+		status = give_bytes(peer, request->wire_id, data,
+				    lifting->len_bytes);
+	if (status)
+		target_done(peer, request->wire_id, status, "%s",
+			    "the bytes could not be read");
+	request_end(request);
+	peer_wake(peer);
+}
+
+/* The bytes are a device's: the request ends when they have been sent. */
+static int lift(struct peer *peer, const struct msg_get *msg,
+		struct seglist *segs)
+{
+	struct request *request = request_create(peer, msg->xfer);
+
+	if (!request)
+		return TCPX_ENOMEM;
+	request->stream =
+		stream_create(peer, segs, msg->xfer, segs->total_bytes);
+	if (!request->stream)
+		goto err_end;
+	request->stream->owner = request;
+	request->stream->reply = true; /* no chunk may write there */
+	if (!lifting_fits(request->stream)) {
+		request_end(request);
+		return TCPX_EPROTO; /* such a list does not go small */
+	}
+	if (!lifting_start(peer, request->stream, lifted))
+		return 0;
+err_end:
+	request_end(request);
+	return TCPX_ENOMEM;
+}
+
 static int get_bytes(struct peer *peer, const struct msg_get *msg,
 		     struct seglist *segs)
 {
-	struct msg_get_data data = {.xfer = msg->xfer};
 	struct segcursor at = {0};
-	struct wire_writer w;
 	uint32_t len = (uint32_t)segs->total_bytes;
 	uint8_t *flat = malloc(len);
-	int err = flat ? ctl_begin(peer, MSG_GET_DATA, len + 32, &w) :
-			 TCPX_ENOMEM;
 
-	if (!err) {
-		seglist_gather(segs, &at, flat, len);
-		data.data = (struct msg_bytes){flat, len};
-		msg_get_data_encode(&w, &data);
-		ctl_end(peer, &w);
-	}
+	if (!flat)
+		return TCPX_ENOMEM;
+	seglist_gather(segs, &at, flat, len);
+	int err = give_bytes(peer, msg->xfer, flat, len);
+
 	free(flat);
 	return err;
 }
@@ -415,17 +465,16 @@ int target_on_get(struct peer *peer, const struct msg_get *msg)
 	}
 	err = lists_check_access(segs, TCPX_ACCESS_REMOTE_READ, cause,
 				 sizeof(cause));
-	if (!err && segs->has_device) {
-		err = TCPX_EREMOTE;
-		snprintf(cause, sizeof(cause),
-			 "device memory is not read in one message");
-	}
-	if (err)
+	if (err) {
 		refuse(peer, msg->xfer, err, cause);
-	else
+		err = 0;
+	} else if (segs->has_device) {
+		err = lift(peer, msg, segs);
+	} else {
 		err = get_bytes(peer, msg, segs);
+	}
 	seglist_put(segs);
-	return err == TCPX_ENOMEM ? err : 0;
+	return err;
 }
 
 /* ---- ends ------------------------------------------------------------- */

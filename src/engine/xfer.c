@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/landing.h"
+#include "engine/lifting.h"
 #include "engine/match.h"
 #include "engine/notes.h"
 #include "engine/peer.h"
@@ -75,6 +76,42 @@ static int check_postable(struct xfer *xfer)
 	return 0;
 }
 
+static void lifted(struct lifting *lifting, int status, const void *data)
+{
+	struct xfer *xfer = lifting->stream->owner;
+
+	xfer->lifted = status ? NULL : malloc(lifting->len_bytes);
+	if (!xfer->lifted) {
+		xfer_end(xfer, status ? status : TCPX_ENOMEM,
+			 status ? "the GPU failed to gather the bytes" :
+				  "no memory for its bytes");
+		return;
+	}
+	memcpy(xfer->lifted, data, lifting->len_bytes);
+	list_add_tail(&xfer->peer->posts, &xfer->link);
+}
+
+/* A small WRITE from device memory: posted once its bytes are at hand. False:
+ * it is not small after all, but may go as a large one does. */
+static bool lift(struct xfer *xfer)
+{
+	struct stream *stream =
+		stream_create(xfer->peer, xfer->local, 0, xfer->total_bytes);
+
+	if (!stream)
+		return false;
+	stream->owner = xfer;
+	stream->event = xfer->event;
+	stream->next = stream->limit = stream->total_bytes;
+	if (!lifting_fits(stream) ||
+	    lifting_start(xfer->peer, stream, lifted)) {
+		stream_put(stream);
+		return false;
+	}
+	xfer->stream = stream;
+	return true;
+}
+
 static void put_in_flight(struct xfer *xfer,
 			  const struct tcpx_post_params *params)
 {
@@ -93,7 +130,8 @@ static void put_in_flight(struct xfer *xfer,
 	list_move_tail(&peer->flying, &xfer->fly_link);
 	if (xfer->op == TCPX_OP_RECV)
 		match_recv(xfer);
-	else
+	else if (!xfer->small || xfer->op != TCPX_OP_WRITE ||
+		 !xfer->local->has_device || !(xfer->small = lift(xfer)))
 		list_move_tail(&peer->posts, &xfer->link);
 }
 
@@ -149,6 +187,8 @@ static void finish(struct xfer *xfer, int status)
 
 	stream_put(xfer->stream);
 	xfer->stream = NULL;
+	free(xfer->lifted);
+	xfer->lifted = NULL;
 	xfer->dying = false;
 	if (!status)
 		xfer->moved_bytes = xfer->moved_bytes ? xfer->moved_bytes :

@@ -45,6 +45,7 @@ struct xfer {
 	bool small;		/* rides in its request */
 	bool matched;		/* SEND, RECV */
 	uint64_t from_wire_id;	/* RECV: the SEND it was matched with */
+	uint8_t *lifted;	/* small WRITE from a device: its bytes */
 
 	uint64_t list_id;	/* 0: the peer has no list of ours */
 	uint32_t list_next;	/* first segment not sent yet */

@@ -24,10 +24,12 @@ bool xfer_is_small(const struct xfer *xfer)
 {
 	const struct seglist *remote = xfer->remote;
 
-	/* Bytes of a device are not at hand for a message; those for one are
-	 * (landing.h). */
-	if (xfer->op == TCPX_OP_READ ? remote->has_device :
-				       xfer->local->has_device)
+	/* The bytes of a SEND must be at hand, for it keeps its order; those of
+	 * a device are lifted first (lifting.h), if it is one. */
+	if (xfer->op == TCPX_OP_SEND && xfer->local->has_device)
+		return false;
+	if (xfer->op == TCPX_OP_READ && remote->has_device &&
+	    remote->n_regions > 1)
 		return false;
 	return xfer->total_bytes <= xfer->peer->limits.small_bytes &&
 	       (!remote || (remote->n <= SMALL_SEGS_MAX &&
@@ -148,13 +150,15 @@ static int start_small(struct xfer *xfer)
 {
 	uint8_t stack[32768];
 	struct segcursor at = {0};
-	struct msg_bytes data = {stack, (uint32_t)xfer->total_bytes};
+	struct msg_bytes data = {xfer->lifted ? xfer->lifted : stack,
+				 (uint32_t)xfer->total_bytes};
 
 	if (xfer->op == TCPX_OP_READ)
 		return start_get(xfer);
 	if (data.len_bytes > sizeof(stack))
 		return TCPX_EINTERNAL;
-	seglist_gather(xfer->local, &at, stack, data.len_bytes);
+	if (!xfer->lifted)
+		seglist_gather(xfer->local, &at, stack, data.len_bytes);
 	if (xfer->op == TCPX_OP_WRITE)
 		return start_put(xfer, data);
 	return start_send(xfer, data);

@@ -130,14 +130,10 @@ static const struct shape {
 	uint64_t max_bytes;
 	size_t cap_bytes;
 } shapes[] = {
-	{1, 1, 100},
-	{3, 5000, 20000},
-	{1, 9 << 20, 9 << 20},
-	{17, 1 << 20, 12 << 20},
-	{64, 1, 4096},
-	{1000, 9000, 6 << 20},
-	{20000, 256, 4 << 20},
-	{20000, 16, 1 << 20},
+	{1, 1, 100},	       {3, 5000, 20000},
+	{1, 9 << 20, 9 << 20}, {17, 1 << 20, 12 << 20},
+	{64, 1, 4096},	       {1000, 9000, 6 << 20},
+	{20000, 256, 4 << 20}, {20000, 16, 1 << 20},
 };
 
 static void run_list(struct pair *pair, enum tcpx_op op, int here, int there,
@@ -360,9 +356,8 @@ static void send_recv_one(struct pair *pair, int from, int to, uint64_t len,
 				       .local_off = len / 2 + 50,
 				       .len_bytes = len - len / 2};
 	send = xfer_make(pair->a, pair->ab, TCPX_OP_SEND, seg, 1, 7);
-	seg[0] = (struct tcpx_segment){.local_mem = sink.mem,
-				       .local_off = 3,
-				       .len_bytes = len / 2};
+	seg[0] = (struct tcpx_segment){
+		.local_mem = sink.mem, .local_off = 3, .len_bytes = len / 2};
 	recv = xfer_make(pair->b, pair->ba, TCPX_OP_RECV,
 			 len > 1 ? &seg[0] : &seg[1], len > 1 ? 2 : 1, 7);
 	if (early)
@@ -424,8 +419,7 @@ static void released_in_flight(void)
 				i % 2 ? TCPX_OP_READ : TCPX_OP_WRITE, local.mem,
 				0, remote, 0, len);
 		CHECK_STATUS(tcpx_xfer_post(pair.a->s, xfer, NULL), TCPX_OK);
-		for (uint64_t end = test_now_ns() +
-				    check_rand(&seed) % 4000000;
+		for (uint64_t end = test_now_ns() + check_rand(&seed) % 4000000;
 		     test_now_ns() < end;)
 			CHECK(tcpx_xfer_test(pair.a->s, xfer) >= 0);
 		if (i % 4 < 2)
@@ -468,6 +462,57 @@ static void closed_in_flight(void)
 		region_fini(&owned.region);
 		sess_close(pair.a);
 	}
+}
+
+/* ---- a GPU that fails -------------------------------------------------- */
+
+/* Transfers with it end in TCPX_EGPU, on whichever side it is; the session
+ * lives on for host memory. */
+static void fail(const char *fault, int here, int there)
+{
+	const struct shape after = {10, 10000, 1 << 20};
+	size_t len = 8 << 20;
+	struct buf local, owned;
+	int status = TCPX_OK;
+	struct pair pair;
+	uint64_t xfer;
+
+	if (getenv("TEST_GPU"))
+		check_skip("faults are the pretend GPU's");
+	setenv("TCPX_GPU_HOST_FAULT", fault, 1);
+	pair_open(&pair, PAIR_TWO, tweak);
+	buf_open(&local, pair.a, here, len, LOCAL_SEED, 0);
+	buf_open(&owned, pair.b, there, len, REMOTE_SEED, RW);
+	xfer = xfer_one(pair.a, pair.ab, TCPX_OP_WRITE, local.mem, 0,
+			sess_share(pair.b, owned.mem, pair.a), 0, len);
+	for (int i = 0; i < 20 && status == TCPX_OK; i++) {
+		CHECK_STATUS(tcpx_xfer_post(pair.a->s, xfer, NULL), TCPX_OK);
+		status = pair_wait(&pair, pair.a, xfer, SOON);
+	}
+	CHECK_STATUS(status, TCPX_EGPU);
+	CHECK_STATUS(tcpx_xfer_release(pair.a->s, xfer), TCPX_OK);
+	run_list(&pair, TCPX_OP_WRITE, HOST, HOST, &after, check_seed());
+	run_list(&pair, TCPX_OP_READ, HOST, HOST, &after, check_seed());
+	CHECK_STATUS(tcpx_mem_deregister(pair.a->s, local.mem), TCPX_OK);
+	CHECK_STATUS(tcpx_mem_deregister(pair.b->s, owned.mem), TCPX_OK);
+	region_fini(&local.region);
+	region_fini(&owned.region);
+	pair_close(&pair);
+}
+
+static void breaks_here(void)
+{
+	fail("break:30", 0, HOST);
+}
+
+static void breaks_there(void)
+{
+	fail("break:30", HOST, 0);
+}
+
+static void refuses(void)
+{
+	fail("refuse:30", 0, 0);
 }
 
 /* ---- what cannot be registered ---------------------------------------- */
@@ -534,6 +579,9 @@ static const struct check_case cases[] = {
 	{"send_recv", send_recv, 60},
 	{"released_in_flight", released_in_flight, 120},
 	{"closed_in_flight", closed_in_flight, 60},
+	{"breaks_here", breaks_here, 60},
+	{"breaks_there", breaks_there, 60},
+	{"refuses", refuses, 60},
 	{"bad_memory", bad_memory, 60},
 	{"not_over_loop", not_over_loop, 60},
 };
