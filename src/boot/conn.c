@@ -118,9 +118,28 @@ static void conn_fail_errno(struct boot *boot, struct conn *conn, int error)
 	conn_fail(boot, conn, dial_status(error), false, cause);
 }
 
+/* Two that connect to each other at once: the later one finds out at our
+ * CHALLENGE, and leaves. */
+static bool has_crossed(struct boot *boot, const struct conn *conn)
+{
+	const struct handshake *hs = &conn->hs;
+
+	return hs->result.incoming && hs->awaits == HELLO_PROOF &&
+	       hs->in_bytes == 0 && hs->result.purpose == HELLO_CONTROL &&
+	       boot->ops->knows &&
+	       boot->ops->knows(boot->arg, hs->result.session);
+}
+
 /* The other side closed it, or the network did. */
 static void conn_broken(struct boot *boot, struct conn *conn, int error)
 {
+	if (has_crossed(boot, conn)) {
+		log_debug(boot->log, BOOT_SUBSYSTEM,
+			  "%s left: it is connected already",
+			  conn->hs.result.name);
+		conn_kill(boot, conn);
+		return;
+	}
 	if (error == 0 || error == ECONNRESET || error == EPIPE) {
 		handshake_closed(&conn->hs);
 		conn_fail(boot, conn, conn->hs.status, false, conn->hs.cause);
@@ -212,6 +231,43 @@ static void ask_owner(struct boot *boot, struct conn *conn)
 	}
 }
 
+/* Has that session just been admitted, and only waits for the VERDICT? */
+static bool is_admitted(const struct boot *boot,
+			const uint8_t session[SESSION_ID_BYTES])
+{
+	list_for_each (node, &boot->admitted) {
+		const struct boot_result *result =
+			&list_entry(node, struct conn, node)->hs.result;
+
+		if (result->purpose == HELLO_CONTROL &&
+		    !memcmp(result->session, session, SESSION_ID_BYTES))
+			return true;
+	}
+	return false;
+}
+
+/* The CHALLENGE was good. Before the PROOF goes out: do we still want to be
+ * connected by this connection? */
+static void meet(struct boot *boot, struct conn *conn)
+{
+	const struct boot_result *result = &conn->hs.result;
+	int status = 0;
+
+	if (!conn->dial || conn->met || !conn->hs.greeted ||
+	    conn->hs.state != HANDSHAKE_RUNS)
+		return;
+	conn->met = true;
+	if (result->purpose != HELLO_CONTROL || !boot->ops->met)
+		return;
+	if (is_admitted(boot, result->session))
+		status = TCPX_EBUSY;
+	else
+		status = boot->ops->met(boot->arg, conn->dial->cookie, result);
+	if (status)
+		conn_fail(boot, conn, status, true,
+			  "connected with that session already");
+}
+
 /* From now on it is not the first to be dropped for another. */
 static void note_greeting(struct boot *boot, struct conn *conn)
 {
@@ -267,6 +323,8 @@ void conn_io(struct boot *boot, struct conn *conn)
 		if (settle(boot, conn))
 			return;
 		more = receive_some(boot, conn);
+		if (!conn->dead)
+			meet(boot, conn);
 		if (!conn->dead && conn->hs.state == HANDSHAKE_ADMIT)
 			ask_owner(boot, conn);
 		if (!conn->dead)

@@ -58,6 +58,7 @@ struct conn {
 	bool greeted; /* its HELLO was good */
 	bool admitted; /* ops->admit() said 0 */
 	bool refused; /* it said something else */
+	bool met; /* outgoing: ops->met() has been asked */
 	bool dead;
 	uint64_t since_ns; /* of accept or connect, then of the HELLO */
 	uint64_t deadline_ns;

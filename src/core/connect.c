@@ -93,14 +93,14 @@ void connect_lost(struct peering *peering, int status, const char *cause)
 	store_release(&peering->status, status);
 	if (peering->token && peering->incoming)
 		u64map_del(&peering->session->tokens, peering->token);
-	peering_event(peering, TCPX_EVENT_PEER_LOST, status, cause);
+	peering_event_all(peering, TCPX_EVENT_PEER_LOST, status, cause);
 }
 
 void connect_up(struct peering *peering)
 {
 	peering->state = PEERING_UP;
 	store_release(&peering->status, 0);
-	peering_event(peering, TCPX_EVENT_PEER_CONNECTED, 0, "");
+	peering_event_all(peering, TCPX_EVENT_PEER_CONNECTED, 0, "");
 }
 
 /* What a finished CONTROL handshake tells. */
@@ -150,7 +150,7 @@ static void control_connected(struct peering *peering,
 	learn(peering, result);
 	peering->self = !memcmp(result->session, session->id, SESSION_ID_BYTES);
 	if (peering->self)
-		store_release(&session->self_peer, peering->id);
+		store_release(&session->self_peer, peering->handle);
 	err = make_peer(peering, result->fd);
 	if (!err && (!peering->n_their_rails || !peering->limits.n_flows))
 		err = TCPX_EPROTO;
@@ -165,10 +165,50 @@ static void control_connected(struct peering *peering,
 		peer_shutdown(end, err, "set-up failed over there");
 }
 
+/*
+ * They have proved who they are, and we have not yet. What they connect first
+ * goes: from here on ours_wins() decides about what they connect later, so
+ * never both connections are taken, whatever each side knew when it started.
+ */
+static int on_met(void *arg, uint64_t cookie, const struct boot_result *result)
+{
+	struct tcpx_session *session = arg;
+	struct dialing *dialing = (struct dialing *)(uintptr_t)cookie;
+	struct peering *peering = dialing->peering;
+
+	pthread_mutex_lock(&session->lock);
+	peering->met = peering->state == PEERING_CONNECTING;
+	if (peering->met && peering->address) {
+		peering->known = false;
+		memcpy(peering->session_id, result->session, SESSION_ID_BYTES);
+		peering->met = !peering_with(session, result->session);
+		peering->known = peering->met;
+	}
+	bool go_on = peering->met;
+
+	pthread_mutex_unlock(&session->lock);
+	return go_on ? 0 : TCPX_EBUSY;
+}
+
+/* The other peering with the session that refused this one, or that this one
+ * did not go on with. */
+static struct peering *rival_of(struct peering *peering)
+{
+	bool known = peering->known;
+
+	peering->known = false;
+	struct peering *rival =
+		peering_with(peering->session, peering->session_id);
+
+	peering->known = known;
+	return rival;
+}
+
 static void control_failed(struct peering *peering, int status,
 			   const char *cause)
 {
 	struct tcpx_session *session = peering->session;
+	struct peering *rival = NULL;
 
 	pthread_mutex_lock(&session->lock);
 	uint64_t now = clock_now_ns();
@@ -177,7 +217,11 @@ static void control_failed(struct peering *peering, int status,
 		pthread_mutex_unlock(&session->lock);
 		return;
 	}
-	if (status == TCPX_EBUSY && now < peering->give_up_ns) {
+	if (status == TCPX_EBUSY)
+		rival = rival_of(peering);
+	if (rival) {
+		peering_become(peering, rival);
+	} else if (status == TCPX_EBUSY && now < peering->give_up_ns) {
 		/* They are connecting to us, or have not noticed yet that an
 		 * older connection is gone. */
 		peering->retry_ns = now + CROSSING_RETRY_NS;
@@ -235,7 +279,7 @@ static int admit_control(struct tcpx_session *session,
 
 	if (peering && !self &&
 	    (peering->state != PEERING_CONNECTING ||
-	     ours_wins(session, result->session))) {
+	     (peering->met && ours_wins(session, result->session)))) {
 		snprintf(why, cap, "already connected with this session");
 		return TCPX_EBUSY;
 	}
@@ -357,7 +401,20 @@ static void on_dropped(void *arg, const struct boot_result *result)
 	(void)result;
 }
 
+static bool on_knows(void *arg, const uint8_t session_id[SESSION_ID_BYTES])
+{
+	struct tcpx_session *session = arg;
+
+	pthread_mutex_lock(&session->lock);
+	bool known = peering_with(session, session_id) != NULL;
+
+	pthread_mutex_unlock(&session->lock);
+	return known;
+}
+
 const struct boot_ops connect_boot_ops = {
+	.met = on_met,
+	.knows = on_knows,
 	.admit = on_admit,
 	.accepted = on_accepted,
 	.dropped = on_dropped,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "core/flows.h"
 #include "core/peering.h"
 
 #define TICK_BUSY_MS 50		/* something is being connected or in flight */
@@ -24,8 +25,9 @@ static int idle_tick_ms(const struct tcpx_session *session)
 				       (int)ms;
 }
 
-/* Whether this peer needs looking at soon. */
-static bool tick_peering(struct peering *peering, uint64_t now_ns)
+/* Whether this peer needs looking at soon, or by *due_ns. */
+static bool tick_peering(struct peering *peering, uint64_t now_ns,
+			 uint64_t *due_ns)
 {
 	struct tcpx_session *session = peering->session;
 	bool soon;
@@ -33,7 +35,10 @@ static bool tick_peering(struct peering *peering, uint64_t now_ns)
 	connect_tick(peering, now_ns);
 	pthread_mutex_lock(&session->lock);
 	struct peer *peer = peering->peer;
+	uint64_t flows_ns = flows_due_ns(peering);
 
+	if (flows_ns < *due_ns)
+		*due_ns = flows_ns;
 	soon = peering->state == PEERING_CONNECTING ||
 	       peering->state == PEERING_FLOWS;
 	pthread_mutex_unlock(&session->lock);
@@ -42,15 +47,15 @@ static bool tick_peering(struct peering *peering, uint64_t now_ns)
 	return peer_tick(peer, now_ns) || soon;
 }
 
-static bool tick(struct tcpx_session *session)
+static bool tick(struct tcpx_session *session, uint64_t now_ns,
+		 uint64_t *due_ns)
 {
-	uint64_t now_ns = clock_now_ns();
 	bool soon = false;
 	uint32_t n;
 	struct peering **all = peering_all(session, &n);
 
 	for (uint32_t i = 0; i < n; i++) {
-		soon |= tick_peering(all[i], now_ns);
+		soon |= tick_peering(all[i], now_ns, due_ns);
 		peering_put(all[i]);
 	}
 	free(all);
@@ -72,10 +77,14 @@ static void *control_main(void *arg)
 		uint64_t now_ns = clock_now_ns();
 
 		if (now_ns >= next_ns) {
-			soon = tick(session);
+			uint64_t due_ns = UINT64_MAX;
+
+			soon = tick(session, now_ns, &due_ns);
 			next_ns =
 				now_ns + (uint64_t)(soon ? busy_ms : idle_ms) *
 						 NS_PER_MS;
+			if (due_ns < next_ns)
+				next_ns = due_ns;
 		}
 		boot_run(session->boot, clock_left_ms(next_ns));
 		/* boot_run() returned early: there is news to look at. */

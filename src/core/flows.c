@@ -247,14 +247,33 @@ static void take_news(struct peering *peering, struct flow *f)
 	}
 }
 
+/* It is to be opened again, at retry_ns. */
+static bool waits(const struct peering *peering, const struct flow *f)
+{
+	return peering->state == PEERING_UP && !f->up && !f->dialing &&
+	       f->retry_ns;
+}
+
+uint64_t flows_due_ns(struct peering *peering)
+{
+	uint64_t due_ns = UINT64_MAX;
+
+	for (uint32_t i = 0; peering->flows && i < n_flows_of(peering); i++) {
+		const struct flow *f = &peering->flows[i];
+
+		if (waits(peering, f) && f->retry_ns < due_ns)
+			due_ns = f->retry_ns;
+	}
+	return due_ns;
+}
+
 bool flows_tick(struct peering *peering, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < n_flows_of(peering); i++) {
 		struct flow *f = &peering->flows[i];
 
 		take_news(peering, f);
-		if (peering->state == PEERING_UP && !f->up && !f->dialing &&
-		    f->retry_ns && now_ns >= f->retry_ns)
+		if (waits(peering, f) && now_ns >= f->retry_ns)
 			open_one(peering, i / peering->n_flows,
 				 i % peering->n_flows);
 	}

@@ -23,6 +23,8 @@ int flows_open(struct peering *peering);
 /* Takes note of what the engine has reported, opens again what has died.
  * Whether the peer is to be given up. */
 bool flows_tick(struct peering *peering, uint64_t now_ns);
+/* When the next dead one is to be opened again; UINT64_MAX: none is. */
+uint64_t flows_due_ns(struct peering *peering);
 /* A flow's connection is there, or will not be. Takes the lock. */
 void flows_dialed(struct peering *peering, uint32_t rail, uint32_t flow,
 		  int status, const char *cause,

@@ -161,6 +161,34 @@ bool inbox_has_event(struct inbox *inbox)
 	return load_acquire(&inbox->n_events) > 0;
 }
 
+bool inbox_rename_peer(struct inbox *inbox, uint64_t from, uint64_t to)
+{
+	bool connected = false;
+
+	pthread_mutex_lock(&inbox->note_lock);
+	list_for_each (node, &inbox->notes) {
+		struct inbox_note *note =
+			list_entry(node, struct inbox_note, link);
+
+		if (note->pub.peer == from)
+			note->pub.peer = to;
+	}
+	pthread_mutex_unlock(&inbox->note_lock);
+	pthread_mutex_lock(&inbox->event_lock);
+	for (uint32_t i = 0; i < load_relaxed(&inbox->n_events); i++) {
+		struct tcpx_event *event =
+			&inbox->events[(inbox->event_head + i) %
+				       inbox->event_cap];
+
+		if (event->peer != from)
+			continue;
+		event->peer = to;
+		connected |= event->kind == TCPX_EVENT_PEER_CONNECTED;
+	}
+	pthread_mutex_unlock(&inbox->event_lock);
+	return connected;
+}
+
 uint64_t inbox_events_dropped(struct inbox *inbox)
 {
 	uint64_t n;

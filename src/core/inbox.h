@@ -38,6 +38,9 @@ bool inbox_has_note(struct inbox *inbox);
 void inbox_put_event(struct inbox *inbox, const struct tcpx_event *event);
 bool inbox_take_event(struct inbox *inbox, struct tcpx_event *event);
 bool inbox_has_event(struct inbox *inbox);
+/* What waits of peer `from` is of peer `to`. Whether the news that it is
+ * connected was among it. */
+bool inbox_rename_peer(struct inbox *inbox, uint64_t from, uint64_t to);
 uint64_t inbox_events_dropped(struct inbox *inbox);
 
 #endif

@@ -16,11 +16,13 @@ int peering_create(struct tcpx_session *session, struct peering **out)
 		free(peering);
 		return TCPX_EAGAIN;
 	}
-	err = idmap_add(&session->peers, peering, &peering->id);
+	err = idmap_add(&session->peers, peering, &peering->handle);
 	if (err) {
 		free(peering);
 		return err;
 	}
+	store_relaxed(&peering->id, peering->handle);
+	peering->told = true;
 	peering->session = session;
 	peering->state = PEERING_CONNECTING;
 	store_relaxed(&peering->status, TCPX_INPROGRESS);
@@ -41,6 +43,7 @@ void peering_put(struct peering *peering)
 {
 	if (!peering || add_acq_rel(&peering->refs, -1u) != 1)
 		return;
+	peering_put(load_relaxed(&peering->alias));
 	peer_destroy(peering->peer);
 	free(peering->flows);
 	free(peering->address);
@@ -56,8 +59,17 @@ struct peering *peering_of(struct tcpx_session *session, uint64_t id)
 	struct peering *peering = idmap_get(&session->peers, id);
 
 	if (peering)
-		peering_get(peering);
+		peering = peering_get(peering_real(peering));
 	pthread_mutex_unlock(&session->lock);
+	return peering;
+}
+
+struct peering *peering_real(struct peering *peering)
+{
+	struct peering *next;
+
+	while ((next = load_acquire(&peering->alias))) /* peering_become() */
+		peering = next;
 	return peering;
 }
 
@@ -116,12 +128,12 @@ struct peering **peering_all(struct tcpx_session *session, uint32_t *n)
 	return all;
 }
 
-void peering_event(struct peering *peering, enum tcpx_event_kind kind,
-		   int status, const char *cause)
+static void put_event(struct peering *peering, uint64_t id,
+		      enum tcpx_event_kind kind, int status, const char *cause)
 {
 	struct tcpx_event event = {.kind = kind,
 				   .status = status,
-				   .peer = peering->id,
+				   .peer = id,
 				   .incoming = peering->incoming};
 
 	if (peering->hidden || peering->state == PEERING_GONE)
@@ -131,8 +143,80 @@ void peering_event(struct peering *peering, enum tcpx_event_kind kind,
 	inbox_put_event(peering->session->inbox, &event);
 }
 
+void peering_event(struct peering *peering, enum tcpx_event_kind kind,
+		   int status, const char *cause)
+{
+	put_event(peering, load_relaxed(&peering->id), kind, status, cause);
+}
+
+void peering_event_all(struct peering *peering, enum tcpx_event_kind kind,
+		       int status, const char *cause)
+{
+	list_for_each (node, &peering->session->peerings) {
+		struct peering *one = list_entry(node, struct peering, link);
+
+		if (one->told && peering_real(one) == peering)
+			put_event(peering, one->handle, kind, status, cause);
+	}
+}
+
+void peering_become(struct peering *peering, struct peering *target)
+{
+	struct inbox *inbox = peering->session->inbox;
+	uint64_t old = load_relaxed(&target->id);
+	bool news = false;
+
+	/* The program asked for this handle, and has not asked for the other
+	 * one: so it is the one it is told from now on, and, if it has not
+	 * seen the other one yet, the only one it ever sees. */
+	if (!target->n_connects) {
+		store_relaxed(&target->id, peering->handle);
+		news = inbox_rename_peer(inbox, old, peering->handle);
+		target->told = !news;
+	}
+	if (!news && target->state == PEERING_UP)
+		put_event(target, peering->handle, TCPX_EVENT_PEER_CONNECTED, 0,
+			  "");
+	target->n_connects += peering->n_connects;
+	peering->known = false;
+	peering->state = PEERING_GONE;
+	/* Last: from here on its handle and its waiters see the other one. */
+	store_release(&peering->alias, peering_get(target));
+}
+
+/* Takes its handles away, and those of its aliases, which go to `aliases`.
+ * session->lock. */
+static void take_handles(struct peering *peering, struct list *aliases)
+{
+	struct tcpx_session *session = peering->session;
+
+	idmap_remove(&session->peers, peering->handle);
+	list_for_each_safe (node, &session->peerings) {
+		struct peering *one = list_entry(node, struct peering, link);
+
+		if (one == peering || peering_real(one) != peering)
+			continue;
+		idmap_remove(&session->peers, one->handle);
+		list_move_tail(aliases, &one->link);
+	}
+}
+
+static void put_aliases(struct list *aliases)
+{
+	while (!list_empty(aliases)) {
+		struct peering *one =
+			list_entry(aliases->next, struct peering, link);
+
+		list_del(&one->link);
+		peering_put(one); /* its handle's */
+	}
+}
+
 void peering_end(struct peering *peering, int status, const char *cause)
 {
+	struct list aliases;
+
+	list_init(&aliases);
 	struct tcpx_session *session = peering->session;
 
 	pthread_mutex_lock(&session->lock);
@@ -141,7 +225,7 @@ void peering_end(struct peering *peering, int status, const char *cause)
 
 	peering->state = PEERING_GONE;
 	if (was) {
-		idmap_remove(&session->peers, peering->id);
+		take_handles(peering, &aliases);
 		if (peering->token && peering->incoming)
 			u64map_del(&session->tokens, peering->token);
 	}
@@ -156,5 +240,6 @@ void peering_end(struct peering *peering, int status, const char *cause)
 	pthread_mutex_lock(&session->lock);
 	list_del(&peering->link);
 	pthread_mutex_unlock(&session->lock);
+	put_aliases(&aliases);
 	peering_put(peering); /* the handle's */
 }

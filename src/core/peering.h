@@ -16,6 +16,12 @@
  * id wins; the other side refuses its own's rival with TCPX_EBUSY, and the
  * peering that was being connected is completed by the incoming one.
  *
+ * Who connects by host:port learns only from the other side's proof which
+ * session that is (on_met). If there is a peering with it by then, the one
+ * being connected becomes its alias: GONE itself, but its handle is one more
+ * handle of the other one, for as long as that has any. Before that, it is
+ * the peering with that session, as if it had been connected by blob.
+ *
  * session->lock covers everything but the atomics. References: the handle
  * holds one, every prepared transfer one, every dial under way one. Whoever
  * drops the last one destroys the engine's peer, so that must happen outside
@@ -48,7 +54,11 @@ struct flow {
 struct peering {
 	struct list link;	/* session->peerings */
 	struct tcpx_session *session;
-	uint64_t id;		/* handle */
+	uint64_t handle;	/* in session->peers */
+	_Atomic uint64_t id;	/* the handle the program is told: this one's,
+				   or the first alias's if they came first */
+	bool told;		/* the program may have seen `handle` */
+	_Atomic(struct peering *) alias; /* what it is instead; a reference */
 	_Atomic uint32_t refs;
 	uint32_t n_connects;	/* tcpx_peer_connect() calls to undo */
 	_Atomic enum peering_state state; /* written under the lock */
@@ -58,6 +68,7 @@ struct peering {
 	bool self;		/* the other end is this session too */
 	bool hidden;		/* the passive end of a connection to self */
 	bool known;		/* session_id is */
+	bool met;		/* they answered our control connection */
 	uint8_t session_id[SESSION_ID_BYTES];
 	char name[TCPX_NAME_MAX];
 	char *address;		/* connect by host:port, or NULL */
@@ -92,6 +103,10 @@ struct peering *peering_of(struct tcpx_session *session, uint64_t id);
 /* The one that is, or becomes, connected to that session. session->lock. */
 struct peering *peering_with(struct tcpx_session *session,
 			     const uint8_t session_id[SESSION_ID_BYTES]);
+/* What it is an alias of, or itself. Lives as long as the peering does. */
+struct peering *peering_real(struct peering *peering);
+/* One that is being connected turns out to be `target`. session->lock. */
+void peering_become(struct peering *peering, struct peering *target);
 /* The other end of a connection to ourselves: what is sent on one end arrives
  * at the other. Swaps the reference; TCPX_EAGAIN if it is not there. */
 int peering_passive_end(struct peering **peering);
@@ -101,6 +116,9 @@ struct peering **peering_all(struct tcpx_session *session, uint32_t *n);
 void peering_end(struct peering *peering, int status, const char *cause);
 void peering_event(struct peering *peering, enum tcpx_event_kind kind,
 		   int status, const char *cause);
+/* The same once for each handle the program may know. session->lock. */
+void peering_event_all(struct peering *peering, enum tcpx_event_kind kind,
+		       int status, const char *cause);
 
 /* connect.c: dialing, and what boot and the engine report. session->lock is
  * held in the first four. */

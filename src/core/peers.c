@@ -20,7 +20,8 @@ static struct peering *shared(struct tcpx_session *session,
 		struct peering *peering =
 			list_entry(node, struct peering, link);
 
-		if (peering->address && peering->state < PEERING_LOST &&
+		if (peering->address &&
+		    peering_real(peering)->state < PEERING_LOST &&
 		    !strcmp(peering->address, address))
 			return peering;
 	}
@@ -63,7 +64,7 @@ static int connect_to(struct tcpx_session *session,
 	struct peering *peering = shared(session, blob, address);
 
 	if (peering) {
-		peering->n_connects++;
+		peering_real(peering)->n_connects++;
 	} else {
 		err = peering_create(session, &peering);
 		if (!err) {
@@ -130,7 +131,7 @@ int tcpx_peer_connect_address(struct tcpx_session *session, const char *address,
 
 static bool settled(void *arg)
 {
-	struct peering *peering = arg;
+	struct peering *peering = peering_real(arg);
 
 	return load_acquire(&peering->status) != TCPX_INPROGRESS;
 }
@@ -145,7 +146,7 @@ int tcpx_peer_wait(struct tcpx_session *session, uint64_t peer, int timeout_ms)
 			       clock_deadline_ns(timeout_ms));
 
 	if (!err)
-		err = load_acquire(&peering->status);
+		err = load_acquire(&peering_real(peering)->status);
 	peering_put(peering);
 	return err;
 }

@@ -181,6 +181,20 @@ static int look_around(struct nic_seen **seen, uint32_t *n_seen)
 	return 0;
 }
 
+static int list_status(int err)
+{
+	switch (err) {
+	case -EMFILE:
+	case -ENFILE:
+		return TCPX_ENFILE;
+	case -ENOMEM:
+	case -ENOBUFS:
+		return TCPX_ENOMEM;
+	default:
+		return TCPX_EUNREACHABLE;
+	}
+}
+
 int nic_list(const char *ifnames, struct nic nics[NICS_MAX], uint32_t *n_nics,
 	     char *why, size_t cap_bytes)
 {
@@ -191,7 +205,7 @@ int nic_list(const char *ifnames, struct nic nics[NICS_MAX], uint32_t *n_nics,
 	if (err) {
 		snprintf(why, cap_bytes, "interfaces cannot be listed: %s",
 			 strerrordesc_np(-err));
-		return err == -ENOMEM ? TCPX_ENOMEM : TCPX_EUNREACHABLE;
+		return list_status(err);
 	}
 	err = nic_select(seen, n_seen, ifnames, nics, n_nics, why, cap_bytes);
 	free(seen);

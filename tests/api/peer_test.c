@@ -279,18 +279,28 @@ struct dial {
 	struct sess *from;
 	char blob[TCPX_BLOB_MAX];
 	size_t len;
+	char address[32]; /* instead of the blob, if not empty */
 	uint64_t peer;
+	unsigned int late_us;
 	pthread_barrier_t *start;
 };
+
+static int dial_start(struct dial *dial)
+{
+	if (dial->address[0])
+		return tcpx_peer_connect_address(dial->from->s, dial->address,
+						 &dial->peer);
+	return tcpx_peer_connect(dial->from->s, dial->blob, dial->len,
+				 &dial->peer);
+}
 
 static void *dial_thread(void *arg)
 {
 	struct dial *dial = arg;
 
 	pthread_barrier_wait(dial->start);
-	CHECK_STATUS(tcpx_peer_connect(dial->from->s, dial->blob, dial->len,
-				       &dial->peer),
-		     TCPX_OK);
+	usleep(dial->late_us);
+	CHECK_STATUS(dial_start(dial), TCPX_OK);
 	CHECK_STATUS(tcpx_peer_wait(dial->from->s, dial->peer, scale_ms(8000)),
 		     TCPX_OK);
 	return NULL;
@@ -309,22 +319,17 @@ static size_t count_connected(struct sess *sess, uint64_t peer)
 	return n;
 }
 
-static void both_at_once_round(void)
+/* Both of a pair connect, each in a thread of its own. */
+static void dial_both(struct pair *pair, struct dial dials[2])
 {
 	pthread_barrier_t start;
-	struct dial dials[2];
-	struct pair pair;
 	pthread_t thread;
 
-	pair.a = &pair.first;
-	pair.b = &pair.second;
-	sess_open(pair.a, "a", NULL);
-	sess_open(pair.b, "b", NULL);
 	pthread_barrier_init(&start, NULL, 2);
 	for (int i = 0; i < 2; i++) {
-		struct sess *to = i ? pair.a : pair.b;
+		struct sess *to = i ? pair->a : pair->b;
 
-		dials[i].from = i ? pair.b : pair.a;
+		dials[i].from = i ? pair->b : pair->a;
 		dials[i].start = &start;
 		CHECK_STATUS(tcpx_session_blob(to->s, dials[i].blob,
 					       TCPX_BLOB_MAX, &dials[i].len),
@@ -333,23 +338,185 @@ static void both_at_once_round(void)
 	CHECK(!pthread_create(&thread, NULL, dial_thread, &dials[0]));
 	dial_thread(&dials[1]);
 	pthread_join(thread, NULL);
-	pair.ab = dials[0].peer;
-	pair.ba = dials[1].peer;
-	notify_both_ways(&pair);
-	test_sleep_ms(20);
-	CHECK_EQ(count_connected(pair.a, pair.ab), 1);
-	CHECK_EQ(count_connected(pair.b, pair.ba), 1);
-	notify_both_ways(&pair);
-	pair_close(&pair);
 	pthread_barrier_destroy(&start);
+	pair->ab = dials[0].peer;
+	pair->ba = dials[1].peer;
+}
+
+/* Whatever the order of things was: one peer on each side, known by the one
+ * handle that its program asked for. */
+static void one_peer_each(struct pair *pair)
+{
+	notify_both_ways(pair);
+	test_sleep_ms(20);
+	CHECK_EQ(count_connected(pair->a, pair->ab), 1);
+	CHECK_EQ(count_connected(pair->b, pair->ba), 1);
+	notify_both_ways(pair);
+	CHECK_EQ(sess_warnings(pair->a) + sess_warnings(pair->b), 0);
+}
+
+static void open_both(struct pair *pair, sess_tweak_fn tweak)
+{
+	pair->a = &pair->first;
+	pair->b = &pair->second;
+	sess_open(pair->a, "a", tweak);
+	sess_open(pair->b, "b", tweak);
 }
 
 static void both_at_once(void)
 {
 	size_t n = scale_count(30);
 
-	for (size_t i = 0; i < n; i++)
-		both_at_once_round();
+	for (size_t i = 0; i < n; i++) {
+		struct dial dials[2] = {{.late_us = 0}};
+		struct pair pair;
+
+		open_both(&pair, NULL);
+		dial_both(&pair, dials);
+		one_peer_each(&pair);
+		pair_close(&pair);
+	}
+}
+
+static void address_of(struct sess *sess, char address[32])
+{
+	snprintf(address, 32, "127.0.0.1:%u", tcpx_session_port(sess->s));
+}
+
+/* The same by host:port, one of them up to 2 ms late, so that it starts
+ * before, during and after the other's handshake; or only one by host:port. */
+static void crossing_round(struct pair *pair, size_t i, uint64_t *seed)
+{
+	struct dial dials[2] = {{.late_us = 0}};
+	struct tcpx_event event;
+	uint64_t found;
+
+	address_of(pair->b, dials[0].address);
+	if (i % 4)
+		address_of(pair->a, dials[1].address);
+	if (i % 8)
+		dials[check_rand(seed) % 2].late_us = check_rand(seed) % 2000;
+	dial_both(pair, dials);
+	one_peer_each(pair);
+	CHECK_STATUS(tcpx_peer_find(pair->a->s, "b", &found), TCPX_OK);
+	CHECK_EQ(found, pair->ab);
+	CHECK_STATUS(tcpx_peer_disconnect(pair->a->s, pair->ab), TCPX_OK);
+	CHECK_STATUS(tcpx_peer_disconnect(pair->b->s, pair->ba), TCPX_OK);
+	while (!tcpx_event_poll(pair->a->s, &event) ||
+	       !tcpx_event_poll(pair->b->s, &event))
+		continue; /* of what has just ended */
+}
+
+static void both_at_once_address(void)
+{
+	size_t n = scale_count(240);
+	uint64_t seed = check_seed();
+	struct pair pair;
+
+	for (size_t i = 0; i < n; i++) {
+		/* Of two sessions always the same one goes first. */
+		if (i % 30 == 0)
+			open_both(&pair, tweak_secret);
+		crossing_round(&pair, i, &seed);
+		if (i % 30 == 29 || i + 1 == n)
+			pair_close(&pair);
+	}
+}
+
+static void expect_event(struct sess *sess, enum tcpx_event_kind kind,
+			 uint64_t peer)
+{
+	struct tcpx_event event;
+
+	/* Flows may end before the goodbye is read. */
+	do {
+		CHECK_STATUS(tcpx_event_wait(sess->s, &event, scale_ms(5000)),
+			     TCPX_OK);
+	} while (event.kind == TCPX_EVENT_FLOW_LOST);
+	CHECK_EQ(event.kind, kind);
+	CHECK_EQ(event.peer, peer);
+}
+
+/* Who was connected to, and has seen it, connects by host:port: one more
+ * handle of the same peer. */
+static void alias(void)
+{
+	struct tcpx_event event;
+	uint64_t own, again;
+	struct pair pair;
+	char address[32];
+
+	open_both(&pair, tweak_secret);
+	pair.ab = sess_connect(pair.a, pair.b);
+	CHECK_STATUS(tcpx_event_wait(pair.b->s, &event, scale_ms(5000)),
+		     TCPX_OK);
+	pair.ba = event.peer;
+	notify_both_ways(&pair);
+	address_of(pair.a, address);
+	CHECK_STATUS(tcpx_peer_connect_address(pair.b->s, address, &own),
+		     TCPX_OK);
+	CHECK_STATUS(tcpx_peer_wait(pair.b->s, own, scale_ms(8000)), TCPX_OK);
+	expect_event(pair.b, TCPX_EVENT_PEER_CONNECTED, own);
+	CHECK(own != pair.ba);
+	/* Both name it, and it is told by the one that was asked for. */
+	CHECK_STATUS(tcpx_notify_send(pair.b->s, pair.ba, "x", 1), TCPX_OK);
+	CHECK_STATUS(tcpx_peer_wait(pair.b->s, pair.ba, 0), TCPX_OK);
+	pair.ba = own;
+	struct tcpx_notification *note;
+
+	CHECK_STATUS(tcpx_notify_wait(pair.a->s, &note, scale_ms(5000)),
+		     TCPX_OK);
+	tcpx_notify_free(note);
+	notify_both_ways(&pair);
+	CHECK_STATUS(tcpx_peer_connect_address(pair.b->s, address, &again),
+		     TCPX_OK);
+	CHECK_EQ(again, own);
+	CHECK_STATUS(tcpx_peer_disconnect(pair.b->s, again), TCPX_OK);
+	notify_both_ways(&pair);
+	/* The loss is told of each handle, and one disconnect ends both. */
+	CHECK_STATUS(tcpx_peer_disconnect(pair.a->s, pair.ab), TCPX_OK);
+	expect_event(pair.b, TCPX_EVENT_PEER_LOST, event.peer);
+	expect_event(pair.b, TCPX_EVENT_PEER_LOST, own);
+	CHECK_STATUS(tcpx_peer_wait(pair.b->s, own, 0), TCPX_ECLOSED);
+	CHECK_STATUS(tcpx_peer_disconnect(pair.b->s, own), TCPX_OK);
+	CHECK_STATUS(tcpx_peer_wait(pair.b->s, own, 0), TCPX_ENOENT);
+	CHECK_STATUS(tcpx_peer_wait(pair.b->s, event.peer, 0), TCPX_ENOENT);
+	pair_close(&pair);
+}
+
+/* The same session by two names is one peer too, oneself included. */
+static void two_addresses(void)
+{
+	struct sess a, b;
+
+	sess_open(&a, "a", tweak_secret);
+	sess_open(&b, "b", tweak_secret);
+	for (int i = 0; i < 2; i++) {
+		struct sess *to = i ? &a : &b;
+		uint64_t peers[2];
+		char address[32];
+
+		address_of(to, address);
+		CHECK_STATUS(tcpx_peer_connect_address(a.s, address, &peers[0]),
+			     TCPX_OK);
+		snprintf(address, sizeof(address), "localhost:%u",
+			 tcpx_session_port(to->s));
+		CHECK_STATUS(tcpx_peer_connect_address(a.s, address, &peers[1]),
+			     TCPX_OK);
+		for (int k = 0; k < 2; k++)
+			CHECK_STATUS(tcpx_peer_wait(a.s, peers[k],
+						    scale_ms(8000)),
+				     TCPX_OK);
+		for (int k = 0; k < 2; k++) {
+			CHECK_STATUS(tcpx_peer_disconnect(a.s, peers[0]),
+				     TCPX_OK);
+			CHECK_STATUS(tcpx_peer_wait(a.s, peers[1], 0),
+				     k ? TCPX_ENOENT : TCPX_OK);
+		}
+	}
+	CHECK_EQ(sess_warnings(&a) + sess_warnings(&b), 0);
+	sess_close(&a);
+	sess_close(&b);
 }
 
 /* Each successful connect is undone by one disconnect. */
@@ -454,6 +621,9 @@ static const struct check_case cases[] = {
 	{"unknown_host", unknown_host, 60},
 	{"restart_same_name", restart_same_name, 0},
 	{"both_at_once", both_at_once, 60},
+	{"both_at_once_address", both_at_once_address, 60},
+	{"alias", alias, 0},
+	{"two_addresses", two_addresses, 0},
 	{"connect_twice", connect_twice, 0},
 	{"goodbye", goodbye, 0},
 	{"session_closed", session_closed, 0},

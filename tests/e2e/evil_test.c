@@ -4,6 +4,9 @@
  * its connection lives), breaks its flow, or makes noise. No byte of ours is
  * touched, and others go on.
  */
+#include <sys/socket.h>
+#include <time.h>
+
 #include "check.h"
 #include "e2e/raw.h"
 #include "e2e/stage.h"
@@ -208,6 +211,45 @@ static void good_write_by_hand(void)
 	stage_close();
 }
 
+static uint64_t cpu_ms(void)
+{
+	struct timespec ts;
+
+	CHECK(!clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts));
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* A chunk whose request never comes, on a flow that is then reset: nobody
+ * spins on the hang-up until the peer is lost. */
+static void reset_while_stalled(void)
+{
+	static uint8_t payload[1000];
+	struct linger linger = {.l_onoff = 1};
+	struct chunk_desc desc = good_chunk(1000);
+	uint64_t before;
+	int status;
+
+	stage_open();
+	evil_open(&stage.evil, stage.pair.b);
+	evil_open_flow(&stage.evil);
+	desc.xfer = 7;
+	evil_send_chunk(&stage.evil, &desc, payload, sizeof(payload));
+	test_sleep_ms(100);
+	CHECK(!setsockopt(stage.evil.flow, SOL_SOCKET, SO_LINGER, &linger,
+			  sizeof(linger)));
+	close(stage.evil.flow);
+	stage.evil.flow = -1;
+	before = cpu_ms();
+	test_sleep_ms(1000);
+	fprintf(stderr, "%llu ms of a second\n",
+		(unsigned long long)(cpu_ms() - before));
+	CHECK(cpu_ms() - before < 150);
+	others_go_on();
+	evil_close(&stage.evil);
+	wait_lost(&status);
+	stage_close();
+}
+
 /* ---- noise ---- */
 
 /* Random bytes after a good handshake, on both connections. */
@@ -293,6 +335,7 @@ static const struct check_case cases[] = {
 	{"refused_requests", refused_requests, 60},
 	{"good_write_by_hand", good_write_by_hand, 0},
 	{"broken_chunks", broken_chunks, 60},
+	{"reset_while_stalled", reset_while_stalled, 0},
 	{"noise", noise, 90},
 	{"mutated", mutated, 90},
 };

@@ -20,7 +20,9 @@ struct end {
 	struct log log;
 	struct wire_rail rail;
 	uint32_t n_admits, n_accepted, n_dropped, n_connected, n_lines;
-	int admit_status;
+	uint32_t n_met;
+	int admit_status, met_status;
+	bool knows;
 	int status; /* of the last connected() */
 	uint64_t cookie;
 	char cause[256];
@@ -85,7 +87,25 @@ static inline void connected(void *arg, uint64_t cookie, int status,
 		end->out = *result;
 }
 
-static const struct boot_ops ops = {admit, accepted, dropped, connected};
+static inline int met(void *arg, uint64_t cookie,
+		      const struct boot_result *result)
+{
+	struct end *end = arg;
+
+	CHECK_EQ(result->purpose, HELLO_CONTROL);
+	CHECK(result->name[0]);
+	end->n_met++;
+	end->cookie = cookie;
+	return end->met_status;
+}
+
+static inline bool knows(void *arg, const uint8_t session[SESSION_ID_BYTES])
+{
+	return ((struct end *)arg)->knows;
+}
+
+static const struct boot_ops ops = {admit,     accepted, dropped,
+				    connected, met,	 knows};
 
 static inline void prepare(struct end *end, const char *name)
 {
