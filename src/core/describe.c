@@ -158,9 +158,10 @@ static void why_taken(struct peering *peering, const char *taken, char *why,
 	if (!taken)
 		snprintf(why, cap, "no lane is open");
 	else if (!strcmp(taken, "socket"))
-		snprintf(why, cap,
-			 "host memory on both sides, and plain TCP is always "
-			 "there; %s",
+		snprintf(why, cap, "plain TCP is always there%s; %s",
+			 any_gpu_open(peering->session) ?
+				 ", device memory goes through pinned slots" :
+				 " and carries host memory as it lies",
 			 peering->incoming ? "the peer opened the connection" :
 					     "we opened the connection");
 	else

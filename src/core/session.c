@@ -13,7 +13,8 @@
 #include "core/peering.h"
 
 #define LIST_SEGMENTS (2u << 20) /* of lists kept for a peer: 32 MiB */
-#define FLOWS_AUTO_MAX 8
+#define FLOWS_AUTO_MAX 16
+#define WORKERS_AUTO_MAX 16
 
 /* ---- what follows from the configuration ------------------------------ */
 
@@ -35,8 +36,10 @@ static uint32_t auto_workers(const struct tcpx_config *config)
 	if (config->n_workers >= 0)
 		return (uint32_t)config->n_workers;
 	/* One sends while the other one gathers, or serves the control
-	 * connection; beyond that, two of the CPUs in sixteen. */
-	return cpus < 2 ? 1 : cpus < 24 ? 2 : cpus / 8 > 8 ? 8 : cpus / 8;
+	 * connection; beyond that, a quarter of the CPUs. */
+	if (cpus < 12)
+		return cpus < 2 ? 1 : 2;
+	return cpus / 4 < WORKERS_AUTO_MAX ? cpus / 4 : WORKERS_AUTO_MAX;
 }
 
 static void set_limits(struct tcpx_session *session)
@@ -232,6 +235,7 @@ static int open_engine(struct tcpx_session *session)
 		.transport =
 			{
 				.log = &session->log,
+				.gpus = session->gpus,
 				.chunk_bytes = config->chunk_bytes,
 				.window_chunks = config->window_chunks,
 				.slot_bytes = config->chunk_bytes,
@@ -241,8 +245,8 @@ static int open_engine(struct tcpx_session *session)
 	};
 
 	randombytes_buf(&params.transport.seed, sizeof(params.transport.seed));
-	int err = engine_create(&params, &engine_ops, session,
-				&session->engine);
+	int err =
+		engine_create(&params, &engine_ops, session, &session->engine);
 
 	if (!err)
 		session->carries_gpu = all_carry_gpu(session->engine);
@@ -394,8 +398,8 @@ void tcpx_session_close(struct tcpx_session *session)
 	if (session->engine) {
 		engine_stop(session->engine);
 		engine_destroy(session->engine);
-	gpu_set_destroy(session->gpus);
 	}
+	gpu_set_destroy(session->gpus);
 	memory_free_all(session);
 	u64map_fini(&session->tokens);
 	idmap_fini(&session->peers);

@@ -18,7 +18,8 @@
 #define GRACE_NS (100 * NS_PER_US)   /* the worker comes back after this */
 #define SHORT_STAY_NS NS_PER_MS	      /* leaving after less wakes nobody */
 #define NAP_NS NS_PER_MS	      /* of a caller, beside who drives */
-#define POLLEE_NAP_NS (50 * NS_PER_US) /* things to poll, nothing moves */
+#define POLLEE_NAP_NS (50 * NS_PER_US) /* things to poll, nothing moves; ... */
+#define POLLEE_NAP_MAX_NS (800 * NS_PER_US) /* ... and has not for long */
 #define VISIT_EVERY_US 2
 #define TRIES 8 /* of which one asks the set */
 #define IDLE_SLEEP_NS (1000 * NS_PER_MS)
@@ -30,6 +31,7 @@ int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us)
 
 	*ctx = (struct context){.index = index,
 				.busy_poll_us = busy_poll_us,
+				.nap_ns = POLLEE_NAP_NS,
 				.epfd = -1,
 				.wake_fd = -1};
 	list_init(&ctx->tasks);
@@ -223,10 +225,11 @@ static bool spin(struct context *ctx, struct harvest *harvest,
 			return false;
 		uint64_t now = clock_ticks();
 
-		if (did)
+		if (did) {
 			last = now;
-		else if (now - last >=
-			 (load_relaxed(&ctx->n_hot) ? hot : limit))
+			store_relaxed(&ctx->nap_ns, POLLEE_NAP_NS);
+		} else if (now - last >=
+			   (load_relaxed(&ctx->n_hot) ? hot : limit))
 			return false;
 		else
 			sched_yield(); /* the peer may need this very core */
@@ -268,8 +271,13 @@ static uint64_t sleep_limit(struct context *ctx, uint64_t deadline_ns)
 {
 	/* pollees is the owner's; a stale look only makes a sleep shorter or
 	 * ends it by the next kick. */
-	uint64_t limit = load_relaxed(&ctx->n_pollees) ? POLLEE_NAP_NS :
-							 IDLE_SLEEP_NS;
+	uint64_t limit = IDLE_SLEEP_NS;
+
+	if (load_relaxed(&ctx->n_pollees)) {
+		limit = load_relaxed(&ctx->nap_ns);
+		if (limit < POLLEE_NAP_MAX_NS)
+			store_relaxed(&ctx->nap_ns, 2 * limit);
+	}
 
 	if (deadline_ns == UINT64_MAX)
 		return limit;

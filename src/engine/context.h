@@ -74,6 +74,7 @@ struct context {
 	_Atomic uint64_t visit_ticks;	/* for rate limits of visits */
 	_Atomic uint32_t departures;	/* sources that have left; the owner's */
 	_Atomic uint32_t n_pollees;	/* length of pollees, for sleepers */
+	_Atomic uint64_t nap_ns;	/* of who polls in vain */
 	_Atomic uint32_t n_hot;		/* things that end within microseconds */
 
 	int epfd, wake_fd;

@@ -116,6 +116,8 @@ static void submit(struct placing *p, struct gpu *gpu, struct gpu_job *job,
 /* What is being composed: a job for one device at a time. */
 struct composer {
 	struct placing *placing;
+	const struct arrived *arrived;
+	struct gpu *skip; /* its memory has been served; NULL: none */
 	struct gpu *gpu; /* of job */
 	struct gpu_job *job;
 	struct gpu **flush;
@@ -128,10 +130,37 @@ static void close_job(struct composer *c)
 	c->job = NULL;
 }
 
+/* A GPU's pages are copied to its own memory only: what is for host memory
+ * that is not pinned, or for another GPU, goes by a slot. false: none is free
+ * now. */
+static bool by_slot(struct composer *c, uint64_t chunk_off, struct span *to)
+{
+	struct placing *p = c->placing;
+
+	if (chunk_off + to->len_bytes > gpu_slot_bytes(c->arrived->gpu)) {
+		p->status = TCPX_ENOMEM;
+		return false;
+	}
+	if (!p->slot &&
+	    gpu_slot_get(c->arrived->gpu, GPU_SLOT_RECEIVE, &p->slot)) {
+		p->slot = NULL;
+		return false;
+	}
+	to->base = (uint8_t *)p->slot + chunk_off;
+	return true;
+}
+
 /* false: no room for it now; nothing was done. */
 static bool place_run(struct composer *c, struct gpu *gpu, struct span to,
-		      const uint8_t *from)
+		      const uint8_t *from, uint64_t chunk_off)
 {
+	if (c->skip && gpu == c->skip)
+		return true;
+	if (c->arrived->gpu) {
+		if (gpu != c->arrived->gpu && !by_slot(c, chunk_off, &to))
+			return false;
+		gpu = c->arrived->gpu;
+	}
 	if (!gpu) {
 		memcpy(to.base, from, to.len_bytes);
 		return true;
@@ -166,7 +195,8 @@ static bool compose_fragment(struct composer *c, const struct seglist *list,
 		struct span run =
 			next_run(list, &at, fragment->len_bytes - *off);
 
-		if (!place_run(c, gpu, run, base + fragment->src_off + *off))
+		if (!place_run(c, gpu, run, base + fragment->src_off + *off,
+			       fragment->dst_off + *off))
 			return false;
 		*off += (uint32_t)run.len_bytes;
 	}
@@ -175,9 +205,11 @@ static bool compose_fragment(struct composer *c, const struct seglist *list,
 }
 
 static void compose(struct placing *p, const struct seglist *list, uint64_t pos,
-		    const struct arrived *arrived, struct gpu **flush)
+		    const struct arrived *arrived, struct gpu *skip,
+		    struct gpu **flush)
 {
-	struct composer c = {.placing = p, .flush = flush};
+	struct composer c = {
+		.placing = p, .arrived = arrived, .skip = skip, .flush = flush};
 
 	while (p->fragment < arrived->n_fragments &&
 	       compose_fragment(&c, list, pos, arrived->base,
@@ -186,17 +218,54 @@ static void compose(struct placing *p, const struct seglist *list, uint64_t pos,
 	close_job(&c);
 }
 
+static uint32_t sum_of(const struct arrived *arrived)
+{
+	uint32_t len_bytes = 0;
+
+	for (uint32_t i = 0; i < arrived->n_fragments; i++)
+		len_bytes += arrived->fragments[i].len_bytes;
+	return len_bytes;
+}
+
+/* Starts what can be; whether there is more to start. The second way begins
+ * when the jobs of the first are over. */
+static bool go_on(struct placing *p, const struct seglist *list, uint64_t pos,
+		  const struct arrived *arrived, struct gpu **flush)
+{
+	const struct transport_fragment whole = {.len_bytes = sum_of(arrived)};
+	const struct arrived slot = {p->slot, &whole, 1, NULL};
+
+	if (p->from_slot) {
+		compose(p, list, pos, &slot, arrived->gpu, flush);
+		return p->fragment < 1;
+	}
+	if (p->fragment < arrived->n_fragments)
+		compose(p, list, pos, arrived, NULL, flush);
+	if (p->fragment < arrived->n_fragments)
+		return true;
+	if (p->slot && !p->n_jobs) {
+		p->from_slot = true;
+		p->fragment = p->off = 0;
+	}
+	return p->slot != NULL;
+}
+
+static void drop_slot(struct placing *p, const struct arrived *arrived)
+{
+	if (p->slot)
+		gpu_slot_put(arrived->gpu, GPU_SLOT_RECEIVE, p->slot);
+	p->slot = NULL;
+}
+
 int placing_run(struct placing *placing, const struct seglist *list,
 		uint64_t pos, const struct arrived *arrived, struct gpu **flush)
 {
 	reap(placing);
 	if (list && !placing->status &&
-	    placing->fragment < arrived->n_fragments)
-		compose(placing, list, pos, arrived, flush);
+	    go_on(placing, list, pos, arrived, flush) && !placing->status)
+		return TCPX_INPROGRESS;
 	if (placing->n_jobs)
 		return TCPX_INPROGRESS;
-	if (list && !placing->status &&
-	    placing->fragment < arrived->n_fragments)
-		return TCPX_INPROGRESS; /* no job was free */
+	drop_slot(placing, arrived);
 	return placing->status;
 }

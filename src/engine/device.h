@@ -49,19 +49,25 @@ struct placing {
 	uint32_t fragment;	/* the next byte to look after: */
 	uint32_t off;		/* ... of fragments[fragment] */
 	int status;		/* of jobs that have ended */
+	void *slot;		/* pinned: bytes on their way from a GPU's
+				   pages to the host's or another GPU's
+				   memory; at their place in the chunk */
+	bool from_slot;		/* the second way: out of it */
 };
 
 struct arrived {
 	const uint8_t *base;
 	const struct transport_fragment *fragments; /* inside the chunk */
 	uint32_t n_fragments;
+	struct gpu *gpu;	/* whose memory base is: jobs run there; NULL:
+				   the host's */
 };
 
 /*
  * Goes on with it. list NULL: nothing new is started, what runs is waited
  * for. *flush: set to a device with submitted jobs; one that was set before
  * is flushed first. Returns TCPX_INPROGRESS, and when nothing is running any
- * more 0 or TCPX_EGPU.
+ * more 0, TCPX_EGPU, or TCPX_ENOMEM (a chunk larger than a pinned slot).
  */
 int placing_run(struct placing *placing, const struct seglist *list,
 		uint64_t pos, const struct arrived *arrived,

@@ -73,6 +73,10 @@ int lane_create(struct peer *peer, struct context *ctx,
 	lane->generation = generation;
 	lane->tx = tx;
 	lane->rx = rx;
+	if (rx && via->ops->channel_gpu)
+		lane->pages_gpu = via->ops->channel_gpu(rx);
+	if (tx && via->ops->channel_gpu)
+		lane->slots_gpu = via->ops->channel_gpu(tx);
 	lane->window = window_of(peer, via);
 	lane->state = LANE_OPEN;
 	lane->source = (struct source){

@@ -38,6 +38,7 @@ struct tx_record {
 	uint32_t len_bytes;
 	uint32_t n_spans;
 	bool sent;
+	bool on_gpu;		/* the slot: the CPU cannot read it */
 	bool slot;		/* spans[0] is a slot of the transport's */
 	struct gpu_job *job;	/* gathers it, until it is given */
 	struct span *spans;	/* until SENT: few, or allocated */
@@ -77,6 +78,10 @@ struct lane {
 	struct task task;	/* lane_run in ctx */
 	struct task reap;	/* frees it in ctx */
 	struct channel *tx, *rx; /* NULL: other direction only, or closed */
+	struct gpu *pages_gpu;	/* whose memory rx receives into; NULL: the
+				   host's */
+	struct gpu *slots_gpu;	/* whose memory tx's slots for GPUs are, so
+				   that no other can fill them; NULL: any */
 	uint32_t window;
 
 	uint64_t next, given, sent, placed;
@@ -88,6 +93,7 @@ struct lane {
 	/* The owner's: records that GPU jobs work for, a device with jobs that
 	 * are submitted and not started, why it failed (while draining). */
 	uint32_t n_jobs;
+	uint32_t in_a_row;	/* chunks sent since it had none */
 	bool hot;		/* counted in ctx->n_hot */
 	bool only_jobs;		/* there is nothing else to poll for */
 	struct gpu *flush;

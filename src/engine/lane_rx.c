@@ -226,14 +226,14 @@ static void scatter(const struct rx_record *rec)
 }
 
 /* Where the CPU can see the bytes once more. */
-static bool checksum_right(const struct rx_record *rec)
+static bool checksum_right(const struct lane *lane, const struct rx_record *rec)
 {
 	if (!(rec->desc.flags & CHUNK_CHECKSUM) || !rec->stream)
 		return true;
 	if (!rec->is_placing)
 		return checksum_list(rec->stream->list, rec->desc.pos,
 				     rec->desc.len_bytes) == rec->desc.checksum;
-	if (rec->n_fragments != 1)
+	if (rec->n_fragments != 1 || lane->pages_gpu)
 		return true; /* pages of a device: TCP's has to do */
 	struct span whole = {
 		(void *)(uintptr_t)(rec->base + rec->fragments[0].src_off),
@@ -279,7 +279,8 @@ static bool is_dead(const struct rx_record *rec)
 static int run_placing(struct lane *lane, struct rx_record *rec,
 		       const struct seglist *list)
 {
-	struct arrived arrived = {rec->base, rec->fragments, rec->n_fragments};
+	struct arrived arrived = {rec->base, rec->fragments, rec->n_fragments,
+				  lane->pages_gpu};
 
 	return placing_run(&rec->placing, list, rec->desc.pos, &arrived,
 			   &lane->flush);
@@ -289,7 +290,7 @@ static void begin_placing(struct lane *lane, struct rx_record *rec)
 {
 	rec->is_placing = true;
 	rec->placing = (struct placing){0};
-	rec->right = checksum_right(rec);
+	rec->right = checksum_right(lane, rec);
 	lane->n_jobs++;
 	(void)run_placing(lane, rec, rec->stream->list);
 }
@@ -309,9 +310,11 @@ static int go_on_placing(struct lane *lane, struct rx_record *rec)
 	return 0;
 }
 
-static bool needs_device(const struct rx_record *rec)
+static bool needs_device(const struct lane *lane, const struct rx_record *rec)
 {
-	return rec->base && !is_dead(rec) &&
+	if (!rec->base || is_dead(rec))
+		return false;
+	return lane->pages_gpu ||
 	       device_within(rec->stream->list, rec->desc.pos,
 			     rec->desc.len_bytes);
 }
@@ -323,7 +326,7 @@ static int place(struct lane *lane, struct rx_record *rec)
 
 	if (err)
 		return err;
-	if (!rec->is_placing && needs_device(rec))
+	if (!rec->is_placing && needs_device(lane, rec))
 		begin_placing(lane, rec);
 	if (rec->is_placing)
 		return go_on_placing(lane, rec);
@@ -331,7 +334,7 @@ static int place(struct lane *lane, struct rx_record *rec)
 
 	if (rec->base && !dead)
 		scatter(rec);
-	rec->right = dead || checksum_right(rec);
+	rec->right = dead || checksum_right(lane, rec);
 	count_placed(lane, rec, 0);
 	rec->placed = true;
 	return 0;
@@ -385,7 +388,8 @@ static void start_others(struct lane *lane, uint64_t k)
 
 		if (rec->is_placing)
 			continue;
-		if (!rec->arrived || !needs_device(rec) || check_fragments(rec))
+		if (!rec->arrived || !needs_device(lane, rec) ||
+		    check_fragments(rec))
 			return;
 		begin_placing(lane, rec);
 	}

@@ -11,6 +11,16 @@
 
 /* Gathered chunks stay this short, so that the buffer stays in cache. */
 #define GATHER_BYTES (256u * 1024)
+/* Lanes share what is left of a transfer evenly: towards its end chunks become
+ * this short, so that none is busy long after the others. */
+#define SHARE_BYTES (128u * 1024)
+/* Chunks of a device that a lane has cut and not sent, at least: one on its
+ * way, the next being gathered. */
+#define DEPTH_MIN 2
+/* Those being gathered, at most: at first one, since GPUs work in order and
+ * the other lanes want to begin, too. */
+#define GATHERS_AT_FIRST 1
+#define GATHERS 3
 /* Then the next lane's turn comes, and the control connection's. */
 #define CHUNKS_A_RUN 2
 /* A transfer that no receiver knows: such a chunk falls there. */
@@ -50,6 +60,7 @@ static void on_sent(struct lane *lane, uint64_t k)
 		add_acq_rel(&rec->stream->n_busy, -1u);
 	}
 	lane->sent = k + 1;
+	lane->in_a_row++;
 }
 
 /* What one chunk is made of, between taking and posting. */
@@ -59,7 +70,7 @@ struct cut {
 	struct segcursor from;
 	uint32_t n_spans;
 	void *slot;
-	struct gpu *gpu;	/* whose memory it is cut from */
+	struct gpu *gpu; /* whose memory it is cut from */
 	struct gpu_job *job;
 	struct span spans[SPANS_A_CHUNK];
 };
@@ -107,6 +118,73 @@ static void cut_in_place(struct lane *lane, struct cut *cut,
 		&cut->n_spans);
 }
 
+/* How much of a stream is left for each of the lanes, twice over: who takes
+ * half of its share at a time ends with the others. */
+static uint64_t half_share(const struct lane *lane, const struct stream *stream)
+{
+	uint32_t n_lanes = lane->peer->n_lanes;
+
+	return (stream->limit - stream->next) /
+	       (2ull * (n_lanes ? n_lanes : 1));
+}
+
+static uint32_t longest_chunk(const struct lane *lane,
+			      const struct stream *stream)
+{
+	uint32_t max = least(lane->via->limits.chunk_bytes,
+			     lane->peer->limits.chunk_bytes);
+	uint64_t share = half_share(lane, stream) & ~(uint64_t)4095;
+
+	if (lane->peer->n_lanes < 2 || share >= max)
+		return max;
+	return share > SHARE_BYTES ? (uint32_t)share : least(max, SHARE_BYTES);
+}
+
+static uint32_t gathers(const struct lane *lane)
+{
+	uint32_t n = 0;
+
+	for (uint64_t k = lane->given; k < lane->next; k++) {
+		struct gpu_job *job = lane->tx_ring[k % lane->window].job;
+
+		n += job && gpu_job_poll(job) == TCPX_INPROGRESS;
+	}
+	return n;
+}
+
+/* Gathering is ahead of sending, but what one lane has taken no other can
+ * send. */
+static bool is_deep_enough(const struct lane *lane, const struct stream *stream,
+			   uint32_t chunk_bytes)
+{
+	uint64_t depth = 2 * half_share(lane, stream) / chunk_bytes;
+
+	if (lane->next - lane->sent >= (depth > DEPTH_MIN ? depth : DEPTH_MIN))
+		return true;
+	return gathers(lane) >=
+	       (lane->in_a_row < DEPTH_MIN ? GATHERS_AT_FIRST : GATHERS);
+}
+
+/* The next whose bytes this lane can carry: slots in one GPU's memory are not
+ * filled from another's. Peer's lock held. */
+static struct stream *pick_stream(struct lane *lane)
+{
+	struct segcursor at;
+
+	list_for_each (node, &lane->peer->sending) {
+		struct stream *stream = list_entry(node, struct stream, link);
+
+		if (!lane->slots_gpu)
+			return stream;
+		(void)stream_peek(stream, &at);
+		struct gpu *gpu = device_at(stream->list, at);
+
+		if (!gpu || gpu == lane->slots_gpu)
+			return stream;
+	}
+	return NULL;
+}
+
 /*
  * Cuts the next chunk from the streams of the peer, by turns, and makes its
  * record. Peer's lock held.
@@ -115,22 +193,23 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 {
 	struct peer *peer = lane->peer;
 	struct tx_record *rec = tx_at(lane, lane->next);
-	uint32_t max =
-		least(lane->via->limits.chunk_bytes, peer->limits.chunk_bytes);
 	struct segcursor at;
 
-	if (list_empty(&peer->sending)) {
+	struct stream *stream = pick_stream(lane);
+
+	if (!stream) {
 		lane->idle = true;
 		return false;
 	}
-	struct stream *stream =
-		list_entry(peer->sending.next, struct stream, link);
+	uint32_t max = longest_chunk(lane, stream);
 
 	cut->stream = stream;
 	cut->piece = stream_peek(stream, &at);
 	cut->from = at;
 	cut->gpu = device_at(stream->list, at);
 	cut->job = NULL;
+	if (cut->gpu && is_deep_enough(lane, stream, max))
+		return false;
 	if (stream->list->has_device)
 		max = device_run(stream->list, at, max);
 	if (!cut->gpu && !(lane->via->caps & TRANSPORT_SLOTS_ONLY) &&
@@ -160,8 +239,11 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	rec->len_bytes = cut->piece.len_bytes;
 	rec->n_spans = cut->n_spans;
 	rec->slot = cut->slot != NULL;
+	rec->on_gpu = cut->gpu && lane->slots_gpu;
 	rec->job = cut->job;
 	rec->sent = false;
+	if (lane->next == lane->sent)
+		lane->in_a_row = 0;
 	lane->next++;
 	return true;
 }
@@ -269,7 +351,7 @@ static int post_chunk(struct lane *lane, struct tx_record *rec)
 		.flags = stream && stream->reply ? CHUNK_REPLY : 0,
 	};
 
-	if (lane->peer->limits.features & FEATURE_CHECKSUM) {
+	if (lane->peer->limits.features & FEATURE_CHECKSUM && !rec->on_gpu) {
 		desc.flags |= CHUNK_CHECKSUM;
 		desc.checksum = checksum_spans(rec->spans, rec->n_spans);
 	}
@@ -304,17 +386,17 @@ static int give(struct lane *lane, bool *did)
 
 /* Gives the channel as much as credits and the transport allow. Returns 0 or
  * a status that fails the lane. */
-static int fill(struct lane *lane, bool *did)
+static int cut_some(struct lane *lane, bool *did)
 {
 	struct peer *peer = lane->peer;
 	struct cut cut;
-	int err = give(lane, did);
+	int err = 0;
 
 	for (int taken = 0; !err && taken < CHUNKS_A_RUN; taken++) {
 		if (taken && context_is_wanted(lane->ctx))
-			return 0;
+			break;
 		if (lane->next - lane->sent >= lane->via->limits.sends_max)
-			return 0;
+			break;
 		pthread_mutex_lock(&peer->lock);
 		drop_placed(lane);
 		bool room = lane->next < lane->granted &&
@@ -327,13 +409,25 @@ static int fill(struct lane *lane, bool *did)
 			lane->idle = true; /* a credit wakes it */
 		pthread_mutex_unlock(&peer->lock);
 		if (!cut_one)
-			return 0;
+			break;
 		err = fill_slot(lane, &cut);
-		if (!err)
+		if (!err && !cut.job)
 			err = give(lane, did);
 		*did = true;
 	}
 	return err;
+}
+
+/* The GPU begins with what was cut just now, then what it has ready is given:
+ * sending takes long. */
+static int fill(struct lane *lane, bool *did)
+{
+	int err = cut_some(lane, did);
+
+	if (lane->flush)
+		gpu_flush(lane->flush);
+	lane->flush = NULL;
+	return err ? err : give(lane, did);
 }
 
 static bool harvest(struct lane *lane)

@@ -24,6 +24,9 @@
 #include "engine/target.h"
 #include "engine/xfer.h"
 
+/* Bytes that are worth a lane. */
+#define A_LANES (128u * 1024)
+
 static void run_task(struct task *task)
 {
 	peer_run(list_entry(task, struct peer, task));
@@ -348,14 +351,14 @@ void peer_lane_over(struct peer *peer, struct lane *lane)
 	list_del(&lane->link);
 	peer->n_dead--;
 	keep_totals(peer, lane);
-	peer_wake_lanes(peer);
+	peer_wake_lanes(peer, UINT32_MAX);
 	context_submit(lane->ctx, &lane->reap);
 }
 
-void peer_wake_lanes(struct peer *peer)
+void peer_wake_lanes(struct peer *peer, uint64_t n_lanes)
 {
 	for (uint32_t i = 0, seen = 0;
-	     seen < peer->n_lanes && i < PEER_LANES_MAX; i++) {
+	     n_lanes && seen < peer->n_lanes && i < PEER_LANES_MAX; i++) {
 		struct lane *lane = peer->lanes[i];
 
 		if (!lane)
@@ -365,6 +368,7 @@ void peer_wake_lanes(struct peer *peer)
 			continue;
 		lane->idle = false;
 		lane_wake(lane);
+		n_lanes--;
 	}
 }
 
@@ -381,7 +385,9 @@ void peer_offer(struct peer *peer, struct stream *stream)
 		return;
 	if (list_empty(&stream->link))
 		list_add_tail(&peer->sending, &stream->link);
-	peer_wake_lanes(peer);
+	/* The first lane lives where the control connection does: a short one
+	 * goes by it, and wakes nobody else. */
+	peer_wake_lanes(peer, 1 + (stream->limit - stream->next) / A_LANES);
 }
 
 struct stream *peer_rx_stream(struct peer *peer, uint64_t wire_id, bool reply)

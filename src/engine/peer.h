@@ -152,7 +152,7 @@ void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 void peer_doom(struct peer *peer, int status, const char *cause);
 /* Lanes may have something to send, or stalled ones something to bind. Lock
  * held. */
-void peer_wake_lanes(struct peer *peer);
+void peer_wake_lanes(struct peer *peer, uint64_t n_lanes);
 void peer_wake_stalled(struct peer *peer);
 /*
  * Dead streams: lanes let go of their memory. peer_sweep_later() makes every

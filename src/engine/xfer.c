@@ -199,6 +199,22 @@ static void finish(struct xfer *xfer, int status)
 	context_announce(peer->home);
 }
 
+/* Of one in flight. Lock held. */
+static uint64_t moved_bytes(const struct xfer *xfer)
+{
+	const struct stream *stream = xfer->stream;
+	uint64_t bytes = stream->next;
+
+	if (xfer->op == TCPX_OP_READ || xfer->op == TCPX_OP_RECV)
+		return stream->placed_bytes;
+	if (xfer->small)
+		return 0;
+	/* Given to a channel; what a dead one had is to be given again. */
+	for (uint32_t i = 0; i < stream->n_again; i++)
+		bytes -= stream->again[i].len_bytes;
+	return bytes;
+}
+
 void xfer_end(struct xfer *xfer, int status, const char *cause)
 {
 	struct peer *peer = xfer->peer;
@@ -209,7 +225,7 @@ void xfer_end(struct xfer *xfer, int status, const char *cause)
 		snprintf(xfer->cause, sizeof(xfer->cause), "%s", cause);
 	leave_lists(xfer);
 	if (xfer->stream) {
-		xfer->moved_bytes = xfer->stream->placed_bytes;
+		xfer->moved_bytes = moved_bytes(xfer);
 		stream_kill(xfer->stream);
 	}
 	/* What is sent well has been sent whole; but a peer that sends a chunk
@@ -326,7 +342,7 @@ void xfer_query(struct xfer *xfer, struct tcpx_xfer_info *info)
 		.status = load_relaxed(&xfer->status),
 		.op = xfer->op,
 		.total_bytes = xfer->total_bytes,
-		.moved_bytes = xfer->stream ? xfer->stream->placed_bytes :
+		.moved_bytes = xfer->stream ? moved_bytes(xfer) :
 					      xfer->moved_bytes,
 	};
 	snprintf(info->cause, sizeof(info->cause), "%s", xfer->cause);

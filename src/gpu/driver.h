@@ -57,6 +57,10 @@ struct gpu_device;		/* the driver's */
 
 struct gpu_ops {
 	const char *name;
+	/* So long without an answer means that none will come, if the params
+	 * do not say; 0: 30 s, for a GPU may be busy with a program's own
+	 * kernels. */
+	uint32_t hang_ms;
 	/* Has this process the driver in use already (so that a pointer could
 	 * be a device's)? Loads nothing. */
 	bool (*is_loaded)(void);

@@ -89,7 +89,7 @@ int gpu_open(const struct gpu_ops *ops, const struct gpu_params *params,
 	gpu->ops = ops;
 	gpu->params = *params;
 	if (gpu->params.hang_ms == 0)
-		gpu->params.hang_ms = HANG_MS;
+		gpu->params.hang_ms = ops->hang_ms ? ops->hang_ms : HANG_MS;
 	gpu->index = index;
 	gpu->backlog_end = &gpu->backlog;
 	gpu->ticks_per_ms = clock_ticks_per_us() * 1000;
@@ -162,7 +162,7 @@ int gpu_mem_alloc(struct gpu *gpu, uint64_t len_bytes, void **mem)
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&gpu->mem_lock);
-	rc = u64map_put(&gpu->mems, (uintptr_t)new,
+	rc = u64map_put(&gpu->mems, (uintptr_t) new,
 			(void *)(uintptr_t)len_bytes);
 	pthread_mutex_unlock(&gpu->mem_lock);
 	if (rc) {

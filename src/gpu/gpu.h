@@ -64,8 +64,9 @@ struct gpu_params {
 				 * until the next one; 0: 10 ms */
 	uint64_t seed;		/* for the pretend GPU's dice */
 	uint32_t hang_ms;	/* no answer for this long: the device has
-				 * failed; 0: 30 s. Waiting for an event of
-				 * the caller's does not count. */
+				 * failed; 0: as the driver thinks. Waiting
+				 * for an event of the caller's does not
+				 * count. */
 };
 
 /* ---- a session's GPUs ------------------------------------------------- */

@@ -57,6 +57,12 @@ struct gpu_slots {
 	struct stack free;
 };
 
+/* The job that ends last of a launch. */
+struct gpu_last {
+	_Atomic uint64_t *flag; /* NULL: none yet */
+	uint64_t value;
+};
+
 struct gpu {
 	const struct gpu_ops *ops;
 	struct gpu_device *device;
@@ -86,6 +92,7 @@ struct gpu {
 	/* launch_lock */
 	struct gpu_job *backlog, **backlog_end;
 	uint32_t next_stream;
+	struct gpu_last last[GPU_STREAMS];
 	bool resident;		/* since open */
 	_Atomic uint32_t has_backlog; /* for a look without the lock */
 

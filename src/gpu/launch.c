@@ -152,18 +152,50 @@ static void collect(struct gpu *gpu, struct batch *batch, uint32_t max)
 	}
 }
 
+/* Has the stream's last launch ended, so that another could begin at once? */
+static bool is_free(struct gpu *gpu, uint32_t stream)
+{
+	const struct gpu_last *last = &gpu->last[stream];
+
+	return !last->flag || load_acquire(last->flag) >= last->value;
+}
+
+/*
+ * A launch that would only wait behind others is not made: what is submitted
+ * meanwhile goes along with it. STREAM_AFTER: none is free.
+ */
+static uint32_t free_stream(struct gpu *gpu)
+{
+	for (uint32_t i = 0; i < STREAM_AFTER; i++) {
+		uint32_t stream = gpu->next_stream++ % STREAM_AFTER;
+
+		if (is_free(gpu, stream))
+			return stream;
+	}
+	return STREAM_AFTER;
+}
+
 static int launch(struct gpu *gpu, const struct batch *batch,
 		  const struct gpu_launch *launch)
 {
+	const struct gpu_launch_job *last = &launch->jobs[launch->n_jobs - 1];
 	uint32_t stream = STREAM_AFTER;
 	int rc;
 
 	if (gpu->resident && !batch->after)
 		return gpu->ops->resident_feed(gpu->device, launch);
-	if (!batch->after)
-		stream = gpu->next_stream++ % STREAM_AFTER;
+	if (!batch->after) {
+		stream = free_stream(gpu);
+		if (stream == STREAM_AFTER)
+			return TCPX_EAGAIN;
+	}
 	rc = await_event(gpu, stream, batch);
-	return rc ? rc : gpu->ops->launch(gpu->device, stream, launch);
+	if (!rc)
+		rc = gpu->ops->launch(gpu->device, stream, launch);
+	if (!rc)
+		gpu->last[stream] = (struct gpu_last){
+			(_Atomic uint64_t *)(uintptr_t)last->flag, last->value};
+	return rc;
 }
 
 static int start_kernel(struct gpu *gpu, struct batch *batch)
@@ -225,8 +257,8 @@ static int start_engine(struct gpu *gpu, struct batch *batch)
 {
 	static const struct gpu_copy nothing;
 	struct gpu_job *job = batch->jobs[0];
-	uint32_t stream =
-		batch->after ? STREAM_AFTER : job->index % STREAM_AFTER;
+	uint32_t stream = batch->after ? STREAM_AFTER :
+					 job->index % STREAM_AFTER;
 	int rc = TCPX_OK;
 
 	if (job->n_queued == 0)

@@ -45,8 +45,7 @@ static void spoil(const struct gpu_copy *copy)
 						 copy->src - copy->dst;
 
 	if (apart >= copy->len_bytes)
-		memset((void *)(uintptr_t)copy->dst, RUBBISH,
-		       copy->len_bytes);
+		memset((void *)(uintptr_t)copy->dst, RUBBISH, copy->len_bytes);
 }
 
 static void run_copy(const struct gpu_copy *copy, bool lanes)
@@ -63,8 +62,8 @@ static int run_copies(const struct gpu_reference *reference,
 		      const struct gpu_copy *copies, uint32_t n)
 {
 	bool lanes = reference->lanes && roll(reference, SPECIAL_ONE_IN) == 1;
-	bool rubbish =
-		reference->rubbish && roll(reference, SPECIAL_ONE_IN) == 1;
+	bool rubbish = reference->rubbish &&
+		       roll(reference, SPECIAL_ONE_IN) == 1;
 	uint32_t i = roll(reference, n), step = roll(reference, 2) ? n - 1 : 1;
 	struct gpu_copy copy;
 	int rc;

@@ -5,6 +5,21 @@
 
 #define SLOT_ALIGN 4096u
 
+/* Who touches a slot that it has put back is told so by AddressSanitizer. */
+#ifdef __SANITIZE_ADDRESS__
+#define HAS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ASAN 1
+#endif
+#endif
+#ifdef HAS_ASAN
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, len_bytes) ((void)0)
+#define ASAN_UNPOISON_MEMORY_REGION(at, len_bytes) ((void)0)
+#endif
+
 /*
  * All slots of a device are one piece of pinned memory, the senders' first:
  *
@@ -56,6 +71,7 @@ int gpu_slots_init(struct gpu *gpu)
 	gpu->slots[GPU_SLOT_RECEIVE].n = n - n / 2;
 	gpu->slots[GPU_SLOT_RECEIVE].base =
 		(uint8_t *)gpu->slot_mem + n / 2 * stride;
+	ASAN_POISON_MEMORY_REGION(gpu->slot_mem, gpu->slot_mem_bytes);
 	for (int i = 0; i < 2 && rc == 0; i++)
 		rc = stack_init(&gpu->slots[i].free, gpu->slots[i].n);
 	return rc;
@@ -65,6 +81,8 @@ void gpu_slots_fini(struct gpu *gpu, bool leak)
 {
 	for (int i = 0; i < 2; i++)
 		stack_fini(&gpu->slots[i].free);
+	if (gpu->slot_mem)
+		ASAN_UNPOISON_MEMORY_REGION(gpu->slot_mem, gpu->slot_mem_bytes);
 	if (gpu->slot_mem && !leak)
 		gpu->ops->pinned_free(gpu->device, gpu->slot_mem);
 	gpu->slot_mem = NULL;
@@ -78,6 +96,7 @@ int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot)
 	if (!stack_pop(&slots->free, &i))
 		return TCPX_EAGAIN;
 	*slot = slots->base + i * stride_of(gpu);
+	ASAN_UNPOISON_MEMORY_REGION(*slot, gpu->params.slot_bytes);
 	return TCPX_OK;
 }
 
@@ -85,9 +104,10 @@ void gpu_slot_put(struct gpu *gpu, enum gpu_slot_use use, void *slot)
 {
 	struct gpu_slots *slots = &gpu->slots[use];
 
-	stack_push(&slots->free, (uint32_t)((uint64_t)((uint8_t *)slot -
-						       slots->base) /
-					    stride_of(gpu)));
+	ASAN_POISON_MEMORY_REGION(slot, gpu->params.slot_bytes);
+	stack_push(&slots->free,
+		   (uint32_t)((uint64_t)((uint8_t *)slot - slots->base) /
+			      stride_of(gpu)));
 }
 
 uint32_t gpu_slot_bytes(const struct gpu *gpu)

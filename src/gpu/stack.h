@@ -28,9 +28,9 @@ static inline void stack_push(struct stack *stack, uint32_t number)
 		store_relaxed(&stack->below[number], (uint32_t)old);
 		new = ((old >> 32) + 1) << 32 | (number + 1);
 		/* Release: what the putter did happens before the getter. */
-	} while (!atomic_compare_exchange_weak_explicit(
-		&stack->head, &old, new, memory_order_release,
-		memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(&stack->head, &old, new,
+							memory_order_release,
+							memory_order_relaxed));
 }
 
 static inline bool stack_pop(struct stack *stack, uint32_t *number)
@@ -44,9 +44,9 @@ static inline bool stack_pop(struct stack *stack, uint32_t *number)
 			return false;
 		new = ((old >> 32) + 1) << 32 |
 		      load_relaxed(&stack->below[top - 1]);
-	} while (!atomic_compare_exchange_weak_explicit(
-		&stack->head, &old, new, memory_order_acquire,
-		memory_order_acquire));
+	} while (!atomic_compare_exchange_weak_explicit(&stack->head, &old, new,
+							memory_order_acquire,
+							memory_order_acquire));
 	*number = top - 1;
 	return true;
 }

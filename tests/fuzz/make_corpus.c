@@ -144,6 +144,42 @@ static void make_addrs(void)
 		emit("addr", addrs[i][0], addrs[i][1], strlen(addrs[i][1]));
 }
 
+/* See fuzz_gpu_copy.c: warps, then gap, from, length of each copy. */
+static void make_gpu_copies(void)
+{
+	static const struct {
+		const char *name;
+		uint8_t warps, gap;
+		uint16_t from, step, len;
+		uint16_t n;
+	} lists[] = {
+		{"one_long", 7, 0, 0, 0, 8192, 1},
+		{"crooked", 0, 3, 1, 517, 509, 15},
+		{"small", 31, 1, 8000, 65535, 16, 400},
+		{"quarter_kib", 3, 0, 7936, 65280, 256, 31},
+		{"bytes", 255, 2, 5, 3, 1, 300},
+		{"empty", 1, 9, 9, 9, 0, 40},
+	};
+	uint8_t buf[1 + 400 * 5];
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		uint8_t *at = buf;
+
+		*at++ = lists[i].warps;
+		for (uint16_t k = 0; k < lists[i].n; k++) {
+			uint16_t from =
+				(uint16_t)(lists[i].from + k * lists[i].step);
+
+			*at++ = lists[i].gap;
+			*at++ = (uint8_t)from;
+			*at++ = (uint8_t)(from >> 8);
+			*at++ = (uint8_t)lists[i].len;
+			*at++ = (uint8_t)(lists[i].len >> 8);
+		}
+		emit("gpu_copy", lists[i].name, buf, (size_t)(at - buf));
+	}
+}
+
 static void make_handshakes(void)
 {
 	static uint8_t tape[4 * HANDSHAKE_FRAME_MAX];
@@ -172,6 +208,7 @@ int main(int argc, char **argv)
 		{"desc", make_descs, 0},
 		{"addr", make_addrs, 0},
 		{"handshake", make_handshakes, 0},
+		{"gpu_copy", make_gpu_copies, 0},
 	};
 
 	checking = argc == 3 && strcmp(argv[1], "--check") == 0;

@@ -82,7 +82,7 @@ enum {
 	X(device_name, "cuDeviceGetName",                                      \
 	  (char *name, int cap_bytes, cuda_device device))                     \
 	X(device_mem, "cuDeviceTotalMem_v2",                                   \
-	  (size_t *bytes, cuda_device device))                                 \
+	  (size_t * bytes, cuda_device device))                                \
 	X(device_attribute, "cuDeviceGetAttribute",                            \
 	  (int *value, int attribute, cuda_device device))                     \
 	X(device_pci, "cuDeviceGetPCIBusId",                                   \
@@ -119,7 +119,7 @@ enum {
 	  (struct CUfunc_st * function, unsigned int grid_x,                   \
 	   unsigned int grid_y, unsigned int grid_z, unsigned int block_x,     \
 	   unsigned int block_y, unsigned int block_z,                         \
-	   unsigned int shared_bytes, struct CUstream_st * stream,             \
+	   unsigned int shared_bytes, struct CUstream_st *stream,              \
 	   void **params, void **extra))                                       \
 	X(host_register, "cuMemHostRegister_v2",                               \
 	  (void *mem, size_t len_bytes, unsigned int flags))                   \
@@ -139,8 +139,7 @@ enum {
 	X(ipc_get, "cuIpcGetMemHandle",                                        \
 	  (struct cuda_ipc_handle * handle, cuda_ptr mem))                     \
 	X(ipc_open, "cuIpcOpenMemHandle_v2",                                   \
-	  (cuda_ptr * mem, struct cuda_ipc_handle handle,                      \
-	   unsigned int flags))                                                \
+	  (cuda_ptr * mem, struct cuda_ipc_handle handle, unsigned int flags)) \
 	X(ipc_close, "cuIpcCloseMemHandle", (cuda_ptr mem))
 
 struct cuda_api {

@@ -27,20 +27,17 @@ struct place {
 static int look(uint64_t at, struct place *place, char *why, size_t cap_bytes)
 {
 	struct place p = {.device = -1, .mapped = 1};
-	int attributes[] = {
-		CUDA_PTR_CONTEXT,      CUDA_PTR_MEMORY_TYPE,
-		CUDA_PTR_IS_MANAGED,   CUDA_PTR_DEVICE,
-		CUDA_PTR_MAPPED,       CUDA_PTR_RANGE_START,
-		CUDA_PTR_RANGE_BYTES,  CUDA_PTR_MAPPING_START,
-		CUDA_PTR_MAPPING_BYTES};
-	void *values[] = {&p.ctx,	    &p.type,
-			  &p.managed,	    &p.device,
-			  &p.mapped,	    &p.range_start,
-			  &p.range_bytes,   &p.mapping_start,
-			  &p.mapping_bytes};
-	cuda_result rc = cuda_api.pointer(
-		sizeof(attributes) / sizeof(*attributes), attributes, values,
-		at);
+	int attributes[] = {CUDA_PTR_CONTEXT,	   CUDA_PTR_MEMORY_TYPE,
+			    CUDA_PTR_IS_MANAGED,   CUDA_PTR_DEVICE,
+			    CUDA_PTR_MAPPED,	   CUDA_PTR_RANGE_START,
+			    CUDA_PTR_RANGE_BYTES,  CUDA_PTR_MAPPING_START,
+			    CUDA_PTR_MAPPING_BYTES};
+	void *values[] = {&p.ctx,	  &p.type,	    &p.managed,
+			  &p.device,	  &p.mapped,	    &p.range_start,
+			  &p.range_bytes, &p.mapping_start, &p.mapping_bytes};
+	cuda_result rc =
+		cuda_api.pointer(sizeof(attributes) / sizeof(*attributes),
+				 attributes, values, at);
 	char text[160];
 
 	if (rc != CUDA_SUCCESS) {
@@ -97,12 +94,12 @@ static int check_reach(const struct place *place, uint64_t at, char *why,
 	bool foreign;
 
 	if (cuda_api.primary_state(place->device, &flags, &active) != 0 ||
-	    !active ||
-	    cuda_api.primary_retain(&primary, place->device) != 0) {
+	    !active || cuda_api.primary_retain(&primary, place->device) != 0) {
 		if (!place->ctx)
 			return TCPX_OK;
-		snprintf(why, cap_bytes, "device memory of a context that is "
-					 "not its device's primary one");
+		snprintf(why, cap_bytes,
+			 "device memory of a context that is "
+			 "not its device's primary one");
 		return TCPX_EINVAL;
 	}
 	foreign = place->ctx && place->ctx != primary;
@@ -112,11 +109,13 @@ static int check_reach(const struct place *place, uint64_t at, char *why,
 	}
 	(void)cuda_api.primary_release(place->device);
 	if (foreign)
-		snprintf(why, cap_bytes, "device memory of a context that is "
-					 "not its device's primary one");
+		snprintf(why, cap_bytes,
+			 "device memory of a context that is "
+			 "not its device's primary one");
 	else if (access >= 0 && access != CUDA_ACCESS_READ_WRITE)
-		snprintf(why, cap_bytes, "device memory that its device has "
-					 "no right to read and write");
+		snprintf(why, cap_bytes,
+			 "device memory that its device has "
+			 "no right to read and write");
 	else
 		return TCPX_OK;
 	return TCPX_EINVAL;
@@ -181,8 +180,9 @@ static int check_host(const struct place *first, uint64_t addr, uint64_t end,
 	if (rc)
 		return rc;
 	if (is_device(&last)) {
-		snprintf(why, cap_bytes, "a range that begins outside device "
-					 "memory and ends in it");
+		snprintf(why, cap_bytes,
+			 "a range that begins outside device "
+			 "memory and ends in it");
 		return TCPX_EINVAL;
 	}
 	if (first->type == CUDA_MEMORY_HOST)
@@ -197,9 +197,8 @@ static int check_host(const struct place *first, uint64_t addr, uint64_t end,
 	return TCPX_OK;
 }
 
-int cuda_classify(const void *addr, uint64_t len_bytes,
-		  enum gpu_mem_kind *kind, uint32_t *index, char *why,
-		  size_t cap_bytes)
+int cuda_classify(const void *addr, uint64_t len_bytes, enum gpu_mem_kind *kind,
+		  uint32_t *index, char *why, size_t cap_bytes)
 {
 	uint64_t at = (uintptr_t)addr, end = at + len_bytes;
 	struct place first;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "gpu/cuda/device.h"
+#include "gpu/kernels/copy.h"
 
 #define BLOCKS_A_PROCESSOR 4u	/* as the kernel's launch bounds say */
 #define OPEN_TIMEOUT_MS 10000
@@ -90,13 +91,15 @@ static int check(struct gpu_device *device)
 	struct cuda_scope scope;
 	int rc = cuda_enter(device, &scope);
 
-	for (uint32_t i = 0; rc == 0 && i < GPU_STREAMS; i++) {
+	for (uint32_t i = 0; rc == 0 && i < CUDA_STREAMS; i++) {
 		cuda_result got = cuda_api.stream_query(device->streams[i]);
 
 		if (got != CUDA_SUCCESS && got != CUDA_NOT_READY)
 			rc = cuda_fail(device, "cuStreamQuery", got);
 	}
 	cuda_leave(&scope);
+	if (rc == 0)
+		rc = cuda_resident_check(device);
 	return rc ? TCPX_EGPU : TCPX_OK;
 }
 
@@ -167,15 +170,18 @@ static int load_kernels(struct gpu_device *device, char *why, size_t cap_bytes)
 	char log[512] = "";
 	int options[] = {CUDA_JIT_ERROR_LOG, CUDA_JIT_ERROR_LOG_BYTES};
 	void *values[] = {log, (void *)(uintptr_t)sizeof(log)};
+	struct {
+		const char *name;
+		struct CUfunc_st **kernel;
+	} all[] = {{"gpu_copy", &device->copy_kernel},
+		   {"gpu_copy_few", &device->few_kernel},
+		   {"gpu_resident", &device->resident_kernel}};
 	cuda_result rc = cuda_api.module_load(&device->module, kernels, 2,
 					      options, values);
 
-	if (rc == CUDA_SUCCESS)
-		rc = cuda_api.module_function(&device->copy_kernel,
-					      device->module, "gpu_copy");
-	if (rc == CUDA_SUCCESS)
-		rc = cuda_api.module_function(&device->resident_kernel,
-					      device->module, "gpu_resident");
+	for (size_t i = 0; rc == CUDA_SUCCESS && i < 3; i++)
+		rc = cuda_api.module_function(all[i].kernel, device->module,
+					      all[i].name);
 	if (rc == CUDA_SUCCESS)
 		return TCPX_OK;
 	(void)cuda_fail(device, "our kernels", rc);
@@ -190,7 +196,7 @@ static int create_streams(struct gpu_device *device)
 	int least = 0, greatest = 0;
 	cuda_result rc = cuda_api.priorities(&least, &greatest);
 
-	for (uint32_t i = 0; rc == CUDA_SUCCESS && i < GPU_STREAMS; i++)
+	for (uint32_t i = 0; rc == CUDA_SUCCESS && i < CUDA_STREAMS; i++)
 		rc = cuda_api.stream_create(&device->streams[i],
 					    CUDA_STREAM_NON_BLOCKING, greatest);
 	if (rc == CUDA_SUCCESS)
@@ -204,7 +210,7 @@ static int create_streams(struct gpu_device *device)
 
 static void destroy_streams(struct gpu_device *device)
 {
-	for (uint32_t i = 0; i < GPU_STREAMS; i++) {
+	for (uint32_t i = 0; i < CUDA_STREAMS; i++) {
 		if (device->streams[i])
 			(void)cuda_api.stream_destroy(device->streams[i]);
 	}
@@ -224,29 +230,37 @@ static int await_flag(struct gpu_device *device, _Atomic uint64_t *flag,
 	return rc;
 }
 
-/*
- * An empty job by each way: loads the kernel now, not in the middle of a
- * transfer, and shows that flags arrive where polling looks.
- */
-static int try_flags(struct gpu_device *device)
+/* A job of empty copies by each kernel, and a flag by the copy engine: loads
+ * the kernels now, not in the middle of a transfer, and shows that flags
+ * arrive where polling looks. */
+static int try_all(struct gpu_device *device, char *mem)
 {
 	struct gpu_launch launch = {.n_jobs = 1};
-	_Atomic uint64_t *flag;
+	_Atomic uint64_t *flag = (void *)mem;
+	int rc = TCPX_OK;
+
+	launch.jobs[0].flag = (uintptr_t)mem;
+	launch.jobs[0].copies = (uintptr_t)mem + 64;
+	for (uint64_t i = 1; rc == 0 && i < 3; i++) {
+		launch.jobs[0].value = i;
+		launch.jobs[0].n_copies = i == 1 ? 0 : COPY_FEW + 1;
+		rc = cuda_launch(device, 0, &launch);
+		if (rc == 0)
+			rc = await_flag(device, flag, i);
+	}
+	if (rc == 0)
+		rc = cuda_copy(device, 0, 0, 0, 0, (uintptr_t)mem, 3);
+	return rc ? rc : await_flag(device, flag, 3);
+}
+
+static int try_flags(struct gpu_device *device)
+{
 	void *mem;
 	int rc = cuda_pinned_alloc(device, 4096, &mem);
 
 	if (rc)
 		return rc;
-	flag = mem;
-	launch.jobs[0].flag = (uintptr_t)mem;
-	launch.jobs[0].value = 1;
-	rc = cuda_launch(device, 0, &launch);
-	if (rc == 0)
-		rc = await_flag(device, flag, 1);
-	if (rc == 0)
-		rc = cuda_copy(device, 0, 0, 0, 0, (uintptr_t)mem, 2);
-	if (rc == 0)
-		rc = await_flag(device, flag, 2);
+	rc = try_all(device, mem);
 	if (rc == TCPX_ETIMEDOUT)
 		return rc; /* what may still be written to must stay */
 	cuda_pinned_free(device, mem);
@@ -271,8 +285,9 @@ static int set_up(struct gpu_device *device, char *why, size_t cap_bytes)
 	cuda_leave(&scope);
 	if (rc)
 		snprintf(why, cap_bytes, "device %u: %s", device->index,
-			 *cause(device) ? cause(device) :
-					  "a first kernel gave no sign of life");
+			 *cause(device) ?
+				 cause(device) :
+				 "a first kernel gave no sign of life");
 	return rc;
 }
 
@@ -305,8 +320,8 @@ static int give_up(struct gpu_device *device, int rc)
 static int open_primary(struct gpu_device *device, char *why, size_t cap_bytes)
 {
 	char text[160];
-	cuda_result rc = cuda_api.device_get(&device->device,
-					     (int)device->index);
+	cuda_result rc =
+		cuda_api.device_get(&device->device, (int)device->index);
 
 	if (rc == CUDA_SUCCESS)
 		rc = cuda_api.primary_retain(&device->ctx, device->device);
@@ -342,9 +357,9 @@ static int device_open(uint32_t index, const struct gpu_params *params,
 	device->numa_node = -1;
 	if (info(index, &about) == 0)
 		device->numa_node = numa_node_of(about.pci);
-	device->max_blocks = BLOCKS_A_PROCESSOR *
-			     attribute(device->device,
-				       CUDA_DEV_N_MULTIPROCESSORS);
+	device->max_blocks =
+		BLOCKS_A_PROCESSOR *
+		attribute(device->device, CUDA_DEV_N_MULTIPROCESSORS);
 	rc = set_up(device, why, cap_bytes);
 	if (rc)
 		return give_up(device, rc);
@@ -361,7 +376,7 @@ static void device_close(struct gpu_device *device)
 
 	cuda_resident_stop(device);
 	rc = cuda_enter(device, &scope);
-	for (uint32_t i = 0; rc == 0 && i < GPU_STREAMS; i++)
+	for (uint32_t i = 0; rc == 0 && i < CUDA_STREAMS; i++)
 		rc = cuda_drain(device, device->streams[i], CLOSE_TIMEOUT_MS);
 	cuda_leave(&scope);
 	if (rc == TCPX_ETIMEDOUT || !cuda_resident_is_gone(device)) {

@@ -26,6 +26,7 @@
 
 #define CUDA_CAUSE_MAX 224
 #define CUDA_CAUSES 8
+#define CUDA_STREAMS (GPU_STREAMS + 4)
 
 struct cuda_pinned;
 
@@ -38,9 +39,12 @@ struct gpu_device {
 	uint32_t max_blocks;	/* of ours at once on this device */
 
 	struct CUmod_st *module;
-	struct CUfunc_st *copy_kernel, *resident_kernel;
-	struct CUstream_st *streams[GPU_STREAMS];
+	struct CUfunc_st *copy_kernel, *few_kernel, *resident_kernel;
+	/* The callers', then ours for lone runs: two each direction. */
+	struct CUstream_st *streams[CUDA_STREAMS];
 	struct CUstream_st *side; /* copy_wait() */
+	_Atomic bool has_event[GPU_STREAMS]; /* was given one to wait for */
+	_Atomic uint32_t n_runs;
 
 	/* A failure's words stay while the next few are written. */
 	pthread_mutex_t lock;
@@ -73,12 +77,12 @@ int cuda_fail(struct gpu_device *device, const char *what, cuda_result rc);
 int cuda_drain(struct gpu_device *device, struct CUstream_st *stream,
 	       int timeout_ms);
 
-int cuda_classify(const void *addr, uint64_t len_bytes,
-		  enum gpu_mem_kind *kind, uint32_t *index, char *why,
-		  size_t cap_bytes);
+int cuda_classify(const void *addr, uint64_t len_bytes, enum gpu_mem_kind *kind,
+		  uint32_t *index, char *why, size_t cap_bytes);
 
 int cuda_pinned_alloc(struct gpu_device *device, size_t len_bytes, void **mem);
 void cuda_pinned_free(struct gpu_device *device, void *mem);
+bool cuda_pinned_has(struct gpu_device *device, uint64_t at);
 void cuda_pinned_fini(struct gpu_device *device);
 int cuda_mem_alloc(struct gpu_device *device, uint64_t len_bytes, void **mem);
 void cuda_mem_free(struct gpu_device *device, void *mem);
@@ -101,6 +105,8 @@ int cuda_resident_start(struct gpu_device *device);
 int cuda_resident_feed(struct gpu_device *device,
 		       const struct gpu_launch *launch);
 void cuda_resident_stop(struct gpu_device *device);
+/* Starts it again if jobs wait and it is gone. */
+int cuda_resident_check(struct gpu_device *device);
 /* True: it is gone, or was never there. resident_lock is taken. */
 bool cuda_resident_is_gone(struct gpu_device *device);
 

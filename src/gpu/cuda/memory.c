@@ -15,7 +15,8 @@
 struct cuda_pinned {
 	struct cuda_pinned *next;
 	void *mem;
-	size_t len_bytes;	/* of our mapping; 0: the driver's */
+	size_t len_bytes;
+	bool ours;		/* mapped by us and registered */
 };
 
 /* ---- our own mapping, near the device -------------------------------------- */
@@ -112,10 +113,9 @@ int cuda_pinned_alloc(struct gpu_device *device, size_t len_bytes, void **mem)
 	rc = cuda_enter(device, &scope);
 	if (rc == 0)
 		rc = alloc_ours(device, len_bytes, &pinned->mem);
-	if (rc != 0 && scope.pushed) {
-		pinned->len_bytes = 0;
+	pinned->ours = rc == 0;
+	if (rc != 0 && scope.pushed)
 		rc = alloc_drivers(device, len_bytes, &pinned->mem);
-	}
 	cuda_leave(&scope);
 	if (rc) {
 		free(pinned);
@@ -137,7 +137,7 @@ static void pinned_give_back(struct gpu_device *device,
 	struct cuda_scope scope;
 
 	if (cuda_enter(device, &scope) == 0) {
-		if (pinned->len_bytes == 0)
+		if (!pinned->ours)
 			(void)cuda_api.host_free(pinned->mem);
 		else if (cuda_api.host_unregister(pinned->mem) == CUDA_SUCCESS)
 			munmap(pinned->mem, pinned->len_bytes);
@@ -159,6 +159,19 @@ void cuda_pinned_free(struct gpu_device *device, void *mem)
 	pthread_mutex_unlock(&device->lock);
 	if (found)
 		pinned_give_back(device, found);
+}
+
+/* A few ranges: a device's slots, its jobs' lists, its ring. */
+bool cuda_pinned_has(struct gpu_device *device, uint64_t at)
+{
+	struct cuda_pinned *pinned;
+
+	pthread_mutex_lock(&device->lock);
+	pinned = device->pinned;
+	while (pinned && at - (uintptr_t)pinned->mem >= pinned->len_bytes)
+		pinned = pinned->next;
+	pthread_mutex_unlock(&device->lock);
+	return pinned != NULL;
 }
 
 /* What is still there when the device is closed was left on purpose, because
@@ -190,7 +203,7 @@ int cuda_mem_alloc(struct gpu_device *device, uint64_t len_bytes, void **mem)
 	}
 	cuda_leave(&scope);
 	if (rc == 0)
-		*mem = (void *)(uintptr_t)new;
+		*mem = (void *)(uintptr_t) new;
 	return rc;
 }
 
@@ -262,7 +275,7 @@ int cuda_ipc_open(struct gpu_device *device,
 	}
 	cuda_leave(&scope);
 	if (rc == 0)
-		*mem = (void *)(uintptr_t)new;
+		*mem = (void *)(uintptr_t) new;
 	return rc;
 }
 

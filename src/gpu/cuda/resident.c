@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "base/clock.h"
 #include "gpu/cuda/device.h"
 #include "gpu/kernels/copy.h"
@@ -40,8 +42,7 @@ static int start(struct gpu_device *device)
 	int rc = cuda_enter(device, &scope);
 
 	if (rc == 0) {
-		__atomic_store_n(&ring->state, RESIDENT_HERE,
-				 __ATOMIC_SEQ_CST);
+		__atomic_store_n(&ring->state, RESIDENT_HERE, __ATOMIC_SEQ_CST);
 		got = cuda_api.launch(device->resident_kernel, RESIDENT_BLOCKS,
 				      1, 1, THREADS_A_BLOCK, 1, 1, 0,
 				      device->resident_stream, args, NULL);
@@ -71,23 +72,53 @@ static int see_to_it(struct gpu_device *device)
 
 static uint32_t room(const struct gpu_device *device)
 {
-	uint64_t taken = __atomic_load_n(&device->ring->taken,
-					 __ATOMIC_ACQUIRE);
+	uint64_t taken =
+		__atomic_load_n(&device->ring->taken, __ATOMIC_ACQUIRE);
 
 	return (uint32_t)(RESIDENT_ENTRIES - (device->resident_head - taken));
 }
 
+/* Small enough to come along: one warp's work, and no list to be fetched. */
+static bool is_tiny(const struct gpu_launch_job *job)
+{
+	const struct gpu_copy *copies = (const void *)(uintptr_t)job->copies;
+	uint64_t bytes = 0;
+
+	if (job->n_copies > RESIDENT_INLINE)
+		return false;
+	for (uint32_t i = 0; i < job->n_copies; i++)
+		bytes += copies[i].len_bytes;
+	return bytes <= RESIDENT_INLINE_BYTES;
+}
+
+static uint64_t seal_of(const uint64_t *words, uint64_t pos)
+{
+	uint64_t sum = resident_mix(pos + 1, RESIDENT_WORDS);
+
+	for (uint32_t i = 0; i < RESIDENT_WORDS - 1; i++)
+		sum += resident_mix(words[i], i);
+	return sum;
+}
+
+/* The device may read in the middle of this: the seal tells. */
 static void add_entry(struct gpu_device *device,
 		      const struct gpu_launch_job *job)
 {
-	struct resident_entry *entry =
-		&device->ring->entries[device->resident_head %
-				       RESIDENT_ENTRIES];
+	struct resident_entry entry = {.job = *job};
+	uint64_t pos = device->resident_head++;
+	uint64_t *to =
+		(uint64_t *)&device->ring->entries[pos % RESIDENT_ENTRIES];
+	uint64_t words[RESIDENT_WORDS];
 
-	device->resident_head++;
-	entry->job = *job;
-	/* The device reads the job after it has seen this. */
-	__atomic_store_n(&entry->seq, device->resident_head, __ATOMIC_RELEASE);
+	if (is_tiny(job)) {
+		memcpy(entry.copies, (const void *)(uintptr_t)job->copies,
+		       job->n_copies * sizeof(*entry.copies));
+		entry.job.copies = 0;
+	}
+	memcpy(words, &entry, sizeof(entry));
+	words[RESIDENT_WORDS - 1] = seal_of(words, pos);
+	for (uint32_t i = 0; i < RESIDENT_WORDS; i++)
+		__atomic_store_n(&to[i], words[i], __ATOMIC_RELEASE);
 }
 
 int cuda_resident_feed(struct gpu_device *device,
@@ -172,6 +203,19 @@ void cuda_resident_stop(struct gpu_device *device)
 	pthread_mutex_unlock(&device->resident_lock);
 	if (ring)
 		cuda_pinned_free(device, ring);
+}
+
+/* For jobs that are overdue: the kernel may have made up its mind later than
+ * a feed had patience. */
+int cuda_resident_check(struct gpu_device *device)
+{
+	int rc = TCPX_OK;
+
+	pthread_mutex_lock(&device->resident_lock);
+	if (device->ring)
+		rc = see_to_it(device);
+	pthread_mutex_unlock(&device->resident_lock);
+	return rc;
 }
 
 bool cuda_resident_is_gone(struct gpu_device *device)

@@ -9,7 +9,8 @@
  * fails the device for good, with the cause in words. Environment:
  *
  *   TCPX_GPU_HOST_DEVICES   how many there are; 2
- *   TCPX_GPU_HOST_DELAY_US  random delay of most work, at most; 40
+ *   TCPX_GPU_HOST_DELAY_US  random delay of most work, at most; 40. 0: none,
+ *                           nor any other caprice: for measuring
  *   TCPX_GPU_HOST_FAULT     KIND:N[:DEVICE], what happens to the N-th launch
  *                           or copy of a device (from 1; of all devices):
  *       refuse              the call fails, and with it the device

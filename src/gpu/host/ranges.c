@@ -24,7 +24,8 @@ struct handle {
 _Static_assert(sizeof(struct handle) <= GPU_IPC_BYTES, "it must fit");
 
 /* Writers first: devices that are never idle must not keep a free waiting. */
-static pthread_rwlock_t lock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+static pthread_rwlock_t lock =
+	PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 /* lock */
 static struct range *ranges; /* by base, none overlaps another */
 static uint32_t n_ranges, cap_ranges, n_freed;
@@ -261,8 +262,8 @@ static void *forbidden(const struct range *range, uint32_t index, uint64_t addr,
 			 "%llu bytes at %#llx: neither device nor pinned", n,
 			 a);
 	else if (range->kind == RANGE_FREED)
-		snprintf(why, cap_bytes, "%llu bytes at %#llx: freed memory",
-			 n, a);
+		snprintf(why, cap_bytes, "%llu bytes at %#llx: freed memory", n,
+			 a);
 	else if (range->kind == RANGE_DEVICE && range->index != index)
 		snprintf(why, cap_bytes,
 			 "%llu bytes at %#llx: memory of device %u", n, a,
@@ -297,8 +298,7 @@ void *ranges_at(uint32_t index, uint64_t addr, uint64_t len_bytes,
 	    (range->kind == RANGE_DEVICE && range->index != index) ||
 	    addr - range->base >= range->len_bytes ||
 	    len_bytes > range->len_bytes - (addr - range->base))
-		return forbidden(range, index, addr, len_bytes, why,
-				 cap_bytes);
+		return forbidden(range, index, addr, len_bytes, why, cap_bytes);
 	return range->hidden + (addr - range->base);
 }
 

@@ -67,9 +67,8 @@ static uint64_t wake_ns(struct streams *streams, uint32_t i, uint64_t now)
 	if (!task || streams->queues[i].busy || task->hangs)
 		return UINT64_MAX;
 	if (task->kind == TASK_EVENT)
-		return gpu_host_event_passed(task->event) ?
-			       0 :
-			       now + EVENT_LOOK_NS;
+		return gpu_host_event_passed(task->event) ? 0 :
+							    now + EVENT_LOOK_NS;
 	return task->ready_ns <= now ? 0 : task->ready_ns;
 }
 

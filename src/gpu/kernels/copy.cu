@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The two kernels around copy.h. Compiled without any CUDA header; the PTX is
+ * The kernels around copy.h. Compiled without any CUDA header; the PTX is
  * committed (scripts/make-kernels). Everything the CPU reads or writes
  * meanwhile is accessed by volatile loads and stores, which are relaxed
  * accesses of system scope, and fences of system scope.
@@ -27,9 +27,7 @@ union room {
 };
 
 /* How many blocks of a job are done; back at 0 when all are. */
-extern "C" {
-__attribute__((device)) uint32_t gpu_copy_counters[GPU_COUNTERS];
-}
+DEVICE uint32_t n_done[GPU_COUNTERS];
 
 /* ---- words --------------------------------------------------------------- */
 
@@ -73,6 +71,23 @@ INLINE void store_gpu(uint64_t *word, uint64_t v)
 			 ::"l"((uint64_t)word), "l"(v) : "memory");
 }
 
+/* What this block did so far before, what others did so far behind it. */
+INLINE uint32_t add_gpu(uint32_t *word, uint32_t v)
+{
+	uint32_t old;
+
+	__asm__ volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;"
+			 : "=r"(old)
+			 : "l"((uint64_t)word), "r"(v) : "memory");
+	return old;
+}
+
+/* What is before it is so for the whole system: to release, to acquire. */
+INLINE void order_sys(void)
+{
+	__asm__ volatile("fence.acq_rel.sys;" ::: "memory");
+}
+
 INLINE uint64_t now_ns(void)
 {
 	uint64_t v;
@@ -109,17 +124,25 @@ INLINE uint32_t sum_before(uint32_t v, uint32_t lane, uint32_t *all)
 	return sum - v;
 }
 
-/* The list's next words: lane by lane, so that they come in few reads. */
-INLINE void read_list(uint64_t copies, uint32_t first, uint32_t n,
-		      uint32_t lane, bool fresh, uint64_t *words)
+INLINE uint32_t left(uint32_t n, uint32_t first, uint32_t most)
+{
+	return n - first < most ? n - first : most;
+}
+
+/* The list's next words: lane by lane, so that they come in few reads. few:
+ * the list is in the kernel's parameters, from copy number `copies` on. */
+INLINE void read_list(uint64_t copies, const struct gpu_copy *few,
+		      uint32_t first, uint32_t n, uint32_t lane, bool fresh,
+		      uint64_t *words)
 {
 	for (uint32_t j = 0; j < COPY_WORDS; j++) {
 		uint32_t i = lane + j * COPY_LANES;
+		uint32_t at = first * COPY_WORDS + i;
 
 		words[j] = 0;
 		if (i < n * COPY_WORDS)
-			words[j] = load_list(
-				copies + (first * COPY_WORDS + i) * 8, fresh);
+			words[j] = few ? ((const uint64_t *)(few + copies))[at] :
+					 load_list(copies + at * 8, fresh);
 	}
 }
 
@@ -154,29 +177,30 @@ INLINE void run_batch(union room *room, const uint64_t *words, uint32_t lane,
 	__nvvm_bar_warp_sync(EVERYBODY);
 }
 
-/* This warp's batches of a job; the list is read one batch ahead. */
-INLINE void run_warp(union room *room, uint64_t copies, uint32_t n_copies,
-		     uint32_t warp, uint32_t n_warps, bool fresh)
+/* This warp's batches of a job; a list is read one batch ahead. */
+INLINE void run_warp(union room *room, const struct gpu_launch_job *job,
+		     const struct gpu_copy *few, uint32_t warp,
+		     uint32_t n_warps, bool fresh)
 {
+	uint32_t n_copies = job->n_copies;
 	uint32_t len = copy_batch_len(n_copies, n_warps);
 	uint32_t lane = thread_index() % COPY_LANES;
-	uint64_t words[COPY_WORDS];
 	uint32_t i = warp * len;
+	uint64_t words[COPY_WORDS];
 
-	if (i >= n_copies)
-		return;
-	read_list(copies, i, n_copies - i < len ? n_copies - i : len, lane,
-		  fresh, words);
+	if (i < n_copies)
+		read_list(job->copies, few, i, left(n_copies, i, len), lane,
+			  fresh, words);
 	while (i < n_copies) {
-		uint64_t here[COPY_WORDS];
 		uint32_t next = i + n_warps * len;
+		uint64_t here[COPY_WORDS];
 
 		for (uint32_t j = 0; j < COPY_WORDS; j++)
 			here[j] = words[j];
 		if (next < n_copies)
-			read_list(copies, next,
-				  n_copies - next < len ? n_copies - next : len,
-				  lane, fresh, words);
+			read_list(job->copies, few, next,
+				  left(n_copies, next, len), lane, fresh,
+				  words);
 		run_batch(room, here, lane, fresh);
 		i = next;
 	}
@@ -194,49 +218,71 @@ INLINE uint32_t busy_blocks(uint32_t n_copies, uint32_t n_blocks)
 }
 
 /*
- * All threads of a block call it. Every block makes its bytes visible to the
- * system before it counts itself done; the last one writes the flag.
+ * All threads of a block call it. Every block counts itself done behind its
+ * bytes; the last one, for which all those bytes are before its own fence,
+ * makes them visible to the system and writes the flag.
  */
 INLINE void run_job(union room *rooms, const struct gpu_launch_job *job,
-		    uint32_t block, uint32_t n_blocks, bool fresh)
+		    const struct gpu_copy *few, uint32_t block,
+		    uint32_t n_blocks, bool fresh)
 {
 	uint32_t n_busy = busy_blocks(job->n_copies, n_blocks);
 	uint32_t wid = thread_index() / COPY_LANES;
-	uint32_t *counter = &gpu_copy_counters[job->counter % GPU_COUNTERS];
+	uint32_t *done = &n_done[job->counter % GPU_COUNTERS];
 
 	if (block >= n_busy)
 		return;
-	run_warp(&rooms[wid], job->copies, job->n_copies,
-		 block * WARPS + wid, n_busy * WARPS, fresh);
+	run_warp(&rooms[wid], job, few, block * WARPS + wid, n_busy * WARPS,
+		 fresh);
 	__syncthreads();
 	if (thread_index() != 0)
 		return;
-	fence_sys();
 	if (n_busy > 1) {
-		uint32_t old = __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-
-		if (old != n_busy - 1)
+		if (add_gpu(done, 1) != n_busy - 1)
 			return;
-		*(volatile uint32_t *)counter = 0;
-		fence_sys();
+		*(volatile uint32_t *)done = 0;
 	}
+	order_sys();
 	store_sys(job->flag, job->value);
+}
+
+INLINE void run_launch(union room *rooms, const struct gpu_launch *launch,
+		       const struct gpu_copy *few)
+{
+	uint32_t step = (uint32_t)__nvvm_read_ptx_sreg_nctaid_y();
+
+	/* A row of blocks for each job, or one row for all of them, in order:
+	 * then the first does not wait for the last. */
+	for (uint32_t j = (uint32_t)__nvvm_read_ptx_sreg_ctaid_y();
+	     j < launch->n_jobs; j += step) {
+		struct gpu_launch_job job;
+
+		job.copies = launch->jobs[j].copies;
+		job.flag = launch->jobs[j].flag;
+		job.value = launch->jobs[j].value;
+		job.n_copies = launch->jobs[j].n_copies;
+		job.counter = launch->jobs[j].counter;
+		run_job(rooms, &job, few,
+			(uint32_t)__nvvm_read_ptx_sreg_ctaid_x(),
+			(uint32_t)__nvvm_read_ptx_sreg_nctaid_x(), false);
+	}
 }
 
 KERNEL __attribute__((launch_bounds(THREADS, 4))) void
 gpu_copy(struct gpu_launch launch)
 {
 	SHARED union room rooms[WARPS];
-	uint32_t j = (uint32_t)__nvvm_read_ptx_sreg_ctaid_y();
-	struct gpu_launch_job job;
 
-	job.copies = launch.jobs[j].copies;
-	job.flag = launch.jobs[j].flag;
-	job.value = launch.jobs[j].value;
-	job.n_copies = launch.jobs[j].n_copies;
-	job.counter = launch.jobs[j].counter;
-	run_job(rooms, &job, (uint32_t)__nvvm_read_ptx_sreg_ctaid_x(),
-		(uint32_t)__nvvm_read_ptx_sreg_nctaid_x(), false);
+	run_launch(rooms, &launch, 0);
+}
+
+/* The same with the lists in the parameters: no trip to host memory. */
+KERNEL __attribute__((launch_bounds(THREADS, 4))) void
+gpu_copy_few(struct copy_few few)
+{
+	SHARED union room rooms[WARPS];
+
+	run_launch(rooms, &few.launch, few.copies);
 }
 
 /* ---- the kernel that stays ----------------------------------------------- */
@@ -261,14 +307,19 @@ INLINE void copy_job_words(struct gpu_launch_job *dst,
 			((const volatile uint64_t *)from)[i];
 }
 
-/* One thread of block 0. */
-INLINE void inner_publish(const struct gpu_launch_job *job)
+/* One thread of block 0; *room is the position that must not be filled. */
+INLINE void inner_publish(uint64_t pos, uint64_t *room,
+			  const struct gpu_launch_job *job)
 {
-	uint64_t pos = load_gpu(&inner.published);
+	while (pos >= *room) {
+		uint64_t least = pos;
 
-	for (uint32_t b = 1; b < RESIDENT_BLOCKS; b++) {
-		while (pos - load_gpu(&inner.taken[b]) >= INNER_ENTRIES)
-			;
+		for (uint32_t b = 1; b < RESIDENT_BLOCKS; b++) {
+			uint64_t taken = load_gpu(&inner.taken[b]);
+
+			least = taken < least ? taken : least;
+		}
+		*room = least + INNER_ENTRIES;
 	}
 	copy_job_words(&inner.jobs[pos % INNER_ENTRIES], job);
 	store_gpu(&inner.published, pos + 1);
@@ -283,80 +334,157 @@ INLINE void inner_take(uint64_t pos, uint32_t block, struct gpu_launch_job *job)
 	store_gpu(&inner.taken[block], pos + 1);
 }
 
-INLINE uint64_t entry_at(uint64_t ring, uint64_t pos)
+/* ---- the ring: the first warp of block 0 ---------------------------------- */
+
+INLINE uint64_t shuffle(uint64_t v, uint32_t from)
 {
-	return ring + __builtin_offsetof(struct resident_ring, entries) +
-	       pos % RESIDENT_ENTRIES * sizeof(struct resident_entry);
+	uint32_t lo = (uint32_t)__nvvm_shfl_sync_idx_i32(
+		EVERYBODY, (int)(uint32_t)v, (int)from, 31);
+	uint32_t hi = (uint32_t)__nvvm_shfl_sync_idx_i32(
+		EVERYBODY, (int)(uint32_t)(v >> 32), (int)from, 31);
+
+	return (uint64_t)hi << 32 | lo;
 }
 
-INLINE bool entry_there(uint64_t ring, uint64_t pos)
+INLINE uint64_t sum(uint64_t v)
 {
-	return load_sys(entry_at(ring, pos) +
-			__builtin_offsetof(struct resident_entry, seq)) ==
-	       pos + 1;
+	for (uint32_t d = COPY_LANES / 2; d; d /= 2) {
+		uint32_t lo = (uint32_t)__nvvm_shfl_sync_bfly_i32(
+			EVERYBODY, (int)(uint32_t)v, (int)d, 31);
+		uint32_t hi = (uint32_t)__nvvm_shfl_sync_bfly_i32(
+			EVERYBODY, (int)(uint32_t)(v >> 32), (int)d, 31);
+
+		v += (uint64_t)hi << 32 | lo;
+	}
+	return v;
 }
 
-/* Asks to go; true if nothing came in between. */
-INLINE bool may_go(uint64_t ring, uint64_t pos)
+/* Each lane's word of the entry at pos; true if it is complete. */
+INLINE bool look(uint64_t ring, uint64_t pos, uint32_t lane, uint64_t *word)
 {
-	uint64_t state = ring + __builtin_offsetof(struct resident_ring, state);
+	uint64_t at = ring + __builtin_offsetof(struct resident_ring, entries) +
+		      pos % RESIDENT_ENTRIES * sizeof(struct resident_entry);
+	uint64_t v = lane == RESIDENT_WORDS ? pos + 1 : 0;
 
-	store_sys(state, RESIDENT_ASKING);
+	if (lane < RESIDENT_WORDS)
+		v = load_sys(at + lane * 8);
+	*word = v;
+	v = lane == RESIDENT_WORDS - 1 || lane > RESIDENT_WORDS ?
+		    0 :
+		    resident_mix(v, lane);
+	return sum(v) == shuffle(*word, RESIDENT_WORDS - 1);
+}
+
+INLINE void set_state(uint64_t ring, uint64_t state, uint32_t lane)
+{
+	if (lane == 0)
+		store_sys(ring + __builtin_offsetof(struct resident_ring,
+						    state),
+			  state);
 	fence_sys();
-	if (!entry_there(ring, pos))
-		return true;
-	store_sys(state, RESIDENT_HERE);
-	return false;
+	__nvvm_bar_warp_sync(EVERYBODY);
 }
 
-/* One thread of block 0: waits for the job at pos; one without a flag if it
- * is time to go. True if it came from the ring. */
-INLINE bool ring_take(const struct resident_params *params, uint64_t pos,
-		      uint64_t born_ns, struct gpu_launch_job *job)
+INLINE bool is_time(const struct resident_params *params, uint64_t since_ns,
+		    uint64_t born_ns)
 {
-	uint64_t since_ns = now_ns();
+	uint64_t now = shuffle(now_ns(), 0);
+
+	return now - since_ns > params->idle_ns ||
+	       now - born_ns > params->stay_ns;
+}
+
+/* Waits for the entry at pos; false: none came, and it was agreed to go. */
+INLINE bool await_entry(const struct resident_params *params, uint64_t pos,
+			uint64_t born_ns, uint32_t lane, uint64_t *word)
+{
+	uint64_t since_ns = shuffle(now_ns(), 0);
+
+	while (!look(params->ring, pos, lane, word)) {
+		if (!is_time(params, since_ns, born_ns))
+			continue;
+		set_state(params->ring, RESIDENT_ASKING, lane);
+		if (!look(params->ring, pos, lane, word))
+			return false;
+		set_state(params->ring, RESIDENT_HERE, lane);
+		break;
+	}
+	/* What the CPU wrote before the entry is read behind it. */
+	order_sys();
+	if (lane == 0)
+		store_sys(params->ring + __builtin_offsetof(
+					       struct resident_ring, taken),
+			  pos + 1);
+	return true;
+}
+
+/* A job whose copies came with it. */
+INLINE void run_tiny(union room *room, const struct gpu_launch_job *job,
+		     uint64_t word, uint32_t lane)
+{
+	uint64_t words[COPY_WORDS] = {0};
+	uint64_t copy = shuffle(word, (lane + sizeof(*job) / 8) % COPY_LANES);
+
+	if (lane < job->n_copies * COPY_WORDS)
+		words[0] = copy;
+	run_batch(room, words, lane, true);
+	order_sys();
+	__nvvm_bar_warp_sync(EVERYBODY);
+	if (lane == 0)
+		store_sys(job->flag, job->value);
+}
+
+/* The next job that needs the whole block, or one without a flag: go. */
+INLINE void next_job(union room *room, const struct resident_params *params,
+		     uint64_t *pos, uint64_t born_ns,
+		     struct gpu_launch_job *job)
+{
+	uint32_t lane = thread_index();
+	uint64_t word;
 
 	for (;;) {
-		uint64_t now;
-
-		if (entry_there(params->ring, pos))
-			break;
-		now = now_ns();
-		if ((now - since_ns > params->idle_ns ||
-		     now - born_ns > params->stay_ns) &&
-		    may_go(params->ring, pos)) {
-			job->flag = 0;
-			return false;
-		}
+		job->flag = 0;
+		if (!await_entry(params, *pos, born_ns, lane, &word))
+			return;
+		++*pos;
+		job->copies = shuffle(word, 0);
+		job->flag = shuffle(word, 1);
+		job->value = shuffle(word, 2);
+		job->n_copies = (uint32_t)shuffle(word, 3);
+		job->counter = (uint32_t)(shuffle(word, 3) >> 32);
+		if (job->flag == 0 || job->copies)
+			return;
+		run_tiny(room, job, word, lane);
 	}
-	fence_sys();
-	for (uint32_t i = 0; i < sizeof(*job) / 8; i++)
-		((volatile uint64_t *)job)[i] =
-			load_sys(entry_at(params->ring, pos) + i * 8);
-	store_sys(params->ring +
-			  __builtin_offsetof(struct resident_ring, taken),
-		  pos + 1);
-	return true;
 }
 
 INLINE void lead(union room *rooms, const struct resident_params *params)
 {
 	SHARED struct gpu_launch_job job;
 	SHARED uint32_t together;
-	uint64_t pos = params->pos, born_ns = now_ns();
+	uint64_t pos = params->pos, inner_pos = load_gpu(&inner.published);
+	uint64_t born_ns = shuffle(now_ns(), 0), inner_room = inner_pos;
 
 	for (;;) {
 		__syncthreads();
-		if (thread_index() == 0) {
-			pos += ring_take(params, pos, born_ns, &job);
-			together = job.flag == 0 || job.n_copies > WARPS;
-			if (together)
-				inner_publish(&job);
+		if (thread_index() < COPY_LANES) {
+			struct gpu_launch_job mine;
+
+			next_job(&rooms[0], params, &pos, born_ns, &mine);
+			if (thread_index() == 0) {
+				together = mine.flag == 0 ||
+					   mine.n_copies > WARPS;
+				if (together)
+					inner_publish(inner_pos++, &inner_room,
+						      &mine);
+				copy_job_words(&job, &mine);
+			}
 		}
 		__syncthreads();
 		if (job.flag == 0)
 			break;
-		run_job(rooms, &job, 0, together ? RESIDENT_BLOCKS : 1, true);
+		run_job(rooms, &job, 0, 0, together ? RESIDENT_BLOCKS : 1,
+			true);
 	}
 	if (thread_index() == 0) {
 		fence_sys();
@@ -379,7 +507,7 @@ INLINE void follow(union room *rooms, uint32_t block)
 		__syncthreads();
 		if (job.flag == 0)
 			break;
-		run_job(rooms, &job, block, RESIDENT_BLOCKS, true);
+		run_job(rooms, &job, 0, block, RESIDENT_BLOCKS, true);
 	}
 }
 

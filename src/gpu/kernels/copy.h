@@ -60,6 +60,16 @@ struct copy_batch {
 	uint32_t grain_bytes[COPY_LANES];
 };
 
+/* A launch whose lists are short goes with them in the kernel's parameters;
+ * copies of a job then begin at number job.copies. */
+#define COPY_FEW 64u
+
+struct copy_few {
+	struct gpu_launch launch;
+	struct gpu_copy copies[COPY_FEW];
+};
+_Static_assert(sizeof(struct copy_few) <= 4096, "of a kernel's parameters");
+
 /* ---- memory: fresh loads see what others wrote while a kernel runs ------ */
 
 #ifdef __CUDA__
@@ -69,10 +79,10 @@ COPY_FN struct copy_word copy_load16(uint64_t at, bool fresh)
 	struct copy_word v;
 
 	if (fresh)
-		__asm__ volatile("ld.volatile.global.v4.u32 {%0,%1,%2,%3}, [%4];"
-				 : "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]),
-				   "=r"(v.w[3])
-				 : "l"(at));
+		__asm__ volatile(
+			"ld.volatile.global.v4.u32 {%0,%1,%2,%3}, [%4];"
+			: "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]), "=r"(v.w[3])
+			: "l"(at));
 	else
 		__asm__ volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];"
 				 : "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]),
@@ -93,10 +103,12 @@ COPY_FN void copy_move4(uint64_t dst, uint64_t src, bool fresh)
 
 	if (fresh)
 		__asm__ volatile("ld.volatile.global.u32 %0, [%1];"
-				 : "=r"(v) : "l"(src));
+				 : "=r"(v)
+				 : "l"(src));
 	else
 		__asm__ volatile("ld.global.u32 %0, [%1];"
-				 : "=r"(v) : "l"(src));
+				 : "=r"(v)
+				 : "l"(src));
 	__asm__ volatile("st.global.u32 [%0], %1;" ::"l"(dst), "r"(v));
 }
 
@@ -106,10 +118,10 @@ COPY_FN void copy_move1(uint64_t dst, uint64_t src, bool fresh)
 
 	if (fresh)
 		__asm__ volatile("ld.volatile.global.u8 %0, [%1];"
-				 : "=r"(v) : "l"(src));
+				 : "=r"(v)
+				 : "l"(src));
 	else
-		__asm__ volatile("ld.global.u8 %0, [%1];"
-				 : "=r"(v) : "l"(src));
+		__asm__ volatile("ld.global.u8 %0, [%1];" : "=r"(v) : "l"(src));
 	__asm__ volatile("st.global.u8 [%0], %1;" ::"l"(dst), "r"(v));
 }
 
@@ -295,8 +307,8 @@ COPY_FN void copy_units_crooked(const struct copy_batch *batch,
 		}
 		for (uint32_t j = 0; j < unroll; j++) {
 			if (base + j * COPY_LANES < n_units)
-				copy_store16(dst[j], copy_shift(a[j], b[j],
-								skew[j]));
+				copy_store16(dst[j],
+					     copy_shift(a[j], b[j], skew[j]));
 		}
 	}
 }
@@ -308,18 +320,18 @@ COPY_FN void copy_edges(const struct copy_batch *batch, uint32_t n_edges,
 		uint32_t i = copy_find(batch->edge, e);
 		uint32_t off = (e - batch->edge[i]) * batch->grain_bytes[i];
 		/* From the unit numbers back to where the copy begins. */
-		uint64_t start = (uint64_t)batch->unit[i] * 16 -
-				 batch->head_bytes[i];
+		uint64_t start =
+			(uint64_t)batch->unit[i] * 16 - batch->head_bytes[i];
 
 		if (off >= batch->head_bytes[i])
 			off += batch->gap_bytes[i];
 		start += off;
 		if (batch->grain_bytes[i] == 4)
-			copy_move4(batch->dst[i] + start,
-				   batch->src[i] + start, fresh);
+			copy_move4(batch->dst[i] + start, batch->src[i] + start,
+				   fresh);
 		else
-			copy_move1(batch->dst[i] + start,
-				   batch->src[i] + start, fresh);
+			copy_move1(batch->dst[i] + start, batch->src[i] + start,
+				   fresh);
 	}
 }
 
@@ -345,8 +357,8 @@ static inline void copy_batch_run(const struct gpu_copy *copies, uint32_t n)
 	for (uint32_t i = 0; i < COPY_LANES; i++) {
 		struct gpu_copy none = {0};
 		const struct gpu_copy *copy = i < n ? &copies[i] : &none;
-		struct copy_plan plan = copy_cut(copy->src, copy->dst,
-						 copy->len_bytes);
+		struct copy_plan plan =
+			copy_cut(copy->src, copy->dst, copy->len_bytes);
 
 		copy_enter(&batch, i, copy->src, copy->dst, &plan, n_units,
 			   n_edges);

@@ -5,8 +5,13 @@
 /*
  * The kernel that stays: how the CPU hands it jobs, and how it goes.
  *
- *   CPU  entries[pos % N].job, then .seq = pos + 1     (pinned memory)
- *   GPU  block 0 polls .seq; small jobs it does itself, others all blocks do
+ *   CPU  entries[pos % N] = job, sealed for pos        (pinned memory)
+ *   GPU  block 0 polls it; tiny jobs its first warp does at once, small ones
+ *        the block, others all blocks
+ *
+ * An entry is read whole with each look, in one go, and is complete when its
+ * seal fits all of its words and the position: one trip to host memory, where
+ * "ready, then what is it" would be two.
  *
  * A job without a flag means: go. The kernel also goes by itself when nothing
  * came for idle_ns, or when it has been there for stay_ns and nothing waits,
@@ -24,6 +29,9 @@
 
 #define RESIDENT_BLOCKS 8u
 #define RESIDENT_ENTRIES 256u
+#define RESIDENT_WORDS 16u	/* of an entry, the seal being the last */
+#define RESIDENT_INLINE 3u	/* copies that fit into an entry */
+#define RESIDENT_INLINE_BYTES 4096u /* and are moved by one warp at once */
 
 enum resident_state {
 	RESIDENT_HERE = 0,
@@ -32,11 +40,13 @@ enum resident_state {
 };
 
 struct resident_entry {
-	struct gpu_launch_job job;
-	uint64_t seq;		/* position + 1 once the job is complete */
-	uint64_t zero[3];
+	struct gpu_launch_job job; /* job.copies 0: they are here */
+	struct gpu_copy copies[RESIDENT_INLINE];
+	uint64_t zero[2];
+	uint64_t seal;
 };
-_Static_assert(sizeof(struct resident_entry) == 64, "a cache line");
+_Static_assert(sizeof(struct resident_entry) == RESIDENT_WORDS * 8,
+	       "read in one go");
 
 struct resident_ring {
 	/* written by the GPU */
@@ -52,5 +62,22 @@ struct resident_params {
 	uint64_t pos;		/* where to begin */
 	uint64_t idle_ns, stay_ns;
 };
+
+#ifdef __CUDA__
+#define RESIDENT_FN static inline __attribute__((device, always_inline))
+#else
+#define RESIDENT_FN static inline
+#endif
+
+/* Word i's share of the seal; the seal is the sum of all but its own, with
+ * the position + 1 as word RESIDENT_WORDS. */
+RESIDENT_FN uint64_t resident_mix(uint64_t word, uint32_t i)
+{
+	uint64_t z = word + (i + 1) * 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
 
 #endif

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+
+#include "gpu/fixture.h"
+#include "gpu/driver.h"
+#include "support/scale.h"
+
+/* What goes wrong: a device that refuses, breaks or hangs, and events. */
+
+static bool says(const char *text, const char *what)
+{
+	if (!strstr(text, what))
+		fprintf(stderr, "\"%s\" is not in \"%s\"\n", what, text);
+	return strstr(text, what) != NULL;
+}
+
+/* Every job from now on fails, at once. */
+static void check_failed(struct fixture *d, const char *cause)
+{
+	void *slot, *mem;
+
+	CHECK_STATUS(gpu_status(d->gpu), TCPX_EGPU);
+	CHECK(says(gpu_cause(d->gpu), cause));
+	CHECK(says(d->line, cause)); /* and once in the log */
+	CHECK_EQ(d->n_errors, 1);
+	CHECK_STATUS(gpu_slot_get(d->gpu, GPU_SLOT_SEND, &slot), 0);
+	for (int i = 0; i < 100; i++)
+		CHECK_STATUS(fixture_copy(d, slot, slot, 1), TCPX_EGPU);
+	CHECK_STATUS(fixture_run(d, fixture_job(d)), TCPX_EGPU);
+	CHECK_STATUS(gpu_copy_wait(d->gpu, slot, slot, 1), TCPX_EGPU);
+	if (gpu_mem_alloc(d->gpu, 1, &mem) == 0)
+		gpu_mem_free(d->gpu, mem);
+	CHECK_EQ(d->n_errors, 1);
+}
+
+/* The launches before the fault end well, its own and the later ones not. */
+static void fault(const char *text, const char *cause, struct fixture_wish wish)
+{
+	struct fixture d;
+
+	setenv("TCPX_GPU_HOST_FAULT", text, 1);
+	fixture_open(&d, &wish);
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	uint8_t *mem = fixture_alloc(&d, 4096);
+	pattern_fill(slot, 4096, 1, 0);
+	CHECK_STATUS(gpu_status(d.gpu), 0);
+	CHECK_STR(gpu_cause(d.gpu), "");
+	CHECK_STATUS(fixture_copy(&d, mem, slot, 4096), 0);
+	CHECK_STATUS(fixture_copy(&d, mem, slot, 4096), 0);
+	fixture_check(&d, mem, 4096, 1);
+	CHECK_STATUS(fixture_copy(&d, mem, slot, 4096), TCPX_EGPU);
+	check_failed(&d, cause);
+	fixture_close(&d);
+}
+
+static void refused(void)
+{
+	fault("refuse:3", "launch refused", (struct fixture_wish){0});
+}
+
+static void broken(void)
+{
+	fault("break:3", "unspecified launch failure",
+	      (struct fixture_wish){0});
+}
+
+static void hanging(void)
+{
+	fault("hang:3", "no answer for 1000 ms",
+	      (struct fixture_wish){.hang_ms = 1000});
+}
+
+static void refused_engine(void)
+{
+	fault("refuse:3", "launch refused",
+	      (struct fixture_wish){.way = GPU_COPY_ENGINE});
+}
+
+static void broken_engine(void)
+{
+	fault("break:3", "unspecified launch failure",
+	      (struct fixture_wish){.way = GPU_COPY_ENGINE});
+}
+
+static void broken_resident(void)
+{
+	fault("break:3", "unspecified launch failure",
+	      (struct fixture_wish){.resident = true});
+}
+
+/* The driver has some copies of a job and then fails. */
+static void refused_half_way(void)
+{
+	struct fixture d;
+
+	setenv("TCPX_GPU_HOST_FAULT", "refuse:5", 1);
+	fixture_open(&d, &(struct fixture_wish){.way = GPU_COPY_ENGINE});
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	uint8_t *mem = fixture_alloc(&d, 4096);
+	struct gpu_job *job = fixture_job(&d);
+	for (int i = 0; i < 8; i++)
+		CHECK(gpu_job_add(job, mem + i * 100, slot + i * 100, 100));
+	CHECK_STATUS(fixture_run(&d, job), TCPX_EGPU);
+	check_failed(&d, "launch refused");
+	fixture_close(&d);
+}
+
+/* Only the device that is named, and only until nobody has it open. */
+static void faults_have_a_device(void)
+{
+	struct fixture d;
+
+	setenv("TCPX_GPU_HOST_FAULT", "refuse:1:1", 1);
+	fixture_open(&d, NULL);
+	void *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	CHECK_STATUS(fixture_copy(&d, slot, slot, 1), 0);
+	fixture_close(&d);
+	fixture_open(&d, &(struct fixture_wish){.index = 1});
+	slot = fixture_slot(&d, GPU_SLOT_SEND);
+	CHECK_STATUS(fixture_copy(&d, slot, slot, 1), TCPX_EGPU);
+	fixture_close(&d);
+	setenv("TCPX_GPU_HOST_FAULT", "refuse:2:1", 1);
+	fixture_open(&d, &(struct fixture_wish){.index = 1});
+	slot = fixture_slot(&d, GPU_SLOT_SEND);
+	CHECK_STATUS(fixture_copy(&d, slot, slot, 1), 0);
+	fixture_close(&d);
+}
+
+/* Jobs in flight when the device breaks all end, one way or the other. */
+static void all_jobs_end(void)
+{
+	struct gpu_job *jobs[60];
+	struct fixture d;
+	int n_good = 0, status;
+
+	setenv("TCPX_GPU_HOST_FAULT", "break:3", 1);
+	fixture_open(&d, NULL);
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	uint8_t *mem = fixture_alloc(&d, 60 * 100);
+	for (int i = 0; i < 60; i++) {
+		jobs[i] = fixture_job(&d);
+		CHECK(gpu_job_add(jobs[i], mem + i * 100, slot + i * 100, 100));
+		gpu_job_submit(jobs[i]);
+		gpu_flush(d.gpu);
+	}
+	gpu_settle(d.gpu);
+	for (int i = 0; i < 60; i++) {
+		status = fixture_wait(jobs[i]);
+		CHECK(status == 0 || status == TCPX_EGPU);
+		n_good += status == 0;
+	}
+	CHECK(n_good < 60);
+	check_failed(&d, "unspecified launch failure");
+	fixture_close(&d);
+}
+
+/* Threads in the midst of everything when it breaks. */
+static void *use_until_it_breaks(void *arg)
+{
+	struct fixture *d = arg;
+	int status = 0;
+
+	while (status == 0) {
+		struct gpu_job *job = gpu_job_get(d->gpu);
+		void *slot;
+
+		sched_yield();
+		if (!job)
+			continue;
+		if (gpu_slot_get(d->gpu, GPU_SLOT_SEND, &slot) == 0) {
+			CHECK(gpu_job_add(job, slot, (uint8_t *)slot + 5000,
+					  5000));
+			status = fixture_run(d, job);
+			gpu_slot_put(d->gpu, GPU_SLOT_SEND, slot);
+		} else {
+			gpu_job_put(job);
+		}
+	}
+	CHECK_STATUS(status, TCPX_EGPU);
+	return NULL;
+}
+
+static void breaking_under_threads_with(const struct fixture_wish *wish)
+{
+	pthread_t threads[4];
+	struct fixture d;
+	char fault_text[32];
+
+	for (size_t i = 0; i < scale_count(20); i++) {
+		snprintf(fault_text, sizeof(fault_text), "%s:%zu",
+			 i % 2 ? "break" : "refuse", 20 + 7 * i);
+		setenv("TCPX_GPU_HOST_FAULT", fault_text, 1);
+		fixture_open(&d, wish);
+		for (int k = 0; k < 4; k++)
+			CHECK_EQ(pthread_create(&threads[k], NULL,
+						use_until_it_breaks, &d),
+				 0);
+		for (int k = 0; k < 4; k++)
+			pthread_join(threads[k], NULL);
+		fixture_close(&d);
+	}
+}
+
+static void breaking_under_threads(void)
+{
+	breaking_under_threads_with(&(struct fixture_wish){.n_slots = 6});
+}
+
+static void breaking_engine_under_threads(void)
+{
+	breaking_under_threads_with(
+		&(struct fixture_wish){.n_slots = 6, .way = GPU_COPY_ENGINE});
+}
+
+/* Memory that a hanging device may still touch is not given back. */
+static void closing_while_it_hangs(void)
+{
+	struct fixture d;
+	uint64_t begin_ns;
+
+	setenv("TCPX_GPU_HOST_FAULT", "hang:1", 1);
+	fixture_open(&d, NULL);
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	struct gpu_job *job = fixture_job(&d);
+	CHECK(gpu_job_add(job, slot, slot + 100, 100));
+	gpu_job_submit(job);
+	gpu_flush(d.gpu);
+	begin_ns = test_now_ns();
+	fixture_close(&d);
+	CHECK(test_now_ns() - begin_ns < (uint64_t)scale_ms(4000) * 1000000u);
+	CHECK(says(d.line, "not given back"));
+	slot[0] = 1; /* still there */
+}
+
+/* ---- events ------------------------------------------------------------ */
+
+static void jobs_wait_for_events(void)
+{
+	uintptr_t event = gpu_host_event_create();
+	int hang_ms = scale_ms(300);
+	struct fixture d;
+
+	fixture_open(&d, &(struct fixture_wish){.hang_ms = (uint32_t)hang_ms});
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	uint8_t *mem = fixture_alloc(&d, 4096);
+	struct gpu_job *job = fixture_job(&d);
+	pattern_fill(slot, 4096, 1, 0);
+	fixture_fill(&d, mem, 4096, 2);
+	gpu_job_after(job, event);
+	CHECK(gpu_job_add(job, slot + 4096, mem, 4096));
+	gpu_job_submit(job);
+	gpu_flush(d.gpu);
+	/* Others overtake it, and the event may take longer than a hang. */
+	for (int i = 0; i < 50; i++)
+		CHECK_STATUS(fixture_copy(&d, slot + 8192, slot, 4096), 0);
+	test_sleep_ms(hang_ms + 50);
+	CHECK_STATUS(gpu_job_poll(job), TCPX_INPROGRESS);
+	fixture_fill(&d, mem, 4096, 3); /* the producer, late */
+	gpu_host_event_fire(event);
+	CHECK_STATUS(fixture_wait(job), 0);
+	pattern_fill(slot, 4096, 3, 0);
+	CHECK_MEM(slot + 4096, slot, 4096);
+	gpu_host_event_destroy(event);
+	fixture_close(&d);
+}
+
+static void empty_jobs_wait_too(void)
+{
+	for (int way = GPU_COPY_KERNEL; way <= GPU_COPY_ENGINE; way++) {
+		uintptr_t event = gpu_host_event_create();
+		struct fixture d;
+
+		fixture_open(&d, &(struct fixture_wish){
+					 .way = (enum gpu_copy_way)way});
+		struct gpu_job *job = fixture_job(&d);
+		gpu_job_after(job, event);
+		gpu_job_submit(job);
+		gpu_flush(d.gpu);
+		test_sleep_ms(5);
+		CHECK_STATUS(gpu_job_poll(job), TCPX_INPROGRESS);
+		gpu_host_event_fire(event);
+		CHECK_STATUS(fixture_wait(job), 0);
+		gpu_host_event_destroy(event);
+		fixture_close(&d);
+	}
+}
+
+/* A job with no event of anybody's fails; the device lives. */
+static void no_event(void)
+{
+	uintptr_t event = gpu_host_event_create();
+	struct fixture d;
+
+	gpu_host_event_destroy(event);
+	fixture_open(&d, NULL);
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	struct gpu_job *job = fixture_job(&d);
+	CHECK(gpu_job_add(job, slot, slot + 100, 100));
+	gpu_job_after(job, event);
+	CHECK_STATUS(fixture_run(&d, job), TCPX_EGPU);
+	CHECK(says(d.line, "no such event"));
+	CHECK_STATUS(gpu_status(d.gpu), 0);
+	CHECK_STATUS(fixture_copy(&d, slot, slot + 100, 100), 0);
+	fixture_close(&d);
+}
+
+static const struct check_case cases[] = {
+	{"refused", refused, 0},
+	{"broken", broken, 0},
+	{"hanging", hanging, 0},
+	{"refused_engine", refused_engine, 0},
+	{"broken_engine", broken_engine, 0},
+	{"broken_resident", broken_resident, 0},
+	{"refused_half_way", refused_half_way, 0},
+	{"faults_have_a_device", faults_have_a_device, 0},
+	{"all_jobs_end", all_jobs_end, 0},
+	{"breaking_under_threads", breaking_under_threads, 0},
+	{"breaking_engine_under_threads", breaking_engine_under_threads, 0},
+	{"closing_while_it_hangs", closing_while_it_hangs, 0},
+	{"jobs_wait_for_events", jobs_wait_for_events, 0},
+	{"empty_jobs_wait_too", empty_jobs_wait_too, 0},
+	{"no_event", no_event, 0},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}

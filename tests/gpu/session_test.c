@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+#include "gpu/host/host.h"
+#include "support/scale.h"
+#include "support/sess.h"
+
+/* Transfers that meet what only the pretend GPU can do at will: a producer
+ * that is late or never comes, and a device that hangs. */
+
+#define RW (TCPX_ACCESS_REMOTE_READ | TCPX_ACCESS_REMOTE_WRITE)
+#define SOON scale_ms(20000)
+#define LEN_BYTES (3u << 20)
+
+static void tweak(struct tcpx_config *config)
+{
+	config->gpu = "host";
+}
+
+/* a's device memory, b's host memory, and a WRITE from one to the other. */
+struct rig {
+	struct pair pair;
+	struct region region;
+	void *device;
+	uint64_t local, owned, xfer, len_bytes;
+};
+
+static void rig_produce(struct rig *rig, uint64_t seed)
+{
+	uint8_t *bytes = malloc(rig->len_bytes);
+
+	CHECK(bytes);
+	pattern_fill(bytes, rig->len_bytes, seed, 0);
+	CHECK_STATUS(tcpx_gpu_copy(rig->pair.a->s, 0, rig->device, bytes,
+				   rig->len_bytes),
+		     TCPX_OK);
+	free(bytes);
+}
+
+static void rig_open(struct rig *rig, uint64_t len_bytes)
+{
+	rig->len_bytes = len_bytes;
+	pair_open(&rig->pair, PAIR_TWO, tweak);
+	CHECK_STATUS(tcpx_gpu_alloc(rig->pair.a->s, 0, len_bytes, &rig->device),
+		     TCPX_OK);
+	rig_produce(rig, 1);
+	region_init(&rig->region, len_bytes, 9);
+	CHECK_STATUS(tcpx_mem_register(rig->pair.a->s, rig->device, len_bytes,
+				       RW, &rig->local),
+		     TCPX_OK);
+	rig->owned = sess_register(rig->pair.b, &rig->region, RW);
+	rig->xfer = xfer_one(rig->pair.a, rig->pair.ab, TCPX_OP_WRITE,
+			     rig->local, 0,
+			     sess_share(rig->pair.b, rig->owned, rig->pair.a),
+			     0, len_bytes);
+}
+
+static void rig_close(struct rig *rig)
+{
+	CHECK_STATUS(tcpx_xfer_release(rig->pair.a->s, rig->xfer), TCPX_OK);
+	CHECK_STATUS(tcpx_mem_deregister(rig->pair.a->s, rig->local), TCPX_OK);
+	CHECK_STATUS(tcpx_mem_deregister(rig->pair.b->s, rig->owned), TCPX_OK);
+	pair_close(&rig->pair);
+	region_fini(&rig->region);
+}
+
+static void rig_post(struct rig *rig, uintptr_t event, uint32_t deadline_ms)
+{
+	struct tcpx_post_params post = {.size_bytes = sizeof(post),
+					.deadline_ms = deadline_ms,
+					.gpu_event = event};
+
+	CHECK_STATUS(tcpx_xfer_post(rig->pair.a->s, rig->xfer, &post), TCPX_OK);
+}
+
+static int rig_wait(struct rig *rig)
+{
+	return pair_wait(&rig->pair, rig->pair.a, rig->xfer, SOON);
+}
+
+/* ---- producers --------------------------------------------------------- */
+
+/* Nothing is read before the event: what arrives is what was made last. */
+static void late_producer(uint64_t len_bytes)
+{
+	struct rig rig = {0};
+
+	rig_open(&rig, len_bytes);
+	for (uint64_t i = 0; i < 4; i++) {
+		uintptr_t event = gpu_host_event_create();
+
+		rig_produce(&rig, 100 + i);
+		rig_post(&rig, event, 0);
+		test_sleep_ms(60);
+		CHECK_STATUS(tcpx_xfer_test(rig.pair.a->s, rig.xfer),
+			     TCPX_INPROGRESS);
+		CHECK(region_check(&rig.region, "before the event"));
+		rig_produce(&rig, 2 + i);
+		gpu_host_event_fire(event);
+		CHECK_STATUS(rig_wait(&rig), TCPX_OK);
+		region_want(&rig.region, 0, len_bytes, 2 + i, 0);
+		CHECK(region_check(&rig.region, "after the event"));
+		gpu_host_event_destroy(event);
+	}
+	rig_close(&rig);
+}
+
+static void a_late_producer(void)
+{
+	late_producer(LEN_BYTES);
+}
+
+static void a_late_producer_of_little(void)
+{
+	late_producer(100);
+}
+
+/* Its jobs wait, others do not; when it is gone, the transfer has ended. */
+static void a_producer_that_never_comes(void)
+{
+	uintptr_t event = gpu_host_event_create();
+	struct rig rig = {0};
+	int status;
+
+	rig_open(&rig, LEN_BYTES);
+	rig_post(&rig, event, (uint32_t)scale_ms(200));
+	test_sleep_ms(scale_ms(300));
+	CHECK(tcpx_xfer_test(rig.pair.a->s, rig.xfer) != TCPX_OK);
+	rig_produce(&rig, 5);
+	gpu_host_event_destroy(event);
+	status = rig_wait(&rig);
+	fprintf(stderr, "ended with %d\n", status);
+	CHECK(status != TCPX_ETIMEDOUT);
+	rig_post(&rig, 0, 0);
+	CHECK_STATUS(rig_wait(&rig), TCPX_OK);
+	region_want(&rig.region, 0, LEN_BYTES, 5, 0);
+	CHECK(region_check(&rig.region, "the next one"));
+	rig_close(&rig);
+}
+
+/* Something that is no event fails the transfer, and only that. */
+static void no_event_at_all(void)
+{
+	struct rig rig = {0};
+
+	rig_open(&rig, LEN_BYTES);
+	rig_post(&rig, 12345678, 0);
+	CHECK_STATUS(rig_wait(&rig), TCPX_EGPU);
+	rig_produce(&rig, 6);
+	rig_post(&rig, 0, 0);
+	CHECK_STATUS(rig_wait(&rig), TCPX_OK);
+	region_want(&rig.region, 0, LEN_BYTES, 6, 0);
+	CHECK(region_check(&rig.region, "the next one"));
+	rig_close(&rig);
+}
+
+/* ---- a device that hangs ----------------------------------------------- */
+
+static void host_memory_still_moves(struct rig *rig)
+{
+	struct region mine;
+	uint64_t mem, xfer;
+
+	region_init(&mine, rig->len_bytes, 77);
+	mem = sess_register(rig->pair.a, &mine, RW);
+	xfer = xfer_one(rig->pair.a, rig->pair.ab, TCPX_OP_WRITE, mem, 0,
+			sess_share(rig->pair.b, rig->owned, rig->pair.a), 0,
+			rig->len_bytes);
+	CHECK_STATUS(tcpx_xfer_post(rig->pair.a->s, xfer, NULL), TCPX_OK);
+	CHECK_STATUS(pair_wait(&rig->pair, rig->pair.a, xfer, SOON), TCPX_OK);
+	region_want(&rig->region, 0, rig->len_bytes, 77, 0);
+	CHECK(region_check(&rig->region, "host to host"));
+	CHECK_STATUS(tcpx_xfer_release(rig->pair.a->s, xfer), TCPX_OK);
+	CHECK_STATUS(tcpx_mem_deregister(rig->pair.a->s, mem), TCPX_OK);
+	region_fini(&mine);
+}
+
+/* The transfer ends when the device is given up (10 s), not before: as long
+ * as its job may come back, nobody can say that memory is not touched any
+ * more. Others go on meanwhile. */
+static void a_device_that_hangs(void)
+{
+	struct rig rig = {0};
+	int status = TCPX_OK;
+
+	setenv("TCPX_GPU_HOST_FAULT", "hang:4:0", 1);
+	rig_open(&rig, LEN_BYTES);
+	for (int i = 0; i < 10 && status == TCPX_OK; i++) {
+		rig_post(&rig, 0, 0);
+		status = pair_wait(&rig.pair, rig.pair.a, rig.xfer,
+				   scale_ms(1000));
+	}
+	CHECK_STATUS(status, TCPX_ETIMEDOUT);
+	host_memory_still_moves(&rig);
+	status = pair_wait(&rig.pair, rig.pair.a, rig.xfer, 60000);
+	fprintf(stderr, "ended with %d\n", status);
+	CHECK(status < 0 && status != TCPX_ETIMEDOUT);
+	host_memory_still_moves(&rig);
+	rig_close(&rig);
+}
+
+static const struct check_case cases[] = {
+	{"a_late_producer", a_late_producer, 60},
+	{"a_late_producer_of_little", a_late_producer_of_little, 60},
+	{"a_producer_that_never_comes", a_producer_that_never_comes, 60},
+	{"no_event_at_all", no_event_at_all, 60},
+	{"a_device_that_hangs", a_device_that_hangs, 120},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}
