@@ -43,7 +43,8 @@ _Static_assert(sizeof(struct gpu_launch_job) == 32, "kernel's layout");
 struct gpu_launch {
 	struct gpu_launch_job jobs[GPU_JOBS_A_LAUNCH];
 	uint32_t n_jobs;
-	uint32_t zero;
+	uint32_t in_order; /* between host and device, whose way is narrower
+			      than a kernel: the first job before the last */
 };
 
 #define GPU_COUNTERS 1024	/* jobs in flight at most */

@@ -157,7 +157,8 @@ void gpu_close(struct gpu *gpu)
 int gpu_mem_alloc(struct gpu *gpu, uint64_t len_bytes, void **mem)
 {
 	void *new;
-	int rc = gpu->ops->mem_alloc(gpu->device, len_bytes, &new);
+	int rc = len_bytes ? gpu->ops->mem_alloc(gpu->device, len_bytes, &new) :
+			     TCPX_EINVAL;
 
 	if (rc)
 		return rc;

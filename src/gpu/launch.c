@@ -198,9 +198,24 @@ static int launch(struct gpu *gpu, const struct batch *batch,
 	return rc;
 }
 
+static bool in_slots(const struct gpu *gpu, uint64_t at)
+{
+	return at - (uintptr_t)gpu->slot_mem < gpu->slot_mem_bytes;
+}
+
+/* Do they go between our slots and the device? All do as the first does. */
+static bool to_or_from_slots(const struct gpu *gpu, const struct gpu_job *job)
+{
+	return job->n_copies && (in_slots(gpu, job->copies[0].src) ||
+				 in_slots(gpu, job->copies[0].dst));
+}
+
 static int start_kernel(struct gpu *gpu, struct batch *batch)
 {
-	struct gpu_launch all = {.n_jobs = batch->n};
+	struct gpu_launch all = {
+		.n_jobs = batch->n,
+		.in_order = to_or_from_slots(gpu, batch->jobs[0]),
+	};
 	int rc;
 
 	for (uint32_t i = 0; i < batch->n; i++) {

@@ -134,6 +134,12 @@ enum {
 	X(copy, "cuMemcpyAsync",                                               \
 	  (cuda_ptr dst, cuda_ptr src, size_t len_bytes,                       \
 	   struct CUstream_st * stream))                                       \
+	X(copy_to_host, "cuMemcpyDtoHAsync_v2",                                \
+	  (void *dst, cuda_ptr src, size_t len_bytes,                          \
+	   struct CUstream_st *stream))                                        \
+	X(copy_from_host, "cuMemcpyHtoDAsync_v2",                              \
+	  (cuda_ptr dst, const void *src, size_t len_bytes,                    \
+	   struct CUstream_st *stream))                                        \
 	X(pointer, "cuPointerGetAttributes",                                   \
 	  (unsigned int n, int *attributes, void **values, cuda_ptr at))       \
 	X(ipc_get, "cuIpcGetMemHandle",                                        \

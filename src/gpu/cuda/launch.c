@@ -19,6 +19,21 @@ static int fail_behind(struct gpu_device *device, struct CUstream_st *stream,
 	return cuda_fail(device, "cuStreamWriteValue64", rc);
 }
 
+/* By name of the direction: an address that is no device's is then refused,
+ * and not taken for the CPU's own. */
+static cuda_result queue_copy(struct gpu_device *device,
+			      struct CUstream_st *queue, uint64_t dst,
+			      uint64_t src, uint64_t len_bytes)
+{
+	if (cuda_pinned_has(device, dst))
+		return cuda_api.copy_to_host((void *)(uintptr_t)dst, src,
+					     len_bytes, queue);
+	if (cuda_pinned_has(device, src))
+		return cuda_api.copy_from_host(
+			dst, (const void *)(uintptr_t)src, len_bytes, queue);
+	return cuda_api.copy(dst, src, len_bytes, queue);
+}
+
 int cuda_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
 	      uint64_t src, uint64_t len_bytes, uint64_t flag, uint64_t value)
 {
@@ -28,7 +43,7 @@ int cuda_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
 	int rc = cuda_enter(device, &scope);
 
 	if (rc == 0 && len_bytes > 0) {
-		got = cuda_api.copy(dst, src, len_bytes, queue);
+		got = queue_copy(device, queue, dst, src, len_bytes);
 		if (got != CUDA_SUCCESS)
 			rc = cuda_fail(device, "cuMemcpyAsync", got);
 	}
@@ -93,17 +108,9 @@ static bool choose_stream(struct gpu_device *device, uint32_t *stream,
  * all, in order, where few warps fill the way between host and device anyway:
  * then the first job is done when the last one begins.
  */
-static uint32_t rows_of(struct gpu_device *device,
-			const struct gpu_launch *launch)
+static uint32_t rows_of(const struct gpu_launch *launch)
 {
-	const struct gpu_copy *first =
-		(const void *)(uintptr_t)launch->jobs[0].copies;
-
-	if (launch->n_jobs == 1 || !launch->jobs[0].n_copies ||
-	    (!cuda_pinned_has(device, first->src) &&
-	     !cuda_pinned_has(device, first->dst)))
-		return launch->n_jobs;
-	return 1;
+	return launch->in_order ? 1 : launch->n_jobs;
 }
 
 /* Enough warps that each has one copy of the longest list, but all rows
@@ -160,7 +167,7 @@ int cuda_launch(struct gpu_device *device, uint32_t stream,
 	uint32_t rows;
 	int rc;
 
-	rows = rows_of(device, launch);
+	rows = rows_of(launch);
 	if (is_one_run(launch, &run) && choose_stream(device, &stream, &run))
 		return cuda_copy(device, stream, run.dst, run.src,
 				 run.len_bytes, launch->jobs[0].flag,
