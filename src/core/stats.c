@@ -245,12 +245,12 @@ int tcpx_session_stats_json(struct tcpx_session *session, char *buf,
 		json_array_append_new(peers, peer_stats_json(session,
 							     &stats.peers[i]));
 	free(stats.peers);
-	return json_give(
-		json_pack("{s:s,s:i,s:I,s:o,s:o}", "name", session->config->name,
-			  "peers_known", (int)stats.n_peers, "events_dropped",
-			  (json_int_t)stats.events_dropped, "peers", peers,
-			  "gpus", gpus_json(session)),
-		buf, cap_bytes, len_bytes);
+	return json_give(json_pack("{s:s,s:i,s:I,s:o,s:o}", "name",
+				   session->config->name, "peers_known",
+				   (int)stats.n_peers, "events_dropped",
+				   (json_int_t)stats.events_dropped, "peers",
+				   peers, "gpus", gpus_json(session)),
+			 buf, cap_bytes, len_bytes);
 }
 
 /* ---- Prometheus ------------------------------------------------------- */

@@ -21,6 +21,7 @@
 #define POLLEE_NAP_NS (50 * NS_PER_US) /* things to poll, nothing moves; ... */
 #define POLLEE_NAP_MAX_NS (800 * NS_PER_US) /* ... and has not for long */
 #define VISIT_EVERY_US 2
+#define ROOM_AFTER_US 50
 #define TRIES 8 /* of which one asks the set */
 #define IDLE_SLEEP_NS (1000 * NS_PER_MS)
 #define HOT_US 1000 /* spun for what ends within microseconds, as a rule */
@@ -386,6 +387,20 @@ bool context_visit(struct context *ctx)
 	return did;
 }
 
+/* Who finds the context owned for long makes room: its owner may wait for
+ * the very CPU that this caller polls on. */
+static void make_room(struct context *ctx, uint64_t now)
+{
+	uint64_t since = load_relaxed(&ctx->refused_ticks);
+
+	if (!since) {
+		store_relaxed(&ctx->refused_ticks, now);
+	} else if (now - since > ROOM_AFTER_US * clock_ticks_per_us()) {
+		store_relaxed(&ctx->refused_ticks, 0);
+		sched_yield();
+	}
+}
+
 bool context_visit_now_and_then(struct context *ctx)
 {
 	uint64_t now = clock_ticks();
@@ -394,6 +409,11 @@ bool context_visit_now_and_then(struct context *ctx)
 	if (now - last < VISIT_EVERY_US * clock_ticks_per_us())
 		return false;
 	store_relaxed(&ctx->visit_ticks, now);
+	if (load_relaxed(&ctx->owned)) {
+		make_room(ctx, now);
+		return false;
+	}
+	store_relaxed(&ctx->refused_ticks, 0);
 	return context_visit(ctx);
 }
 

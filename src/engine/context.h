@@ -72,6 +72,7 @@ struct context {
 	_Atomic uint32_t stop;
 	_Atomic uint32_t worked;	/* counts passes that did something */
 	_Atomic uint64_t visit_ticks;	/* for rate limits of visits */
+	_Atomic uint64_t refused_ticks;	/* since when visits find it owned */
 	_Atomic uint32_t departures;	/* sources that have left; the owner's */
 	_Atomic uint32_t n_pollees;	/* length of pollees, for sleepers */
 	_Atomic uint64_t nap_ns;	/* of who polls in vain */
