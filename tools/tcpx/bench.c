@@ -2,6 +2,7 @@
 #include "bench.h"
 
 #include "clock.h"
+#include "cmd.h"
 #include "halves.h"
 #include "message.h"
 #include "report.h"
@@ -189,7 +190,8 @@ static int measure(struct bench *bench)
 		status = warm_up(bench, &transfer_ns);
 	if (status)
 		return status;
-	path_query(remote->session, remote->peer, &bench->result->path);
+	path_query(remote->session, remote->peer, &bench->plan->params.mem,
+		   &bench->plan->params.peer_mem, &bench->result->path);
 	plan_rounds(bench, transfer_ns);
 	if (bench->plan->ceiling)
 		status = bench_open_raw(bench);
@@ -255,6 +257,8 @@ void bench_defaults(struct bench_plan *plan)
 		plan->params.n_pieces = 1;
 	if (!plan->params.n_outstanding)
 		plan->params.n_outstanding = 1;
+	if (!plan->n_rounds && plan->count && plan->count < BENCH_PAIRS)
+		plan->n_rounds = (uint32_t)plan->count;
 	if (!plan->n_rounds)
 		plan->n_rounds = BENCH_PAIRS;
 	if (plan->n_rounds > ROUNDS_MAX)
@@ -267,14 +271,21 @@ void bench_defaults(struct bench_plan *plan)
 
 int bench_hello(const struct remote *remote)
 {
-	return message_call(remote->session, remote->peer,
-			    json_pack("{ss si}", "do", "hello", "protocol",
-				      MESSAGE_PROTOCOL),
-			    CALL_WAIT_MS, NULL);
+	struct message_error error;
+	int status = message_call(remote->session, remote->peer,
+				  json_pack("{ss si}", "do", "hello",
+					    "protocol", MESSAGE_PROTOCOL),
+				  CALL_WAIT_MS, NULL, &error);
+
+	if (status)
+		complain("%s", error.text);
+	return status;
 }
 
 void bench_bye(const struct remote *remote)
 {
+	struct message_error error;
+
 	(void)!message_call(remote->session, remote->peer,
-			    json_pack("{ss}", "do", "bye"), 2000, NULL);
+			    json_pack("{ss}", "do", "bye"), 2000, NULL, &error);
 }

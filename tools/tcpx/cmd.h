@@ -21,7 +21,7 @@ enum exit_status {
 
 #define EXIT_STATUS_HELP                                                       \
 	"Exit status: 0 everything held, 1 a transfer failed or bytes were "   \
-	"wrong, 2 the command line is wrong, 3 it could not begin.\n"
+	"wrong,\n2 the command line is wrong, 3 it could not begin.\n"
 
 int cmd_demo(int argc, char **argv);
 int cmd_perf(int argc, char **argv);
@@ -29,6 +29,7 @@ int cmd_raw(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+int cmd_nixl(int argc, char **argv);
 int cmd_peer(int argc, char **argv);
 
 /* "error: ..." on stderr with a newline. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd.h"
 
+#include "common/size.h"
+#include "common/wrap.h"
 #include "open.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const struct argp_option option_table[] = {
@@ -32,49 +33,61 @@ static int config_text(void *arg, char *buf, size_t cap_bytes,
 	return tcpx_config_json(arg, buf, cap_bytes, len_bytes);
 }
 
-/* A value of any kind as text; the caller frees it. */
-static char *cell(const json_t *object, const char *key)
+static bool ends_with(const char *text, const char *end)
 {
-	const json_t *value = json_object_get(object, key);
-	char *text;
+	size_t n = strlen(text), k = strlen(end);
 
-	if (json_is_string(value) && !json_string_length(value))
-		return strdup("-");
-	if (json_is_string(value))
-		return strdup(json_string_value(value));
-	text = value && !json_is_null(value) ?
-		       json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) :
-		       NULL;
-	return text ? text : strdup("-");
+	return n >= k && !strcmp(text + n - k, end);
 }
 
-static void print_row(const json_t *setting)
+/* A value of any kind as people write it. */
+static const char *cell(const json_t *setting, const char *key, char *buf,
+			size_t cap_bytes)
+{
+	const json_t *value = json_object_get(setting, key);
+	const char *name = json_string_value(json_object_get(setting, "name"));
+	long long n = json_integer_value(value);
+
+	snprintf(buf, cap_bytes, "not set");
+	if (json_string_length(value))
+		snprintf(buf, cap_bytes, "%s", json_string_value(value));
+	else if (json_is_boolean(value))
+		snprintf(buf, cap_bytes, json_is_true(value) ? "on" : "off");
+	else if (json_is_integer(value) && name && ends_with(name, "_bytes"))
+		size_format((uint64_t)n, buf, cap_bytes);
+	else if (json_is_integer(value))
+		snprintf(buf, cap_bytes, "%lld", n);
+	return buf;
+}
+
+/* Two lines and more: what it is, and what it is for. */
+static void print_setting(const json_t *setting)
 {
 	static const struct {
 		const char *key;
 		int columns;
-	} columns[] = {{"name", 20},	{"value", 12},	  {"source", 12},
-		       {"default", 10}, {"variable", 24}, {"allowed", 0}};
-	char *text;
+	} columns[] = {{"name", 20}, {"value", 15}, {"source", 11}};
+	char text[1100], def[256], allowed[256], help[256];
 
-	for (unsigned i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
-		text = cell(setting, columns[i].key);
-		printf("%-*s ", columns[i].columns, text ? text : "");
-		free(text);
-	}
-	text = cell(setting, "help");
-	printf("\n    %s\n", text ? text : "");
-	free(text);
+	for (unsigned i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+		printf("%-*s ", columns[i].columns,
+		       cell(setting, columns[i].key, text, sizeof(text)));
+	puts(cell(setting, "variable", text, sizeof(text)));
+	snprintf(text, sizeof(text), "%s (default %s; allowed: %s)",
+		 cell(setting, "help", help, sizeof(help)),
+		 cell(setting, "default", def, sizeof(def)),
+		 cell(setting, "allowed", allowed, sizeof(allowed)));
+	text_wrap(stdout, 4, 4, text);
 }
 
-static void print_table(const json_t *settings)
+static void print_settings(const json_t *settings)
 {
 	const json_t *one;
 	size_t i;
 
-	printf("%-20s %-12s %-12s %-10s %-24s %s\n", "setting", "value",
-	       "source", "default", "variable", "allowed");
-	json_array_foreach(settings, i, one) print_row(one);
+	printf("%-20s %-15s %-11s %s\n", "setting", "value", "from",
+	       "variable");
+	json_array_foreach(settings, i, one) print_setting(one);
 }
 
 int cmd_config(int argc, char **argv)
@@ -94,7 +107,7 @@ int cmd_config(int argc, char **argv)
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else {
-		print_table(settings);
+		print_settings(settings);
 	}
 	json_decref(all);
 	return EXIT_HELD;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd.h"
 
+#include "common/wrap.h"
+#include "gpus.h"
 #include "open.h"
 #include "path.h"
 
@@ -16,6 +18,8 @@
 
 static const struct argp_option option_table[] = {
 	{"json", 'j', NULL, 0, "as a JSON object", 0},
+	{"verbose", 'v', NULL, 0,
+	 "also the transports that only serve inside one process", 0},
 	{0},
 };
 static const struct argp parser = {
@@ -23,8 +27,8 @@ static const struct argp parser = {
 	.parser = listing_parse,
 	.children = listing_children,
 	.doc = "Opens a session with the settings in force, connects it to "
-	       "itself, and prints what it found: interfaces, rails, "
-	       "transports."
+	       "itself, and prints what it found: interfaces, GPUs, "
+	       "rails, transports."
 	       "\v"
 	       "Examples:\n"
 	       "  tcpx info\n"
@@ -142,36 +146,64 @@ static void print_interfaces(const json_t *list)
 	}
 }
 
-static void print_all(const json_t *all, struct tcpx_session *session)
+static void print_gpus(const json_t *all)
+{
+	const char *why = json_string_value(json_object_get(all, "gpus_why"));
+	const json_t *one;
+	char line[256], text[320];
+	size_t i;
+
+	if (why) {
+		snprintf(text, sizeof(text), "GPUs: none, %s", why);
+		text_wrap(stdout, 0, 2, text);
+		return;
+	}
+	printf("GPUs\n");
+	json_array_foreach(json_object_get(all, "gpus"), i, one)
+		printf("  %s\n", gpus_line(one, line, sizeof(line)));
+}
+
+static void print_all(const json_t *all, struct tcpx_session *session,
+		      const struct path_view *view)
 {
 	printf("tcpx %s, session %s, port %u\n\n", tcpx_version(),
 	       tcpx_session_name(session), tcpx_session_port(session));
 	print_interfaces(json_object_get(all, "interfaces"));
+	putchar('\n');
+	print_gpus(all);
 	printf("\nhow the session reaches itself, as it would others\n\n");
-	path_draw(stdout, tcpx_session_name(session),
-		  json_object_get(all, "self"));
+	path_draw(stdout, view, json_object_get(all, "self"));
 }
 
 int cmd_info(int argc, char **argv)
 {
 	struct listing_options arguments = {0};
+	struct tcpx_config config;
 	struct tcpx_session *session;
-	json_t *self, *stats, *all;
+	struct path_view view = {.all = false};
+	json_t *self, *stats, *all, *gpus;
+	char why[160];
 
 	argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-	if (options_open(&arguments.session, &session))
+	if (options_config(&arguments.session, &config) ||
+	    session_open(&config, "cannot open a session", &session))
 		return EXIT_SETUP;
 	self = describe_self(session);
 	stats = json_from_library("the statistics", stats_text, session);
-	all = json_pack("{ss ss si so so* so*}", "version", tcpx_version(),
-			"name", tcpx_session_name(session), "port",
-			(int)tcpx_session_port(session), "interfaces",
-			interfaces(), "self", self, "statistics", stats);
+	gpus = gpus_list(session, why, sizeof(why));
+	all = json_pack("{ss ss si so so* so* so ss?}", "version",
+			tcpx_version(), "name", tcpx_session_name(session),
+			"port", (int)tcpx_session_port(session), "interfaces",
+			interfaces(), "self", self, "statistics", stats, "gpus",
+			gpus, "gpus_why", why[0] ? why : NULL);
 	if (arguments.json) {
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else {
-		print_all(all, session);
+		view.own_name = tcpx_session_name(session);
+		view.allowed = config.transports;
+		view.all = arguments.verbose;
+		print_all(all, session, &view);
 	}
 	json_decref(all);
 	tcpx_session_close(session);

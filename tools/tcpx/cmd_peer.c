@@ -76,7 +76,15 @@ static int give_blob(struct tcpx_session *session, int fd)
 	return n == (ssize_t)(sizeof(message.len) + len) ? 0 : TCPX_ECLOSED;
 }
 
-/* Nothing is ever written to us: readable means closed. */
+/* One byte when the other process is ready for us; see process.c. */
+static bool told_to_go(int fd)
+{
+	char go;
+
+	return read(fd, &go, 1) == 1;
+}
+
+/* Nothing more is written to us: readable means closed. */
 static bool still_wanted(void *arg)
 {
 	struct pollfd p = {.fd = *(int *)arg, .events = POLLIN};
@@ -86,7 +94,8 @@ static bool still_wanted(void *arg)
 
 int cmd_peer(int argc, char **argv)
 {
-	struct arguments arguments = {.fd = -1};
+	struct arguments arguments = {.fd = -1, .session.quiet = true};
+	struct tcpx_config config;
 	struct server server = {.keep_on = still_wanted,
 				.arg = &arguments.fd,
 				.look_every_ms = 20};
@@ -97,7 +106,11 @@ int cmd_peer(int argc, char **argv)
 		complain("this command is for tcpx itself");
 		return EXIT_USAGE;
 	}
-	if (options_open(&arguments.session, &server.session))
+	if (!told_to_go(arguments.fd))
+		return EXIT_HELD;
+	if (options_config(&arguments.session, &config) ||
+	    session_open(&config, "the second process cannot open a session",
+			 &server.session))
 		return EXIT_SETUP;
 	status = give_blob(server.session, arguments.fd);
 	if (!status)

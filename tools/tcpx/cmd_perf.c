@@ -6,23 +6,41 @@
 #include "report.h"
 #include "serve.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
+static sigset_t end_signals(void)
 {
-	(void)number;
-	interrupted = 1;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	return set;
+}
+
+/* A server looks for them now and then, so they wait; while it measures it
+ * does not look, and they end the process as usual. */
+static void hold_signals(bool busy)
+{
+	sigset_t set = end_signals();
+
+	pthread_sigmask(busy ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
 }
 
 static bool not_interrupted(void *arg)
 {
+	static bool interrupted; /* for good: taking it makes it go away */
+	const struct timespec now = {0};
+	sigset_t set = end_signals();
+
 	(void)arg;
+	if (sigtimedwait(&set, NULL, &now) > 0)
+		interrupted = true;
 	return !interrupted;
 }
 
@@ -40,37 +58,55 @@ static void make_secret(struct tcpx_config *config, char *text)
 	for (unsigned i = 0; i < sizeof(bytes); i++)
 		sprintf(text + 2 * i, "%02x", bytes[i]);
 	config->secret = text;
-	printf("no TCPX_SECRET is set; for this run clients use\n"
-	       "  TCPX_SECRET=%s tcpx perf HOST\n",
-	       text);
+}
+
+static void print_serving(const struct server *server, const char *made)
+{
+	printf("serving on port %u, interrupt to end\n",
+	       tcpx_session_port(server->session));
+	if (*made)
+		printf("no TCPX_SECRET is set; for this run clients use\n"
+		       "  TCPX_SECRET=%s tcpx perf HOST\n",
+		       made);
+	fflush(stdout);
+}
+
+static void print_serving_json(const struct server *server, const char *made)
+{
+	json_t *json = json_pack("{ss si ss?}", "version", tcpx_version(),
+				 "port",
+				 (int)tcpx_session_port(server->session),
+				 "secret", *made ? made : NULL);
+
+	json_dumpf(json, stdout, JSON_INDENT(2));
+	putchar('\n');
+	fflush(stdout);
+	json_decref(json);
 }
 
 static int run_server(const struct perf_options *options)
 {
-	struct sigaction action = {.sa_handler = on_signal};
 	struct server server = {.keep_on = not_interrupted,
+				.busy = hold_signals,
 				.look_every_ms = 500,
-				.talkative = true};
+				.talkative = !options->json};
 	struct tcpx_config config;
-	char secret[33];
-	int status;
+	char secret[33] = "";
 
 	if (options_config(&options->session, &config))
 		return EXIT_SETUP;
 	if (!config.port_first)
 		config.port_first = config.port_last = TOOL_PORT;
 	make_secret(&config, secret);
-	status = tcpx_session_open(&config, &server.session);
-	if (status) {
-		complain("cannot serve on port %u: %s", config.port_first,
-			 tcpx_strerror(status));
+	hold_signals(false); /* first: threads that come inherit it */
+	if (session_open(&config, "cannot serve", &server.session))
 		return EXIT_SETUP;
-	}
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	printf("serving on port %u, interrupt to end\n",
-	       tcpx_session_port(server.session));
-	fflush(stdout);
+	/* Read while it runs, also when it is a pipe. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (options->json)
+		print_serving_json(&server, secret);
+	else
+		print_serving(&server, secret);
 	serve(&server);
 	tcpx_session_close(server.session);
 	return EXIT_HELD;
@@ -83,7 +119,10 @@ static json_t *settings_json(const struct perf_options *o,
 {
 	const struct bench_plan *plan = &o->plan;
 
-	return json_pack("{ss ss ss sI sI sI sI sb sf sI sI sI sb sb ss sI so}",
+	char mem[PLACE_TEXT_MAX], peer_mem[PLACE_TEXT_MAX];
+
+	return json_pack("{ss ss ss sI sI sI sI sb ss ss sf sI sI sI sb sb ss "
+			 "sI so}",
 			 "version", tcpx_version(), "server",
 			 o->self ? "self" : o->host, "op",
 			 case_op_name(plan->params.op), "size_first_bytes",
@@ -91,7 +130,9 @@ static json_t *settings_json(const struct perf_options *o,
 			 "size_last_bytes", (json_int_t)o->last_bytes,
 			 "segments", (json_int_t)plan->params.n_pieces,
 			 "outstanding", (json_int_t)plan->params.n_outstanding,
-			 "both_directions", plan->params.both_directions,
+			 "both_directions", plan->params.both_directions, "mem",
+			 place_format(&plan->params.mem, mem), "peer_mem",
+			 place_format(&plan->params.peer_mem, peer_mem),
 			 "duration_s", (double)plan->duration_ns / 1e9, "count",
 			 (json_int_t)plan->count, "warmup",
 			 (json_int_t)plan->warmup, "rounds",
@@ -120,21 +161,45 @@ static bool sweep(const struct perf_options *o, const struct remote *remote,
 	return held;
 }
 
+/* What no row says; all of it if wanted. */
+static void print_begin(const struct perf_options *o, const json_t *settings)
+{
+	const struct bench_plan *plan = &o->plan;
+
+	if (o->verbose) {
+		report_settings(settings);
+		report_settings(json_object_get(settings, "session"));
+		putchar('\n');
+		report_header();
+		return;
+	}
+	printf("tcpx %s, %s%s: ", tcpx_version(), o->self ? "" : "server ",
+	       o->self ? "two processes here" : o->host);
+	if (plan->count)
+		printf("%llu transfer%s", (unsigned long long)plan->count,
+		       plan->count == 1 ? "" : "s");
+	else
+		printf("%.3g s", (double)plan->duration_ns / 1e9);
+	printf(" in %u round%s, seed %llu\n\n", plan->n_rounds,
+	       plan->n_rounds == 1 ? "" : "s",
+	       (unsigned long long)plan->params.seed);
+	report_header();
+}
+
 static int measure(const struct perf_options *o, struct remote *remote,
 		   const struct tcpx_config *config)
 {
 	json_t *settings = settings_json(o, config), *cases = json_array();
+	struct path_view view = {.own_name = tcpx_session_name(remote->session),
+				 .allowed = config->transports,
+				 .all = o->verbose};
 	json_t *path;
 	bool held;
 
 	remote->raw_port = o->raw_port;
 	remote->socket_buffer_bytes = config->socket_buffer_bytes;
-	if (!o->json) {
-		report_settings(settings);
-		report_settings(json_object_get(settings, "session"));
-		putchar('\n');
-		report_header();
-	}
+	if (!o->json)
+		print_begin(o, settings);
 	held = sweep(o, remote, cases);
 	if (o->json) {
 		report_json(settings, cases, held);
@@ -142,7 +207,7 @@ static int measure(const struct perf_options *o, struct remote *remote,
 	}
 	path = path_describe(remote->session, remote->peer);
 	putchar('\n');
-	path_draw(stdout, tcpx_session_name(remote->session), path);
+	path_draw(stdout, &view, path);
 	json_decref(path);
 	json_decref(settings);
 	json_decref(cases);
@@ -154,27 +219,30 @@ static int run_client(struct perf_options *o)
 	struct remote remote = {0};
 	struct tcpx_config config;
 	struct tcpx_session *session;
+	char why[256];
 	int status, fd = -1, rc = EXIT_SETUP;
 	pid_t pid = 0;
 
 	o->session.loopback = o->self;
+	if (options_config(&o->session, &config))
+		return EXIT_SETUP;
 	/* Before the session opens: a fork wants a process of one thread. */
 	if (o->self && peer_process_start(&o->session, &pid, &fd))
 		return EXIT_SETUP;
-	if (options_config(&o->session, &config))
-		goto out_process;
 	if (!o->self) /* a server's port is not ours, were it on this host */
 		config.port_first = config.port_last = 0;
-	status = tcpx_session_open(&config, &session);
-	if (status) {
-		complain("cannot open a session: %s", tcpx_strerror(status));
+	if (session_open(&config, "cannot open a session", &session))
 		goto out_process;
+	if (place_check(session, &o->plan.params.mem, why, sizeof(why))) {
+		complain("--mem: %s", why);
+		goto out_session;
 	}
-	status = o->self ? remote_join(session, fd, &remote) :
-			   remote_dial(session, o->host, &remote);
+	status = o->self ? remote_join(session, fd, &config, &remote) :
+			   remote_dial(session, o->host, &config, &remote);
 	if (!status)
 		rc = measure(o, &remote, &config);
 	remote_leave(&remote);
+out_session:
 	tcpx_session_close(session);
 out_process:
 	peer_process_stop(pid, fd);

@@ -3,9 +3,9 @@
  * perf --ceiling compares with, to be held against iperf3 and the like. */
 #include "cmd.h"
 
+#include "area.h"
 #include "clock.h"
 #include "common/size.h"
-#include "layout.h"
 #include "raw.h"
 #include "samples.h"
 
@@ -27,7 +27,6 @@ enum {
 	KEY_DURATION,
 	KEY_ROUNDS,
 	KEY_PINGPONG,
-	KEY_JSON,
 };
 
 #define ROUNDS_MAX 1000
@@ -58,7 +57,7 @@ static const struct argp_option option_table[] = {
 	{"duration", KEY_DURATION, "TIME", 0, "in all (default 3s)", 0},
 	{"rounds", KEY_ROUNDS, "N", 0, "split into so many (default 5)", 0},
 	{"pingpong", KEY_PINGPONG, NULL, 0, "a message to and fro", 0},
-	{"json", KEY_JSON, NULL, 0, "as a JSON object", 0},
+	{"json", 'j', NULL, 0, "as a JSON object", 0},
 	{0},
 };
 
@@ -105,7 +104,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_PINGPONG:
 		a->pingpong = true;
 		return 0;
-	case KEY_JSON:
+	case 'j':
 		a->json = true;
 		return 0;
 	default:
@@ -293,7 +292,7 @@ int cmd_raw(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	both.link.n = both.link.n_forward = (unsigned)both.args.n_flows;
-	both.area = area_alloc(both.args.area_bytes);
+	both.area = pages_take(both.args.area_bytes);
 	listener = raw_listen("127.0.0.1", 0, &port);
 	if (both.area && listener >= 0) {
 		/* Real pages: one page of zeroes would fit in any cache. The
@@ -303,6 +302,6 @@ int cmd_raw(int argc, char **argv)
 	}
 	if (listener >= 0)
 		close(listener);
-	area_free(both.area, both.args.area_bytes);
+	pages_give(both.area, both.args.area_bytes);
 	return rc;
 }

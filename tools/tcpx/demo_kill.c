@@ -2,6 +2,7 @@
 #include "demo.h"
 
 #include "clock.h"
+#include "log.h"
 #include "message.h"
 #include "report.h"
 
@@ -34,6 +35,7 @@ static int set_up(struct remote *victim, struct end *end)
 				     .n_pieces = 1,
 				     .n_outstanding = 1,
 				     .seed = 1};
+	struct message_error error;
 	json_t *answer = NULL;
 	int status =
 		end_init(end, victim->session, victim->peer, true, &params);
@@ -41,12 +43,12 @@ static int set_up(struct remote *victim, struct end *end)
 	if (!status)
 		status = message_call(victim->session, victim->peer,
 				      case_params_encode(&params), CALL_WAIT_MS,
-				      &answer);
+				      &answer, &error);
 	if (!status)
 		status = end_prepare(end, json_object_get(answer, "mem"));
 	json_decref(answer);
 	if (!status)
-		end_fill(end, 0);
+		status = end_fill(end, 0);
 	return status;
 }
 

@@ -37,25 +37,31 @@ int case_op_parse(const char *text, enum case_op *op)
 
 json_t *case_params_encode(const struct case_params *p)
 {
-	return json_pack("{ss ss sI sI sI sb ss sI}", "do", "case", "op",
+	char mem[PLACE_TEXT_MAX], peer_mem[PLACE_TEXT_MAX];
+
+	return json_pack("{ss ss sI sI sI sb ss sI ss ss}", "do", "case", "op",
 			 case_op_name(p->op), "piece_bytes",
 			 (json_int_t)p->piece_bytes, "pieces",
 			 (json_int_t)p->n_pieces, "outstanding",
 			 (json_int_t)p->n_outstanding, "both_directions",
 			 p->both_directions, "wait", wait_style_name(p->wait),
-			 "seed", (json_int_t)p->seed);
+			 "seed", (json_int_t)p->seed, "mem",
+			 place_format(&p->mem, mem), "peer_mem",
+			 place_format(&p->peer_mem, peer_mem));
 }
 
 int case_params_decode(const json_t *json, struct case_params *p)
 {
 	json_int_t piece_bytes, pieces, outstanding, seed;
-	const char *op, *wait;
+	const char *op, *wait, *mem, *peer_mem;
 	int both;
 
-	if (json_unpack((json_t *)json, "{ss sI sI sI sb ss sI}", "op", &op,
-			"piece_bytes", &piece_bytes, "pieces", &pieces,
+	if (json_unpack((json_t *)json, "{ss sI sI sI sb ss sI ss ss}", "op",
+			&op, "piece_bytes", &piece_bytes, "pieces", &pieces,
 			"outstanding", &outstanding, "both_directions", &both,
-			"wait", &wait, "seed", &seed) ||
+			"wait", &wait, "seed", &seed, "mem", &mem, "peer_mem",
+			&peer_mem) ||
+	    place_parse(mem, &p->mem) || place_parse(peer_mem, &p->peer_mem) ||
 	    case_op_parse(op, &p->op) || wait_style_parse(wait, &p->wait) ||
 	    piece_bytes <= 0 || pieces <= 0 || pieces > TCPX_SEGMENTS_MAX ||
 	    outstanding <= 0 || outstanding > OUTSTANDING_MAX)
@@ -87,16 +93,18 @@ static bool is_sink(const struct end *end)
 	       end->client == (end->params.op == CASE_READ);
 }
 
-static int take_memory(struct end *end, uint32_t access, void **area,
+static int take_memory(struct end *end, uint32_t access, struct area *area,
 		       uint64_t *mem)
 {
+	const struct place *place = end->client ? &end->params.mem :
+						  &end->params.peer_mem;
 	uint64_t len = end->layout.area_bytes;
-	int status;
+	int status = area_take(area, end->session, place, len, end->failure,
+			       sizeof(end->failure));
 
-	*area = area_alloc(len);
-	if (!*area)
-		return fail(end, TCPX_ENOMEM, "memory for the case");
-	status = tcpx_mem_register(end->session, *area, len, access, mem);
+	if (status)
+		return status;
+	status = tcpx_mem_register(end->session, area->mem, len, access, mem);
 	return status ? fail(end, status, "registering memory") : 0;
 }
 
@@ -262,26 +270,38 @@ void end_fini(struct end *end)
 		tcpx_mem_deregister(end->session, end->source_mem);
 	if (end->sink_mem)
 		tcpx_mem_deregister(end->session, end->sink_mem);
-	area_free(end->source, end->layout.area_bytes);
-	area_free(end->sink, end->layout.area_bytes);
+	area_give(&end->source);
+	area_give(&end->sink);
 	layout_fini(&end->layout);
 	memset(end, 0, sizeof(*end));
 }
 
-void end_fill(struct end *end, uint32_t round)
+int end_fill(struct end *end, uint32_t round)
 {
-	if (end->source)
-		layout_fill(&end->layout, round, end->source);
-	if (end->sink)
-		layout_wipe(&end->layout, round, end->sink);
+	int status;
+
+	if (end->source.host)
+		layout_fill(&end->layout, round, end->source.host);
+	if (end->sink.host)
+		layout_wipe(&end->layout, round, end->sink.host);
+	status = area_push(&end->source);
+	if (!status)
+		status = area_push(&end->sink);
+	return status ? fail(end, status, "copying contents to the GPU") : 0;
 }
 
 bool end_check(struct end *end, uint32_t round, char *why, size_t cap_bytes)
 {
 	uint64_t bad_off;
+	int status = area_pull(&end->sink);
 
-	if (!end->sink ||
-	    layout_check(&end->layout, round, end->sink, &bad_off))
+	if (status) {
+		snprintf(why, cap_bytes, "copying contents from the GPU: %s",
+			 tcpx_strerror(status));
+		return false;
+	}
+	if (!end->sink.host ||
+	    layout_check(&end->layout, round, end->sink.host, &bad_off))
 		return true;
 	snprintf(why, cap_bytes,
 		 "seed %llu round %u: wrong bytes at offset %llu of %llu",

@@ -15,6 +15,7 @@
  * With both_directions each end does what the client does, at once.
  */
 
+#include "area.h"
 #include "layout.h"
 #include "open.h"
 #include "samples.h"
@@ -31,6 +32,7 @@ struct case_params {
 	bool both_directions;
 	enum wait_style wait;
 	uint64_t seed;
+	struct place mem, peer_mem; /* the client's, the server's */
 };
 
 /* A ping-pong goes round so many blocks: a message is not written over before
@@ -45,7 +47,7 @@ struct end {
 	bool client;
 	struct case_params params;
 	struct layout layout;
-	void *source, *sink; /* NULL: not this end */
+	struct area source, sink; /* not taken: not at this end */
 	uint64_t source_mem, sink_mem; /* 0: none */
 	uint64_t remote_source, remote_sink;
 	struct slot *slots; /* initiators first, then receivers */
@@ -69,7 +71,7 @@ int end_prepare(struct end *end, const json_t *mem);
 void end_fini(struct end *end);
 
 /* New contents for a round: sources filled, sinks wiped. */
-void end_fill(struct end *end, uint32_t round);
+int end_fill(struct end *end, uint32_t round);
 /* True if this end has no sink, too. */
 bool end_check(struct end *end, uint32_t round, char *why, size_t cap_bytes);
 

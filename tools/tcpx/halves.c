@@ -21,10 +21,11 @@ int bench_fail(struct bench *bench, int status, const char *why)
 
 static int call(struct bench *bench, json_t *request, json_t **reply)
 {
+	struct message_error error;
 	int status = message_call(bench->remote->session, bench->remote->peer,
-				  request, CALL_WAIT_MS, reply);
+				  request, CALL_WAIT_MS, reply, &error);
 
-	return status ? bench_fail(bench, status, "the other end failed") : 0;
+	return status ? bench_fail(bench, status, error.text) : 0;
 }
 
 static int ask(struct bench *bench, json_t *request)
@@ -37,10 +38,11 @@ static int ask(struct bench *bench, json_t *request)
 
 static int reply(struct bench *bench, json_t **answer)
 {
+	struct message_error error;
 	int status = message_reply(bench->remote->session, bench->remote->peer,
-				   CALL_WAIT_MS, answer);
+				   CALL_WAIT_MS, answer, &error);
 
-	return status ? bench_fail(bench, status, "the other end failed") : 0;
+	return status ? bench_fail(bench, status, error.text) : 0;
 }
 
 int bench_set_up(struct bench *bench)
@@ -73,7 +75,9 @@ int bench_fill(struct bench *bench, uint32_t round)
 
 	if (status)
 		return status;
-	end_fill(&bench->end, round);
+	status = end_fill(&bench->end, round);
+	if (status)
+		return bench_fail(bench, status, bench->end.failure);
 	return reply(bench, NULL);
 }
 
@@ -148,8 +152,8 @@ static int raw_loops(struct bench *bench, uint64_t count, struct half *half)
 		.spin = spin,
 	};
 	struct raw_stream stream = {
-		.source = end->source,
-		.sink = end->sink,
+		.source = end->source.host,
+		.sink = end->sink.host,
 		.area_bytes = end_bytes(end) * end->params.n_outstanding,
 		.total_bytes = end_bytes(end) * count,
 		.spin = spin,

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define SLOT_ALIGN 64u
 #define AREA_MAX (1ull << 42)
@@ -171,18 +170,4 @@ bool layout_check(const struct layout *layout, uint32_t round, const void *sink,
 		}
 	}
 	return true;
-}
-
-void *area_alloc(uint64_t len_bytes)
-{
-	void *area = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return area == MAP_FAILED ? NULL : area;
-}
-
-void area_free(void *area, uint64_t len_bytes)
-{
-	if (area)
-		munmap(area, len_bytes);
 }

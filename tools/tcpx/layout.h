@@ -54,8 +54,4 @@ void layout_wipe(const struct layout *layout, uint32_t round, void *sink);
 bool layout_check(const struct layout *layout, uint32_t round, const void *sink,
 		  uint64_t *bad_off);
 
-/* Whole pages of zeroes, or NULL. */
-void *area_alloc(uint64_t len_bytes);
-void area_free(void *area, uint64_t len_bytes);
-
 #endif

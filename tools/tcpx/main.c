@@ -15,6 +15,8 @@ static const struct command commands[] = {
 	{"raw", cmd_raw, "measure bare TCP on this machine, the ceiling alone"},
 	{"info", cmd_info, "version, rails and transports of this machine"},
 	{"config", cmd_config, "every setting in force and where it is from"},
+	{"nixl", cmd_nixl,
+	 "the backend TCPX in installed NIXLs: install, status, remove, paths"},
 	{"version", cmd_version, "the version"},
 	/* The other process of demo and of perf --self. */
 	{"_peer", cmd_peer, NULL},

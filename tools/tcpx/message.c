@@ -2,8 +2,8 @@
 #include "message.h"
 
 #include "clock.h"
-#include "cmd.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,21 +85,26 @@ int message_wait(struct tcpx_session *session, uint64_t peer, int timeout_ms,
 	return 0;
 }
 
+static int fail(struct message_error *error, int status, const char *what,
+		const char *why)
+{
+	snprintf(error->text, sizeof(error->text), "%s: %s", what, why);
+	return status;
+}
+
 int message_reply(struct tcpx_session *session, uint64_t peer, int timeout_ms,
-		  json_t **reply)
+		  json_t **reply, struct message_error *error)
 {
 	json_t *answer = NULL;
-	const char *error;
+	const char *why;
 	int status = message_wait(session, peer, timeout_ms, &answer, NULL);
 
-	if (status) {
-		complain("the other end does not answer: %s",
-			 tcpx_strerror(status));
-		return status;
-	}
-	error = json_string_value(json_object_get(answer, "error"));
-	if (error) {
-		complain("the other end: %s", error);
+	if (status)
+		return fail(error, status, "the other end does not answer",
+			    tcpx_strerror(status));
+	why = json_string_value(json_object_get(answer, "error"));
+	if (why) {
+		fail(error, 0, "the other end", why);
 		json_decref(answer);
 		return TCPX_EREMOTE;
 	}
@@ -111,15 +116,14 @@ int message_reply(struct tcpx_session *session, uint64_t peer, int timeout_ms,
 }
 
 int message_call(struct tcpx_session *session, uint64_t peer, json_t *request,
-		 int timeout_ms, json_t **reply)
+		 int timeout_ms, json_t **reply, struct message_error *error)
 {
 	int status = message_send(session, peer, request);
 
-	if (status) {
-		complain("cannot ask the other end: %s", tcpx_strerror(status));
-		return status;
-	}
-	return message_reply(session, peer, timeout_ms, reply);
+	if (status)
+		return fail(error, status, "cannot ask the other end",
+			    tcpx_strerror(status));
+	return message_reply(session, peer, timeout_ms, reply, error);
 }
 
 json_t *json_hex(const void *bytes, size_t len_bytes)

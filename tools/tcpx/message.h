@@ -28,7 +28,7 @@
 #include <jansson.h>
 #include <tcpx/p2p.h>
 
-#define MESSAGE_PROTOCOL 1
+#define MESSAGE_PROTOCOL 2
 
 /* Consumes message, also on failure. Returns 0 or a status. */
 int message_send(struct tcpx_session *session, uint64_t peer, json_t *message);
@@ -39,13 +39,17 @@ int message_send(struct tcpx_session *session, uint64_t peer, json_t *message);
  */
 int message_wait(struct tcpx_session *session, uint64_t peer, int timeout_ms,
 		 json_t **message, uint64_t *from);
-/* The reply to a request sent before: complains, also about an "error" in it.
- * The reply may be dropped by passing NULL. */
+
+struct message_error {
+	char text[256]; /* what went wrong, also an "error" in a reply */
+};
+
+/* The reply to a request sent before. It may be dropped by passing NULL. */
 int message_reply(struct tcpx_session *session, uint64_t peer, int timeout_ms,
-		  json_t **reply);
+		  json_t **reply, struct message_error *error);
 /* Sends a request (consumes it) and waits for the reply. */
 int message_call(struct tcpx_session *session, uint64_t peer, json_t *request,
-		 int timeout_ms, json_t **reply);
+		 int timeout_ms, json_t **reply, struct message_error *error);
 
 /* Bytes as a string of hexadecimal digits. */
 json_t *json_hex(const void *bytes, size_t len_bytes);

@@ -31,17 +31,18 @@ struct session_options {
 	bool checksum;
 	enum wait_style wait;
 	bool loopback; /* interface lo, unless something else was said */
+	bool quiet; /* another process has said what the environment is */
 };
 
 /* For the children of an argp: --transport, --flows, ...; input is a
  * struct session_options. */
 extern const struct argp session_argp;
 
-/* What subcommands have that only show something: --json beside a session's
- * options. Parser and children of their argp; input is this struct. */
+/* What subcommands have that only show something: --json and perhaps
+ * --verbose beside a session's options. Parser and children of their argp; input is this struct. */
 struct listing_options {
 	struct session_options session;
-	bool json;
+	bool json, verbose;
 };
 error_t listing_parse(int key, char *arg, struct argp_state *state);
 extern const struct argp_child listing_children[];
@@ -52,12 +53,9 @@ int wait_style_parse(const char *text, enum wait_style *wait); /* 0 or -1 */
 /* Defaults, environment, then the options. Returns 0 or a status. */
 int options_config(const struct session_options *options,
 		   struct tcpx_config *config);
-int options_open(const struct session_options *options,
+/* what: "cannot serve", for the complaint. */
+int session_open(const struct tcpx_config *config, const char *what,
 		 struct tcpx_session **session);
-
-/* The library's warnings are not printed meanwhile: what they would warn of
- * is done on purpose. */
-void log_hush(bool hush);
 
 /* A text of the library as JSON; NULL, having complained. */
 typedef int (*text_fn)(void *arg, char *buf, size_t cap_bytes,

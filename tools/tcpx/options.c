@@ -4,11 +4,11 @@
 #include "cmd.h"
 #include "common/size.h"
 
-#include <errno.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+/* Of the library: a rail's connections, a peer's rails. */
+#define FLOWS_MAX 16
+#define RAILS_MAX 8
 
 enum {
 	KEY_TRANSPORT = 0x200,
@@ -88,10 +88,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->transport = arg;
 		return 0;
 	case KEY_FLOWS:
-		o->n_flows = number_arg(state, "flows", arg, 64);
+		o->n_flows = number_arg(state, "flows", arg, FLOWS_MAX);
 		return 0;
 	case KEY_RAILS:
-		o->n_rails = number_arg(state, "rails", arg, 64);
+		o->n_rails = number_arg(state, "rails", arg, RAILS_MAX);
 		return 0;
 	case KEY_IFNAMES:
 		o->ifnames = arg;
@@ -130,6 +130,9 @@ error_t listing_parse(int key, char *arg, struct argp_state *state)
 	case 'j':
 		options->json = true;
 		return 0;
+	case 'v':
+		options->verbose = true;
+		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -137,100 +140,3 @@ error_t listing_parse(int key, char *arg, struct argp_state *state)
 
 const struct argp_child listing_children[] = {{&session_argp, 0, NULL, 10},
 					      {0}};
-
-static atomic_bool hushed;
-
-void log_hush(bool hush)
-{
-	hushed = hush;
-}
-
-static void log_line(void *arg, enum tcpx_log_level level,
-		     const char *subsystem, const char *line)
-{
-	static const char *const names[] = {"",	    "error", "warning",
-					    "info", "debug", "trace"};
-
-	(void)arg;
-	if (hushed && level > TCPX_LOG_ERROR)
-		return;
-	fprintf(stderr, "%s: %s: %s\n",
-		(unsigned)level < 6 ? names[level] : "log", subsystem, line);
-}
-
-int options_config(const struct session_options *options,
-		   struct tcpx_config *config)
-{
-	int status;
-
-	memset(config, 0, sizeof(*config));
-	config->size_bytes = sizeof(*config);
-	status = tcpx_config_init(config, log_line, NULL);
-	if (status) {
-		complain("the environment: %s", tcpx_strerror(status));
-		return status;
-	}
-	if (options->transport)
-		config->transports = options->transport;
-	if (options->ifnames)
-		config->ifnames = options->ifnames;
-	else if (options->loopback && !config->ifnames)
-		config->ifnames = "lo";
-	if (options->secret)
-		config->secret = options->secret;
-	if (options->n_flows)
-		config->n_flows = options->n_flows;
-	if (options->n_rails)
-		config->n_rails = options->n_rails;
-	if (options->loopback) /* two sessions here: no port of their own */
-		config->port_first = config->port_last = 0;
-	if (options->port)
-		config->port_first = config->port_last = options->port;
-	if (options->checksum)
-		config->checksum = true;
-	if (options->wait == WAIT_BLOCK)
-		config->busy_poll_us = 0;
-	return 0;
-}
-
-int options_open(const struct session_options *options,
-		 struct tcpx_session **session)
-{
-	struct tcpx_config config;
-	int status = options_config(options, &config);
-
-	if (status)
-		return status;
-	status = tcpx_session_open(&config, session);
-	if (status)
-		complain("cannot open a session: %s", tcpx_strerror(status));
-	return status;
-}
-
-json_t *json_from_library(const char *what, text_fn text, void *arg)
-{
-	json_error_t error;
-	json_t *json;
-	size_t len = 0;
-	char *buf;
-	int status = text(arg, NULL, 0, &len);
-
-	if (status && status != TCPX_ENOSPC) {
-		complain("%s: %s", what, tcpx_strerror(status));
-		return NULL;
-	}
-	/* Room to grow between the two calls: rails and peers come and go. */
-	len += len / 2 + 256;
-	buf = malloc(len);
-	status = buf ? text(arg, buf, len, &len) : TCPX_ENOMEM;
-	if (status) {
-		complain("%s: %s", what, tcpx_strerror(status));
-		free(buf);
-		return NULL;
-	}
-	json = json_loads(buf, 0, &error);
-	if (!json)
-		complain("%s is not JSON: %s", what, error.text);
-	free(buf);
-	return json;
-}

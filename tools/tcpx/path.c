@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "path.h"
 
+#include "common/wrap.h"
 #include "open.h"
 
 #include <stdlib.h>
@@ -45,23 +46,43 @@ static unsigned rails_of(const json_t *pair)
 	return (unsigned)json_array_size(json_object_get(pair, "rails"));
 }
 
-/* The pair that carries what this side sends. */
-static const json_t *main_pair(const json_t *description)
+/* Is the pair's device that one? Whatever it is called: "host", or with the
+ * number of the GPU. */
+static bool is_at(const json_t *pair, const char *key,
+		  const struct place *place)
+{
+	const char *device = text_of(pair, key, "host"), *digits;
+	bool host = !strcmp(device, "host");
+
+	if (host || place->kind == PLACE_HOST)
+		return host && place->kind == PLACE_HOST;
+	digits = strpbrk(device, "0123456789");
+	return digits && strtoul(digits, NULL, 10) == place->index;
+}
+
+/* The pair that carries what is measured; without it the first one. */
+static const json_t *find_pair(const json_t *description,
+			       const struct place *local,
+			       const struct place *remote)
 {
 	const json_t *pairs = json_object_get(description, "pairs"), *pair;
 	size_t i;
 
-	json_array_foreach(pairs, i,
-			   pair) if (strcmp(text_of(pair, "direction", "both"),
-					    "in")) return pair;
+	json_array_foreach(pairs, i, pair)
+	{
+		if (is_at(pair, "local", local) &&
+		    is_at(pair, "remote", remote))
+			return pair;
+	}
 	return json_array_get(pairs, 0);
 }
 
 void path_query(struct tcpx_session *session, uint64_t peer,
+		const struct place *local, const struct place *remote,
 		struct path_summary *summary)
 {
 	json_t *description = path_describe(session, peer);
-	const json_t *pair = main_pair(description);
+	const json_t *pair = find_pair(description, local, remote);
 
 	snprintf(summary->transport, sizeof(summary->transport), "%s",
 		 text_of(pair, "transport", "?"));
@@ -96,15 +117,31 @@ static void draw_rails(FILE *out, const json_t *pair)
 	}
 }
 
-static void draw_rejected(FILE *out, const json_t *pair)
+/* loop and loop-scatter stay inside one process: for tests and for reading.
+ * Who asked for one wants to know why it was not taken. */
+static bool matters(const struct path_view *view, const char *transport)
+{
+	return view->all || strncmp(transport, "loop", 4) ||
+	       (view->allowed && strstr(view->allowed, "loop"));
+}
+
+static void draw_rejected(FILE *out, const struct path_view *view,
+			  const json_t *pair)
 {
 	const json_t *one;
+	const char *transport;
+	char text[320];
 	size_t i;
 
 	json_array_foreach(json_object_get(pair, "rejected"), i, one)
-		fprintf(out, "  not by %s: %s\n",
-			text_of(one, "transport", "?"),
-			text_of(one, "why", "no reason given"));
+	{
+		transport = text_of(one, "transport", "?");
+		if (!matters(view, transport))
+			continue;
+		snprintf(text, sizeof(text), "not by %s: %s", transport,
+			 text_of(one, "why", "no reason given"));
+		text_wrap(out, 2, 4, text);
+	}
 }
 
 /*
@@ -114,25 +151,34 @@ static void draw_rejected(FILE *out, const json_t *pair)
  *        |
  *   [ name ] host memory
  */
-static void draw_pair(FILE *out, const char *own_name, const char *peer_name,
-		      const json_t *pair)
+static void draw_pair(FILE *out, const struct path_view *view,
+		      const char *peer_name, const json_t *pair)
 {
-	fprintf(out, "  [ %s ] %s memory\n        |\n", own_name,
+	char text[320];
+
+	fprintf(out, "  [ %s ] %s memory\n        |\n", view->own_name,
 		text_of(pair, "local", "host"));
 	draw_rails(out, pair);
 	fprintf(out, "        |\n  [ %s ] %s memory\n\n", peer_name,
 		text_of(pair, "remote", "host"));
-	fprintf(out, "  by %s: %s\n", text_of(pair, "transport", "nothing"),
-		text_of(pair, "why", "no reason given"));
-	draw_rejected(out, pair);
+	snprintf(text, sizeof(text), "by %s: %s",
+		 text_of(pair, "transport", "nothing"),
+		 text_of(pair, "why", "no reason given"));
+	text_wrap(out, 2, 4, text);
+	draw_rejected(out, view, pair);
 }
 
-void path_draw(FILE *out, const char *own_name, const json_t *description)
+void path_draw(FILE *out, const struct path_view *view,
+	       const json_t *description)
 {
 	const json_t *pair;
 	size_t i;
 
 	json_array_foreach(json_object_get(description, "pairs"), i, pair)
-		draw_pair(out, own_name, text_of(description, "name", "peer"),
+	{
+		if (i)
+			fputc('\n', out);
+		draw_pair(out, view, text_of(description, "name", "peer"),
 			  pair);
+	}
 }

@@ -4,6 +4,8 @@
 
 /* What tcpx_peer_describe() says about the way to a peer. */
 
+#include "area.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <tcpx/p2p.h>
@@ -16,9 +18,19 @@ struct path_summary {
 
 /* NULL, having complained. */
 json_t *path_describe(struct tcpx_session *session, uint64_t peer);
+/* That of the pair of these places. */
 void path_query(struct tcpx_session *session, uint64_t peer,
+		const struct place *local, const struct place *remote,
 		struct path_summary *summary);
-/* The drawing for people. */
-void path_draw(FILE *out, const char *own_name, const json_t *description);
+/* The drawing for people. allowed: the setting "transports"; of the others
+ * only those are named that could carry bytes between processes, unless all
+ * are wanted. */
+struct path_view {
+	const char *own_name;
+	const char *allowed;
+	bool all;
+};
+void path_draw(FILE *out, const struct path_view *view,
+	       const json_t *description);
 
 #endif

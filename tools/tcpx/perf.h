@@ -12,6 +12,9 @@ struct perf_options {
 	const char *host; /* NULL: serve, unless self */
 	bool self;
 	bool json;
+	bool verbose; /* all settings, all transports */
+	const char *client_option; /* the last that says nothing to a server */
+	bool op_given, notify;
 	uint16_t raw_port;
 };
 

@@ -5,6 +5,8 @@
 #include "cmd.h"
 #include "common/size.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,8 @@ enum {
 	KEY_OP,
 	KEY_SIZE,
 	KEY_SEGMENTS,
+	KEY_MEM,
+	KEY_PEER_MEM,
 	KEY_OUTSTANDING,
 	KEY_DURATION,
 	KEY_COUNT,
@@ -25,7 +29,6 @@ enum {
 	KEY_RAW_PORT,
 	KEY_NOTIFY,
 	KEY_SEED,
-	KEY_JSON,
 };
 
 static const struct argp_option option_table[] = {
@@ -45,12 +48,18 @@ static const struct argp_option option_table[] = {
 	 0},
 	{"outstanding", KEY_OUTSTANDING, "N", 0,
 	 "transfers in flight at a time (default 1)", 0},
+	{"mem", KEY_MEM, "WHERE", 0,
+	 "memory of this end: host (default), gpu:N, or cuda:N for a real GPU "
+	 "only; N as in tcpx info",
+	 0},
+	{"peer-mem", KEY_PEER_MEM, "WHERE", 0, "memory of the server's end", 0},
 	{"both-directions", KEY_BOTH, NULL, 0,
 	 "the server does the same towards the client at once", 0},
 	{NULL, 0, NULL, 0, "How long, and how sure:", 2},
 	{"duration", KEY_DURATION, "TIME", 0,
 	 "about so long a case, as 2s, 500ms (default 2s)", 0},
-	{"count", KEY_COUNT, "N", 0, "so many transfers a case instead", 0},
+	{"count", KEY_COUNT, "N", 0,
+	 "so many transfers a case instead, the same number in each round", 0},
 	{"warmup", KEY_WARMUP, "N", 0,
 	 "transfers at least before the clock runs", 0},
 	{"rounds", KEY_ROUNDS, "N", 0,
@@ -61,9 +70,11 @@ static const struct argp_option option_table[] = {
 	 "port the server takes the raw connections at (default: any)", 0},
 	{"verify", KEY_VERIFY, NULL, 0,
 	 "check every byte of every round, not timed (default)", 0},
-	{"no-verify", KEY_NO_VERIFY, NULL, 0, "do not", 0},
+	{"no-verify", KEY_NO_VERIFY, NULL, 0,
+	 "check nothing: sooner done, and wrong bytes go unseen", 0},
 	{"seed", KEY_SEED, "N", 0, "for contents and shuffles", 0},
-	{"json", KEY_JSON, NULL, 0, "one JSON object instead of a table", 0},
+	{"json", 'j', NULL, 0, "one JSON object instead of a table", 0},
+	{"verbose", 'v', NULL, 0, "also all settings, and all transports", 0},
 	{0},
 };
 
@@ -72,7 +83,9 @@ static uint64_t size_arg(struct argp_state *state, const char *text)
 	uint64_t bytes = 0;
 
 	if (size_parse(text, &bytes) || !bytes || bytes > TCPX_XFER_MAX)
-		argp_error(state, "--size %s: a size as 4096, 64K, 1M or 1G",
+		argp_error(state,
+			   "--size %s: a size from 1 to 1T is wanted, as "
+			   "4096, 64K, 1M or 1G",
 			   text);
 	return bytes;
 }
@@ -106,8 +119,16 @@ static uint64_t number_arg(struct argp_state *state, const char *name,
 static void parse_op(struct perf_options *o, const char *arg,
 		     struct argp_state *state)
 {
-	if (case_op_parse(arg, &o->plan.params.op))
+	if (case_op_parse(arg, &o->plan.params.op) ||
+	    o->plan.params.op == CASE_NOTIFY)
 		argp_error(state, "--op %s: write, read or send", arg);
+}
+
+static void parse_place(struct argp_state *state, const char *name,
+			const char *arg, struct place *place)
+{
+	if (place_parse(arg, place))
+		argp_error(state, "--%s %s: host, gpu:N or cuda:N", name, arg);
 }
 
 /* Those with a number. False: another key. */
@@ -147,10 +168,20 @@ static bool parse_number(int key, char *arg, struct argp_state *state,
 	}
 }
 
+/* Remembers what a server must not be given; see check(). */
+static void note_option(struct perf_options *o, int key)
+{
+	for (const struct argp_option *one = option_table;
+	     one->name || one->doc; one++)
+		if (one->key == key && key > KEY_SELF && key <= KEY_SEED)
+			o->client_option = one->name;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct perf_options *o = state->input;
 
+	note_option(o, key);
 	if (parse_number(key, arg, state, o))
 		return 0;
 	switch (key) {
@@ -161,10 +192,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->self = true;
 		return 0;
 	case KEY_OP:
+		o->op_given = true;
 		parse_op(o, arg, state);
 		return 0;
+	case KEY_MEM:
+		parse_place(state, "mem", arg, &o->plan.params.mem);
+		return 0;
+	case KEY_PEER_MEM:
+		parse_place(state, "peer-mem", arg, &o->plan.params.peer_mem);
+		return 0;
 	case KEY_NOTIFY:
-		o->plan.params.op = CASE_NOTIFY;
+		o->notify = true;
 		return 0;
 	case KEY_SIZE:
 		parse_size(o, arg, state);
@@ -174,7 +212,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_DURATION:
 		if (duration_parse(arg, &o->plan.duration_ns))
-			argp_error(state, "--duration %s: as 2s or 500ms", arg);
+			argp_error(state,
+				   "--duration %s: a time is wanted, as 2s or "
+				   "500ms",
+				   arg);
 		return 0;
 	case KEY_CEILING:
 		o->plan.ceiling = true;
@@ -183,8 +224,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_NO_VERIFY:
 		o->plan.verify = key == KEY_VERIFY;
 		return 0;
-	case KEY_JSON:
+	case 'j':
 		o->json = true;
+		return 0;
+	case 'v':
+		o->verbose = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (o->host)
@@ -202,7 +246,7 @@ static const struct argp parser = {
 	.parser = parse_option,
 	.children = children,
 	.args_doc = "\nHOST[:PORT]\n--self",
-	.doc = "Measures transfers of host memory. Without an argument it "
+	.doc = "Measures transfers of memory. Without an argument it "
 	       "serves on port 7174; with one it is the client of that server "
 	       "and says what is measured. Both need the same secret "
 	       "(TCPX_SECRET)."
@@ -211,6 +255,7 @@ static const struct argp parser = {
 	       "  tcpx perf --self --ceiling\n"
 	       "  tcpx perf --self --op read --size 4K --segments 16384\n"
 	       "  tcpx perf --self --notify --wait spin --ceiling\n"
+	       "  tcpx perf --self --mem gpu:0 --peer-mem gpu:1 --ceiling\n"
 	       "  TCPX_SECRET=abc tcpx perf                on one host\n"
 	       "  TCPX_SECRET=abc tcpx perf HOST --size 4K:64M --json\n\n"
 	       "UCCL_TCPX_PERF_SIZE and UCCL_TCPX_PERF_ITERS give the default "
@@ -237,26 +282,48 @@ static void take_environment(struct perf_options *o)
 	}
 }
 
+static _Noreturn void refuse(const char *fmt, ...)
+	__attribute__((format(printf, 1, 2)));
+
+static _Noreturn void refuse(const char *fmt, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	complain("%s", text);
+	exit(EXIT_USAGE);
+}
+
 static void check(struct perf_options *o)
 {
 	struct case_params *p = &o->plan.params;
+	bool both = p->both_directions;
 
+	if (o->op_given && o->notify)
+		refuse("--op and --notify exclude each other");
+	if (o->notify)
+		p->op = CASE_NOTIFY;
 	if (!p->piece_bytes)
 		o->last_bytes = p->piece_bytes =
 			p->op == CASE_NOTIFY ? 8 : 64u << 20;
 	p->wait = o->session.wait;
 	bench_defaults(&o->plan);
-	if (o->self && o->host) {
-		complain("--self and a HOST exclude each other");
-		exit(EXIT_USAGE);
-	}
-	if (p->op == CASE_NOTIFY &&
-	    (p->n_pieces > 1 || p->n_outstanding > 1 || p->piece_bytes < 8 ||
-	     o->last_bytes > 65536)) {
-		complain("--notify goes with one segment of 8 to 64K bytes, "
-			 "one at a time");
-		exit(EXIT_USAGE);
-	}
+	if (o->self && o->host)
+		refuse("--self and a HOST exclude each other");
+	if (!o->self && !o->host && o->client_option)
+		refuse("--%s is for the measuring side: name a HOST, or say "
+		       "--self",
+		       o->client_option);
+	if (o->last_bytes > TCPX_XFER_MAX / p->n_pieces)
+		refuse("a transfer moves 1T at most, --size and --segments "
+		       "ask for more");
+	if (o->notify && (p->n_pieces > 1 || p->n_outstanding > 1 ||
+			  p->piece_bytes < 8 || o->last_bytes > 65536 || both))
+		refuse("--notify goes with one segment of 8 to 64K bytes, one "
+		       "at a time");
 }
 
 void perf_parse(int argc, char **argv, struct perf_options *options)

@@ -20,10 +20,11 @@
 #define BLOB_WAIT_MS 10000
 #define STOP_WAIT_MS 2000
 #define N_ARGS_MAX 16
+#define ARG_BYTES 2048 /* more than any setting may have */
 
 struct args {
 	char *list[N_ARGS_MAX + 1];
-	char text[N_ARGS_MAX][128];
+	char text[N_ARGS_MAX][ARG_BYTES];
 	unsigned n;
 };
 
@@ -36,7 +37,7 @@ static void add_arg(struct args *args, const char *fmt, ...)
 	va_list list;
 
 	va_start(list, fmt);
-	vsnprintf(text, sizeof(args->text[0]), fmt, list);
+	vsnprintf(text, ARG_BYTES, fmt, list);
 	va_end(list);
 	args->list[args->n++] = text;
 	args->list[args->n] = NULL;
@@ -85,8 +86,10 @@ int peer_process_start(const struct session_options *options, pid_t *pid,
 	pid_t parent = getpid(), child;
 	int ends[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+		complain("socketpair: %s", strerror(errno));
 		return TCPX_ENFILE;
+	}
 	fflush(NULL);
 	child = fork();
 	if (child == 0)
@@ -124,13 +127,19 @@ static int read_all(int fd, void *buf, size_t len_bytes, uint64_t deadline_ns)
 	return 0;
 }
 
-/* The peer process writes: length (native, it is the same program), blob. */
+/*
+ * It waits for a byte before it opens its session: what is wrong with the
+ * settings is said once, by this process, which opens its own first. Then it
+ * writes: length (native, it is the same program), blob.
+ */
 int peer_process_blob(int fd, void *blob, size_t cap_bytes, size_t *len_bytes)
 {
 	uint64_t deadline_ns = now_ns() + BLOB_WAIT_MS * NS_PER_MS;
 	uint32_t len = 0;
-	int status = read_all(fd, &len, sizeof(len), deadline_ns);
+	int status = send(fd, "", 1, MSG_NOSIGNAL) == 1 ? 0 : TCPX_ECLOSED;
 
+	if (!status)
+		status = read_all(fd, &len, sizeof(len), deadline_ns);
 	if (!status && len > cap_bytes)
 		status = TCPX_ENOSPC;
 	if (!status)

@@ -7,9 +7,10 @@
 
 /* Connects to a process made by peer_process_start(), or to a server by
  * HOST[:PORT]. Both wait until the peer answers, and complain. */
-int remote_join(struct tcpx_session *session, int fd, struct remote *remote);
+int remote_join(struct tcpx_session *session, int fd,
+		const struct tcpx_config *config, struct remote *remote);
 int remote_dial(struct tcpx_session *session, const char *address,
-		struct remote *remote);
+		const struct tcpx_config *config, struct remote *remote);
 /* Says goodbye to a server and gives up the peer. */
 void remote_leave(struct remote *remote);
 

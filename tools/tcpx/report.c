@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include "common/size.h"
+#include "common/wrap.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LABEL_COLUMNS 30
+#define LABEL_COLUMNS 24
 
 void progress(const char *fmt, ...)
 {
@@ -33,31 +34,53 @@ void progress_clear(void)
 	fflush(stderr);
 }
 
-void bench_label(const struct bench_plan *plan, char *buf, size_t cap_bytes)
+/* "WRITE 64M", "READ 16384 x 4K" */
+static void label_what(const struct case_params *p, FILE *out)
 {
-	const struct case_params *p = &plan->params;
-	char piece[32], op[16];
-	size_t i;
+	char piece[32];
 
 	size_format(p->piece_bytes, piece, sizeof(piece));
 	if (p->op == CASE_NOTIFY) {
-		snprintf(buf, cap_bytes, "WRITE %s + notification", piece);
+		fprintf(out, "WRITE %s + notification", piece);
 		return;
 	}
-	snprintf(op, sizeof(op), "%s", case_op_name(p->op));
-	for (i = 0; op[i]; i++)
-		op[i] = (char)toupper((unsigned char)op[i]);
+	for (const char *c = case_op_name(p->op); *c; c++)
+		fputc(toupper((unsigned char)*c), out);
 	if (p->n_pieces > 1)
-		snprintf(buf, cap_bytes, "%s %u x %s", op, p->n_pieces, piece);
+		fprintf(out, " %u x", p->n_pieces);
+	fprintf(out, " %s", piece);
+}
+
+/* " gpu:0>host", in the direction of the bytes; nothing for host memory. */
+static void label_where(const struct case_params *p, FILE *out)
+{
+	char here[PLACE_TEXT_MAX], there[PLACE_TEXT_MAX];
+
+	if (!p->mem.kind && !p->peer_mem.kind)
+		return;
+	place_format(&p->mem, here);
+	place_format(&p->peer_mem, there);
+	if (p->op == CASE_READ)
+		fprintf(out, " %s>%s", there, here);
 	else
-		snprintf(buf, cap_bytes, "%s %s", op, piece);
-	i = strlen(buf);
+		fprintf(out, " %s>%s", here, there);
+}
+
+void bench_label(const struct bench_plan *plan, char *buf, size_t cap_bytes)
+{
+	const struct case_params *p = &plan->params;
+	FILE *out = fmemopen(buf, cap_bytes, "w");
+
+	buf[0] = '\0';
+	if (!out)
+		return;
+	label_what(p, out);
+	label_where(p, out);
 	if (p->n_outstanding > 1)
-		snprintf(buf + i, cap_bytes - i, " (%u at a time)",
-			 p->n_outstanding);
-	i = strlen(buf);
+		fprintf(out, " (%u at a time)", p->n_outstanding);
 	if (p->both_directions)
-		snprintf(buf + i, cap_bytes - i, " both ways");
+		fprintf(out, " both ways");
+	fclose(out);
 }
 
 /* Three figures that mean something, and a unit. */
@@ -83,8 +106,30 @@ static const char *format_us(double us, char *buf, size_t cap_bytes)
 
 void report_header(void)
 {
-	printf("%-*s %8s %9s %9s %9s %6s  %s\n", LABEL_COLUMNS, "", "GB/s",
+	printf("%-*s %7s %8s %8s %8s %6s  %s\n", LABEL_COLUMNS, "", "GB/s",
 	       "p50", "p99", "raw TCP", "ratio", "bytes");
+}
+
+/* A long label has a line of its own, so that figures stay in columns. */
+static void print_label(const char *label)
+{
+	if (strlen(label) > LABEL_COLUMNS)
+		printf("%s\n%*s", label, LABEL_COLUMNS, "");
+	else
+		printf("%-*s", LABEL_COLUMNS, label);
+}
+
+/* "label             text", both in lines that fit. */
+static void print_remark(const char *label, const char *text)
+{
+	char line[768];
+
+	if (strlen(label) > LABEL_COLUMNS) {
+		puts(label);
+		label = "";
+	}
+	snprintf(line, sizeof(line), "%-*s %s", LABEL_COLUMNS, label, text);
+	text_wrap(stdout, 0, LABEL_COLUMNS + 1, line);
 }
 
 /* A ping-pong is compared by time, so its ceiling is a time too. */
@@ -93,14 +138,14 @@ static void print_ceiling(const struct bench_result *r)
 	char text[32];
 
 	if (!r->has_ceiling)
-		printf(" %9s %6s", "-", "-");
+		printf(" %8s %6s", "-", "-");
 	else if (r->plan.params.op == CASE_NOTIFY)
-		printf(" %9s %5.2fx",
+		printf(" %8s %5.2fx",
 		       format_us(r->ceiling_p50_us, text, sizeof(text)),
 		       r->ratio);
 	else
-		printf(r->ceiling_gigabytes_per_s < 0.1 ? " %9.4f %6.2f" :
-							  " %9.2f %6.2f",
+		printf(r->ceiling_gigabytes_per_s < 0.1 ? " %8.4f %6.2f" :
+							  " %8.2f %6.2f",
 		       r->ceiling_gigabytes_per_s, r->ratio);
 }
 
@@ -113,32 +158,35 @@ static const char *verdict(const struct bench_result *r)
 
 void report_row(const struct bench_result *r)
 {
-	char label[96], p50[32], p99[32];
+	char label[96], p50[32], p99[32], text[320];
 
 	bench_label(&r->plan, label, sizeof(label));
 	if (r->status) {
-		printf("%-*s failed: %s\n", LABEL_COLUMNS, label, r->failure);
+		snprintf(text, sizeof(text), "failed: %s", r->failure);
+		print_remark(label, text);
 		return;
 	}
-	printf("%-*s", LABEL_COLUMNS, label);
+	print_label(label);
 	if (r->plan.params.op == CASE_NOTIFY)
-		printf(" %8s", "one way");
+		printf(" %7s", "one way");
 	else
-		printf(r->gigabytes_per_s < 0.1 ? " %8.4f" : " %8.2f",
+		printf(r->gigabytes_per_s < 0.1 ? " %7.4f" : " %7.2f",
 		       r->gigabytes_per_s);
-	printf(" %9s %9s", format_us(r->p50_us, p50, sizeof(p50)),
+	printf(" %8s %8s", format_us(r->p50_us, p50, sizeof(p50)),
 	       format_us(r->p99_us, p99, sizeof(p99)));
 	print_ceiling(r);
 	printf("  %s\n", verdict(r));
 	if (r->plan.verify && !r->verified)
-		printf("%-*s %s\n", LABEL_COLUMNS, "", r->failure);
+		print_remark("", r->failure);
 	fflush(stdout);
 }
 
 void report_text_row(const char *label, const char *text, bool held)
 {
-	printf("%-*s %s: %s\n", LABEL_COLUMNS, label, held ? "held" : "BROKE",
-	       text);
+	char line[640];
+
+	snprintf(line, sizeof(line), "%s: %s", held ? "held" : "BROKE", text);
+	print_remark(label, line);
 	fflush(stdout);
 }
 
@@ -157,17 +205,19 @@ json_t *report_case(const struct bench_result *r)
 {
 	const struct case_params *p = &r->plan.params;
 	bool ok = !r->status, raw = ok && r->has_ceiling;
-	char label[96];
+	char label[96], mem[PLACE_TEXT_MAX], peer_mem[PLACE_TEXT_MAX];
 
 	bench_label(&r->plan, label, sizeof(label));
 	return json_pack(
-		"{ss ss sI sI sI ss si si sI sb ss sI so so so so so so so so "
+		"{ss ss sI sI sI ss si si ss ss sI sb ss sI so so so so so so so so "
 		"so sb sb so so}",
 		"case", label, "op", case_op_name(p->op), "bytes",
 		(json_int_t)(p->piece_bytes * p->n_pieces), "segment_bytes",
 		(json_int_t)p->piece_bytes, "segments", (json_int_t)p->n_pieces,
 		"transport", r->path.transport, "rails", (int)r->path.n_rails,
-		"flows", (int)r->path.n_flows, "outstanding",
+		"flows", (int)r->path.n_flows, "mem",
+		place_format(&p->mem, mem), "peer_mem",
+		place_format(&p->peer_mem, peer_mem), "outstanding",
 		(json_int_t)(p->op == CASE_NOTIFY ? 1 : p->n_outstanding),
 		"both_directions", p->both_directions, "wait",
 		wait_style_name(p->wait), "transfers",

@@ -102,7 +102,8 @@ static json_t *do_fill(struct service *service, const json_t *request)
 {
 	if (!service->end.session)
 		return refuse(service, "no case");
-	end_fill(&service->end, round_of(request));
+	if (end_fill(&service->end, round_of(request)))
+		return refuse(service, service->end.failure);
 	return json_object();
 }
 
@@ -217,8 +218,8 @@ static void next_raw_run(struct service *service, const json_t *request)
 		.spin = spin,
 	};
 	struct raw_stream stream = {
-		.source = end->source,
-		.sink = end->sink,
+		.source = end->source.host,
+		.sink = end->sink.host,
 		.area_bytes = end_bytes(end) * end->params.n_outstanding,
 		.total_bytes = end_bytes(end) * (uint64_t)count,
 		.spin = spin,
@@ -292,9 +293,14 @@ static int answer(struct service *service, const json_t *message)
 		request = NULL;
 	}
 	status = message_send(service->session, service->peer, reply);
-	if (!status && request && request->do_next)
-		request->do_next(service, message);
-	return status;
+	if (status || !request || !request->do_next)
+		return status;
+	if (service->server->busy)
+		service->server->busy(true);
+	request->do_next(service, message);
+	if (service->server->busy)
+		service->server->busy(false);
+	return 0;
 }
 
 /* The client's next request, unless it is gone, long silent, or we are to
@@ -364,7 +370,5 @@ void serve(const struct server *server)
 		if (server->talkative)
 			printf("client connected\n");
 		serve_client(server, peer, message);
-		if (server->talkative)
-			fflush(stdout);
 	}
 }

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_CLI_KEYS_H
+#define TESTS_CLI_KEYS_H
+
+/* The keys docs/json.md promises, for cli_keys(). */
+
+#define CASE_KEYS                                                              \
+	"case:s op:s bytes:i segment_bytes:i segments:i transport:s rails:i "  \
+	"flows:i mem:s peer_mem:s outstanding:i both_directions:b wait:s "     \
+	"transfers:i gigabytes_per_s:n? p50_us:n? p99_us:n? "                  \
+	"cpu_s_per_gigabyte:n? ceiling_gigabytes_per_s:n? ceiling_p50_us:n? "  \
+	"ceiling_p99_us:n? ceiling_cpu_s_per_gigabyte:n? ratio:n? checked:b "  \
+	"verified:b failure:s? seed:i"
+
+#define KILL_KEYS                                                              \
+	"case:s op:s bytes:i? segments:i? transport:s? rails:i? flows:i? "     \
+	"outstanding:i gigabytes_per_s:n? p50_us:n? p99_us:n? "                \
+	"ceiling_gigabytes_per_s:n? ratio:n? verified:b moved_gigabytes:n "    \
+	"failed_after_ms:n status:s cause:s failure:s?"
+
+#define PERF_SETTINGS_KEYS                                                     \
+	"version:s server:s op:s size_first_bytes:i size_last_bytes:i "        \
+	"segments:i outstanding:i both_directions:b mem:s peer_mem:s "         \
+	"duration_s:n count:i warmup:i rounds:i ceiling:b verify:b wait:s "    \
+	"seed:i session:o"
+
+#define DEMO_SETTINGS_KEYS                                                     \
+	"version:s quick:b case_duration_s:n ceiling:b session:o path:o gpus:a"
+
+#endif

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the command says when it only says something: help, settings,
+ * versions, and complaints about its command line and environment. */
+#include "check.h"
+#include "cli/cli.h"
+
+#define USAGE 2
+#define SETUP 3
+
+static void no_command(void)
+{
+	struct cli cli;
+
+	CHECK_EQ(cli_run(&cli, ""), USAGE);
+	cli_says(&cli.err, "Usage: tcpx COMMAND");
+	cli_silent(&cli.out);
+	cli_free(&cli);
+}
+
+static void unknown_command(void)
+{
+	struct cli cli;
+
+	CHECK_EQ(cli_run(&cli, "demmo"), USAGE);
+	cli_says(&cli.err, "no command \"demmo\"");
+	cli_free(&cli);
+}
+
+/* A command's help is on stdout, has examples, and fits a terminal. */
+static void help(void)
+{
+	static const char *const lines[] = {
+		"--help",     "help",	     "demo --help",   "perf --help",
+		"raw --help", "info --help", "config --help", "perf --usage",
+	};
+	struct cli cli;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		CHECK_EQ(cli_run(&cli, lines[i]), 0);
+		cli_says(&cli.out, "Usage:");
+		if (!strstr(lines[i], "usage"))
+			cli_says(&cli.out, "Examples:");
+		cli_fits(&cli.out, 80);
+		cli_silent(&cli.err);
+		cli_free(&cli);
+	}
+}
+
+static void version(void)
+{
+	static const char *const lines[] = {"version", "--version", "-V"};
+	struct cli cli;
+	json_t *json;
+
+	for (size_t i = 0; i < 3; i++) {
+		CHECK_EQ(cli_run(&cli, lines[i]), 0);
+		CHECK(!strncmp(cli.out.text, "tcpx ", 5));
+		cli_free(&cli);
+	}
+	CHECK_EQ(cli_run(&cli, "version --json"), 0);
+	json = cli_json(&cli);
+	cli_keys(json, "version:s");
+	json_decref(json);
+	cli_free(&cli);
+}
+
+/* ---- config ------------------------------------------------------------ */
+
+static json_t *settings_of(struct cli *cli, const char *line)
+{
+	json_t *json;
+
+	CHECK_EQ(cli_run(cli, line), 0);
+	json = cli_json(cli);
+	cli_keys(json, "settings:a");
+	return json;
+}
+
+static const json_t *setting(const json_t *json, const char *variable)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(json, "settings"), i, one)
+	{
+		if (!strcmp(variable, json_string_value(json_object_get(
+					      one, "variable"))))
+			return one;
+	}
+	check_fail(CHECK_AT, "no setting %s", variable);
+	return NULL;
+}
+
+static void config_json(void)
+{
+	struct cli cli;
+	const json_t *one;
+	json_t *json;
+	size_t i;
+
+	setenv("TCPX_FLOWS", "3", 1);
+	json = settings_of(&cli, "config --json");
+	CHECK(json_array_size(json_object_get(json, "settings")) > 20);
+	json_array_foreach(json_object_get(json, "settings"), i, one)
+	{
+		/* value and default are of any type */
+		CHECK(json_object_get(one, "value"));
+		CHECK(json_object_get(one, "default"));
+		json_object_del((json_t *)(uintptr_t)one, "value");
+		json_object_del((json_t *)(uintptr_t)one, "default");
+		cli_keys(one, "name:s variable:s aliases:a allowed:s source:s "
+			      "help:s");
+	}
+	CHECK_STR(json_string_value(json_object_get(setting(json, "TCPX_FLOWS"),
+						    "source")),
+		  "environment");
+	CHECK_STR(json_string_value(json_object_get(setting(json, "TCPX_RAILS"),
+						    "source")),
+		  "default");
+	json_decref(json);
+	cli_free(&cli);
+}
+
+static void config_values(void)
+{
+	struct cli cli;
+	json_t *json;
+
+	setenv("TCPX_FLOWS", "3", 1);
+	json = settings_of(&cli, "config -j --rails 2 --flows 5");
+	CHECK_EQ(json_integer_value(
+			 json_object_get(setting(json, "TCPX_FLOWS"), "value")),
+		 5);
+	CHECK_EQ(json_integer_value(
+			 json_object_get(setting(json, "TCPX_RAILS"), "value")),
+		 2);
+	json_decref(json);
+	cli_free(&cli);
+}
+
+/* For people: all of them, no line wider than a terminal. */
+static void config_text(void)
+{
+	struct cli json_cli, cli;
+	json_t *json = settings_of(&json_cli, "config --json");
+	const json_t *one;
+	size_t i;
+
+	CHECK_EQ(cli_run(&cli, "config"), 0);
+	cli_fits(&cli.out, 80);
+	json_array_foreach(json_object_get(json, "settings"), i, one) cli_says(
+		&cli.out, json_string_value(json_object_get(one, "variable")));
+	cli_says(&cli.out, "512K");
+	cli_says(&cli.out, "allowed: 64K to 4M");
+	json_decref(json);
+	cli_free(&json_cli);
+	cli_free(&cli);
+}
+
+static void config_secret(void)
+{
+	struct cli cli;
+
+	setenv("TCPX_SECRET", "hush-hush", 1);
+	CHECK_EQ(cli_run(&cli, "config"), 0);
+	cli_says(&cli.out, "(hidden)");
+	cli_says_not(&cli.out, "hush-hush");
+	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "config --json"), 0);
+	cli_says_not(&cli.out, "hush-hush");
+	cli_free(&cli);
+}
+
+/* Named once, with what was probably meant; not fatal. */
+static void config_unknown(void)
+{
+	struct cli cli;
+	const char *first;
+
+	setenv("TCPX_FLWS", "3", 1);
+	CHECK_EQ(cli_run(&cli, "config"), 0);
+	cli_says(&cli.err, "TCPX_FLWS");
+	cli_says(&cli.err, "did you mean TCPX_FLOWS");
+	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "perf --self --size 4K --count 1"), 0);
+	first = strstr(cli.err.text, "TCPX_FLWS");
+	CHECK(first && !strstr(first + 1, "TCPX_FLWS"));
+	cli_free(&cli);
+}
+
+/* Every command says which variable, its value and what is allowed, once,
+ * and does not claim to go on. */
+static void bad_variables(void)
+{
+	static const char *const bad[][3] = {
+		{"TCPX_FLOWS", "99", "allowed: 0 to 16"},
+		{"TCPX_FLOWS", "-1", "allowed: 0 to 16"},
+		{"TCPX_WORKERS", "many", "allowed: -1 to 256"},
+		{"TCPX_CHUNK_BYTES", "1000", "allowed: 64K to 4M"},
+		{"TCPX_CHUNK_BYTES", "1Q", "allowed: 64K to 4M"},
+		{"TCPX_PORT", "70000", "allowed: 0 (any free)"},
+		{"TCPX_CHECKSUM", "maybe", "allowed: 1, yes"},
+		{"TCPX_LOG_LEVEL", "loud", "allowed: none, error"},
+		{"TCPX_LIVENESS_MS", "1", "allowed: 200 to"},
+	};
+	static const char *const lines[] = {"config", "info --json",
+					    "perf --self", "demo", "perf"};
+	char value[64];
+	struct cli cli;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		setenv(bad[i][0], bad[i][1], 1);
+		CHECK_EQ(cli_run(&cli, lines[i % 5]), SETUP);
+		snprintf(value, sizeof(value), "%s is \"%s\"", bad[i][0],
+			 bad[i][1]);
+		cli_says(&cli.err, value);
+		cli_says(&cli.err, bad[i][2]);
+		cli_says_not(&cli.err, "using");
+		CHECK(!strstr(strchr(cli.err.text, '\n'), "error"));
+		cli_silent(&cli.out);
+		cli_free(&cli);
+		unsetenv(bad[i][0]);
+	}
+}
+
+/* Settings whose values are sound and yet cannot be had. */
+static void bad_settings(void)
+{
+	static const char *const bad[][2] = {
+		{"info --transport foo", "there is no transport foo"},
+		{"info --ifnames nope9", "interface nope9 does not exist"},
+		{"demo --quick --transport foo", "there is no transport foo"},
+		{"perf --self --transport foo", "there is no transport foo"},
+	};
+	struct cli cli;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		CHECK_EQ(cli_run(&cli, bad[i][0]), SETUP);
+		cli_says(&cli.err, bad[i][1]);
+		cli_says_not(&cli.err, "peer unreachable");
+		/* once, although two processes have it */
+		CHECK(!strstr(strchr(cli.err.text, '\n'), "error"));
+		cli_free(&cli);
+	}
+	setenv("TCPX_BIND", "192.0.2.77", 1);
+	CHECK_EQ(cli_run(&cli, "info"), SETUP);
+	cli_says(&cli.err, "cannot listen on");
+	cli_says(&cli.err, "192.0.2.77");
+	cli_free(&cli);
+}
+
+/* ---- info -------------------------------------------------------------- */
+
+static void info_json(void)
+{
+	struct cli cli;
+	const json_t *one;
+	json_t *json;
+	size_t i;
+
+	CHECK_EQ(cli_run(&cli, "info --json --ifnames lo"), 0);
+	json = cli_json(&cli);
+	CHECK_STR(json_string_value(json_object_get(
+			  json_array_get(
+				  json_object_get(json_object_get(json, "self"),
+						  "pairs"),
+				  0),
+			  "transport")),
+		  "socket");
+	json_array_foreach(json_object_get(json, "interfaces"), i, one)
+		cli_keys(one, "name:s address:s up:b loopback:b mtu:i "
+			      "megabits_per_s:i");
+	CHECK(i > 0);
+	cli_keys(json, "version:s name:s port:i interfaces:a self:o "
+		       "statistics:o gpus:a gpus_why:s?");
+	json_decref(json);
+	cli_free(&cli);
+}
+
+/* Transports of one process only are no candidates; --verbose has all. */
+static void info_text(void)
+{
+	struct cli cli;
+
+	CHECK_EQ(cli_run(&cli, "info --ifnames lo"), 0);
+	cli_says(&cli.out, "by socket: ");
+	cli_says(&cli.out, "127.0.0.1");
+	cli_says_not(&cli.out, "loop-scatter");
+	cli_fits(&cli.out, 80);
+	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "info --ifnames lo --verbose"), 0);
+	cli_says(&cli.out, "not by loop-scatter: ");
+	cli_free(&cli);
+}
+
+static void info_gpus(void)
+{
+	struct cli cli;
+	const json_t *one;
+	json_t *json;
+	size_t i;
+
+	setenv("TCPX_GPU", "host", 1);
+	CHECK_EQ(cli_run(&cli, "info -j --ifnames lo"), 0);
+	json = cli_json(&cli);
+	CHECK(json_is_null(json_object_get(json, "gpus_why")));
+	json_array_foreach(json_object_get(json, "gpus"), i, one)
+	{
+		cli_keys(one, "gpu:i name:s pci:s driver:s memory_bytes:i "
+			      "copy_engines:i compute_capability:s");
+		CHECK_EQ(json_integer_value(json_object_get(one, "gpu")), i);
+	}
+	CHECK(i > 0);
+	json_decref(json);
+	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "info --ifnames lo"), 0);
+	cli_says(&cli.out, "\nGPUs\n  gpu:0  ");
+	cli_free(&cli);
+	setenv("TCPX_GPU", "off", 1);
+	CHECK_EQ(cli_run(&cli, "info --ifnames lo"), 0);
+	cli_says(&cli.out, "\nGPUs: none, ");
+	cli_fits(&cli.out, 80);
+	cli_free(&cli);
+}
+
+/* ---- the command line -------------------------------------------------- */
+
+static void bad_flags(void)
+{
+	static const char *const bad[][2] = {
+		{"demo --frobnicate", "unrecognized option"},
+		{"demo extra", "Too many arguments"},
+		{"info extra", "Too many arguments"},
+		{"config --json=x", "doesn't allow an argument"},
+		{"perf --self --op move", "--op move: write, read or send"},
+		{"perf --self --op notify", "--op notify: write, read or send"},
+		{"perf --self --op", "requires an argument"},
+		{"perf --self --segments 0", "--segments 0: a number from 1"},
+		{"perf --self --segments 1000001", "to 1000000"},
+		{"perf --self --segments x", "--segments x"},
+		{"perf --self --outstanding 5000", "to 4096"},
+		{"perf --self --flows 17", "--flows 17: a number from 1 to 16"},
+		{"perf --self --rails 9", "--rails 9: a number from 1 to 8"},
+		{"perf --self --port 65536", "to 65535"},
+		{"perf --self --count 0", "--count 0"},
+		{"perf --self --rounds 1001", "to 1000"},
+		{"perf --self --seed -3", "--seed -3"},
+		{"perf --self --duration soon", "--duration soon: a time"},
+		{"perf --self --duration 0", "--duration 0: a time"},
+		{"perf --self --wait lazily", "auto, spin or block"},
+		{"perf --self --mem disk", "--mem disk: host, gpu:N or cuda:N"},
+		{"perf --self host1", "--self and a HOST exclude each other"},
+		{"perf host1 host2", "one HOST at most"},
+		{"perf --op read", "--op is for the measuring side"},
+		{"perf --ceiling", "--ceiling is for the measuring side"},
+		{"perf --self --notify --op read", "exclude each other"},
+		{"perf --self --notify --size 4", "8 to 64K"},
+		{"perf --self --notify --segments 2", "one segment"},
+		{"perf --self --size 1G --segments 2000", "1T at most"},
+		{"raw --flows 65", "--flows 65"},
+		{"raw --pingpong --size 65K", "up to 64K"},
+		{"raw --duration x", "--duration x"},
+		{"_peer", "this command is for tcpx itself"},
+	};
+	struct cli cli;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		if (cli_run(&cli, bad[i][0]) != USAGE)
+			check_fail(CHECK_AT, "tcpx %s: exit status %d",
+				   bad[i][0], cli.status);
+		cli_says(&cli.err, bad[i][1]);
+		cli_silent(&cli.out);
+		cli_free(&cli);
+	}
+}
+
+static void bad_sizes(void)
+{
+	static const char *const sizes[] = {"0",
+					    "-1",
+					    "x",
+					    "1Q",
+					    "4K4",
+					    "2T",
+					    "1.5M",
+					    "K",
+					    "4K:2K",
+					    "4K:",
+					    ":4K",
+					    "1:2:3",
+					    "99999999999999999999"};
+	char line[80];
+	struct cli cli;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		snprintf(line, sizeof(line), "perf --self --size %s", sizes[i]);
+		if (cli_run(&cli, line) != USAGE)
+			check_fail(CHECK_AT, "tcpx %s: exit status %d", line,
+				   cli.status);
+		cli_says(&cli.err, "--size");
+		cli_free(&cli);
+	}
+}
+
+/* The older program's variables, checked like options. */
+static void bad_perf_variables(void)
+{
+	struct cli cli;
+
+	setenv("UCCL_TCPX_PERF_SIZE", "big", 1);
+	CHECK_EQ(cli_run(&cli, "perf --self"), USAGE);
+	cli_says(&cli.err, "UCCL_TCPX_PERF_SIZE=big");
+	cli_free(&cli);
+	unsetenv("UCCL_TCPX_PERF_SIZE");
+	setenv("UCCL_TCPX_PERF_ITERS", "0", 1);
+	CHECK_EQ(cli_run(&cli, "perf --self"), USAGE);
+	cli_says(&cli.err, "UCCL_TCPX_PERF_ITERS=0");
+	cli_free(&cli);
+}
+
+static const struct check_case cases[] = {
+	{"no_command", no_command, 0},
+	{"unknown_command", unknown_command, 0},
+	{"help", help, 0},
+	{"version", version, 0},
+	{"config_json", config_json, 0},
+	{"config_values", config_values, 0},
+	{"config_text", config_text, 0},
+	{"config_secret", config_secret, 0},
+	{"config_unknown", config_unknown, 0},
+	{"bad_variables", bad_variables, 0},
+	{"bad_settings", bad_settings, 0},
+	{"info_json", info_json, 0},
+	{"info_text", info_text, 0},
+	{"info_gpus", info_gpus, 0},
+	{"bad_flags", bad_flags, 0},
+	{"bad_sizes", bad_sizes, 0},
+	{"bad_perf_variables", bad_perf_variables, 0},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TCPX_TOOL_LOG_H
+#define TCPX_TOOL_LOG_H
+
+/*
+ * What the library logs, on its way to stderr. The library says what went
+ * wrong in its own lines, the command says what became of it in its own
+ * complaint; held lines let the command make one sentence of both.
+ *
+ * Threads: lines come from any, the other calls from the main one.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <tcpx/p2p.h>
+
+void log_line(void *arg, enum tcpx_log_level level, const char *subsystem,
+	      const char *line);
+
+/* Only errors are printed meanwhile: what the library would warn of is done
+ * on purpose. */
+void log_hush(bool hush);
+
+/* Lines are kept instead of printed, as many as there is room for. */
+void log_hold(void);
+/* Ends that, and prints what was kept. */
+void log_release(void);
+/* Ends that, and drops what was kept. */
+void log_drop(void);
+/* Ends that; prints all but the last error, which goes to buf, "" if there
+ * was none. */
+void log_take_error(char *buf, size_t cap_bytes);
+/* The held errors, oldest first; NULL after the last. */
+const char *log_held_error(unsigned i);
+
+#endif

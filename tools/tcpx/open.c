@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From what was said to an open session. */
+#include "open.h"
+
+#include "cmd.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The library warns that it goes on with the default; this command does not
+ * go on, so that part of its line is cut.
+ */
+static void complain_environment(int status)
+{
+	const char *line = log_held_error(0);
+
+	for (unsigned i = 0; line; line = log_held_error(++i)) {
+		const char *end = strstr(line, "; using ");
+
+		complain("%.*s", end ? (int)(end - line) : (int)strlen(line),
+			 line);
+	}
+	if (!log_held_error(0))
+		complain("a bad value in the environment: %s",
+			 tcpx_strerror(status));
+}
+
+static int from_environment(struct tcpx_config *config, bool quiet)
+{
+	int status;
+
+	memset(config, 0, sizeof(*config));
+	config->size_bytes = sizeof(*config);
+	log_hold();
+	status = tcpx_config_init(config, log_line, NULL);
+	if (status)
+		complain_environment(status);
+	if (status || quiet)
+		log_drop();
+	else
+		log_release();
+	return status;
+}
+
+int options_config(const struct session_options *options,
+		   struct tcpx_config *config)
+{
+	int status = from_environment(config, options->quiet);
+
+	if (status)
+		return status;
+	if (options->transport)
+		config->transports = options->transport;
+	if (options->ifnames)
+		config->ifnames = options->ifnames;
+	else if (options->loopback && !config->ifnames)
+		config->ifnames = "lo";
+	if (options->secret)
+		config->secret = options->secret;
+	if (options->n_flows)
+		config->n_flows = options->n_flows;
+	if (options->n_rails)
+		config->n_rails = options->n_rails;
+	if (options->loopback) /* two sessions here: no port of their own */
+		config->port_first = config->port_last = 0;
+	if (options->port)
+		config->port_first = config->port_last = options->port;
+	if (options->checksum)
+		config->checksum = true;
+	if (options->wait == WAIT_BLOCK)
+		config->busy_poll_us = 0;
+	return 0;
+}
+
+/* What the statuses of tcpx_session_open() mean there. */
+static const char *open_error(int status)
+{
+	switch (status) {
+	case TCPX_EINVAL:
+		return "a setting is bad";
+	case TCPX_EUNREACHABLE:
+		return "no usable interface, or the port is taken";
+	default:
+		return tcpx_strerror(status);
+	}
+}
+
+int session_open(const struct tcpx_config *config, const char *what,
+		 struct tcpx_session **session)
+{
+	char why[512];
+	bool taken;
+	int status;
+
+	log_hold();
+	status = tcpx_session_open(config, session);
+	if (!status) {
+		log_release();
+		return 0;
+	}
+	log_take_error(why, sizeof(why));
+	taken = config->port_first && strstr(why, strerror(EADDRINUSE));
+	complain("%s: %s%s", what, why[0] ? why : open_error(status),
+		 taken ? "; another one: --port N or TCPX_PORT" : "");
+	return status;
+}
+
+json_t *json_from_library(const char *what, text_fn text, void *arg)
+{
+	json_error_t error;
+	json_t *json;
+	size_t len = 0;
+	char *buf;
+	int status = text(arg, NULL, 0, &len);
+
+	if (status && status != TCPX_ENOSPC) {
+		complain("%s: %s", what, tcpx_strerror(status));
+		return NULL;
+	}
+	/* Room to grow between the two calls: rails and peers come and go. */
+	len += len / 2 + 256;
+	buf = malloc(len);
+	status = buf ? text(arg, buf, len, &len) : TCPX_ENOMEM;
+	if (status) {
+		complain("%s: %s", what, tcpx_strerror(status));
+		free(buf);
+		return NULL;
+	}
+	json = json_loads(buf, 0, &error);
+	if (!json)
+		complain("%s is not JSON: %s", what, error.text);
+	free(buf);
+	return json;
+}
