@@ -247,6 +247,11 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_peer_connect(struct tcpx_session *session,
  * The same by address, for programs without a channel to hand a blob over:
  * "host:port", "1.2.3.4:port" or "[v6]:port". Both sessions must have the
  * same config.secret. Names are resolved by the control thread.
+ * Only on the way does it turn out which session that is. If there is a peer
+ * with it by then (it may have connected to us just now), this becomes one
+ * more handle of that peer: both can be used, each connect is undone by one
+ * disconnect of either, notifications name the handle that the program
+ * connected first, and the peer's loss is an event for each.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_peer_connect_address(struct tcpx_session *session, const char *address,

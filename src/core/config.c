@@ -144,6 +144,13 @@ static const char *near_match(const char *variable)
 	return found;
 }
 
+/* Read, and checked, by a transport when it is opened. */
+static bool is_of_transport(const char *variable)
+{
+	return strncmp(variable, "TCPX_NETPLUGIN_", 15) == 0 ||
+	       strcmp(variable, "UCCL_TCPX_PLUGIN_PATH") == 0;
+}
+
 static void warn_unknown(const struct log *log)
 {
 	for (char **e = environ; e && *e; e++) {
@@ -155,7 +162,7 @@ static void warn_unknown(const struct log *log)
 		    strncmp(*e, "UCCL_TCPX_", 10) != 0)
 			continue;
 		snprintf(variable, sizeof(variable), "%.*s", (int)len, *e);
-		if (is_known(variable))
+		if (is_known(variable) || is_of_transport(variable))
 			continue;
 		meant = near_match(variable);
 		log_warn(log, "config", "unknown variable %s%s%s", variable,

@@ -9,6 +9,7 @@
  * come last: they are for tests, and for whoever names them.
  */
 #define TRANSPORTS(X)                                                          \
+	X(netplugin)                                                           \
 	X(socket)                                                              \
 	X(loop)                                                                \
 	X(loop_scatter)

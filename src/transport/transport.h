@@ -59,6 +59,7 @@
 #include "wire/desc.h"
 
 struct gpu;
+struct gpu_set;
 struct log;
 struct transport;
 struct channel;
@@ -109,6 +110,7 @@ struct transport_params {
 	uint32_t slot_bytes;
 	uint32_t socket_buffer_bytes; /* 0: the kernel's choice */
 	uint64_t seed;		/* for transports that play at dice */
+	struct gpu_set *gpus;	/* the session's; NULL: none */
 };
 
 struct transport_fragment {
@@ -254,6 +256,13 @@ struct transport_ops {
 	 * channels of one adopted fd give the same fd.
 	 */
 	int (*wait_fd)(struct channel *channel, uint32_t *events);
+
+	/*
+	 * The GPU whose memory this channel's fragments are, and its slots that
+	 * a GPU asked for: the CPU may not touch them, and jobs on fragments
+	 * run on that GPU. NULL, also for the function itself: host memory.
+	 */
+	struct gpu *(*channel_gpu)(struct channel *channel);
 
 	/* Fills at most max counters; returns how many. */
 	int (*counters)(struct channel *channel,

@@ -470,6 +470,10 @@ static void closed_in_flight(void)
  * lives on for host memory. */
 static void fail(const char *fault, int here, int there)
 {
+	const char *transports = getenv("TCPX_TRANSPORTS");
+
+	if (transports && strstr(transports, "netplugin"))
+		SKIP("the helper process has launches of its own");
 	const struct shape after = {10, 10000, 1 << 20};
 	size_t len = 8 << 20;
 	struct buf local, owned;

@@ -26,6 +26,7 @@ struct subject {
 	bool unix_sockets;
 	struct transport *transport;
 	struct transport_limits limits;
+	struct gpu_set *gpus; /* TRANSPORT_GPU names the driver */
 };
 
 /* Which transport, and its caps; opens nothing. */
@@ -34,6 +35,12 @@ void subject_find(struct subject *subject);
 void subject_open(struct subject *subject, uint32_t chunk_bytes);
 void subject_close(struct subject *subject);
 bool subject_can(const struct subject *subject, uint32_t caps);
+/* Whose memory its fragments are; NULL: the host's. */
+struct gpu *subject_gpu(const struct subject *subject, struct channel *channel);
+/* from itself, or a copy in scratch of what a GPU holds. */
+const uint8_t *subject_read(const struct subject *subject,
+			    struct channel *channel, const uint8_t *from,
+			    size_t len_bytes, uint8_t *scratch);
 /* Two connected, non-blocking sockets. */
 void subject_sockets(const struct subject *subject, int fds[2]);
 

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 
 #include "contract.h"
+#include "gpu/gpu.h"
 
 /* ---- a lane's life ----------------------------------------------------- */
 
@@ -126,12 +127,20 @@ static int post_slot(struct lane *lane, const struct chunk_desc *desc)
 {
 	const struct transport_ops *ops = lane->subject->ops;
 	struct span *span = &lane->tx_chunks[desc->seq].slot;
+	struct gpu *gpu = desc->seq % 2 ?
+				  subject_gpu(lane->subject, lane->tx.channel) :
+				  NULL;
 	void *slot;
-	int status = ops->slot_get(lane->tx.channel, NULL, &slot);
+	int status = ops->slot_get(lane->tx.channel, gpu, &slot);
 
 	if (status)
 		return status;
-	memcpy(slot, pattern(desc->seq, 0), desc->len_bytes);
+	if (gpu)
+		CHECK_STATUS(gpu_copy_wait(gpu, slot, pattern(desc->seq, 0),
+					   desc->len_bytes),
+			     TCPX_OK);
+	else
+		memcpy(slot, pattern(desc->seq, 0), desc->len_bytes);
 	*span = (struct span){slot, desc->len_bytes};
 	status = ops->post_send(lane->tx.channel, desc, span, 1,
 				TX_COOKIE(desc->seq));
@@ -273,7 +282,8 @@ int lane_bind(struct lane *lane)
 			    random_spans(lane, len_bytes, &lane->rx.rand),
 			    &lane->rx.rand);
 		status = s->ops->bind(lane->rx.channel, RX_COOKIE(k),
-				      dst->spans, dst->n_spans, len_bytes, NULL);
+				      dst->spans, dst->n_spans, len_bytes,
+				      NULL);
 	}
 	if (!status)
 		lane->bound++;
@@ -298,6 +308,7 @@ void lane_check_fragments(const struct lane *lane, uint64_t k)
 	const struct rx_chunk *chunk = &lane->rx_chunks[k];
 	uint32_t len_bytes = lane->lens[k];
 	uint8_t *seen = calloc(1, len_bytes);
+	uint8_t *scratch = malloc(len_bytes);
 
 	for (uint32_t i = 0; i < chunk->n_fragments; i++) {
 		const struct transport_fragment *f = &chunk->fragments[i];
@@ -307,10 +318,13 @@ void lane_check_fragments(const struct lane *lane, uint64_t k)
 		CHECK(f->len_bytes <= len_bytes - f->dst_off);
 		CHECK(!memchr(seen + f->dst_off, 1, f->len_bytes));
 		memset(seen + f->dst_off, 1, f->len_bytes);
-		check_bytes(chunk->base + f->src_off, k, f->dst_off,
-			    f->len_bytes);
+		check_bytes(subject_read(lane->subject, lane->rx.channel,
+					 chunk->base + f->src_off, f->len_bytes,
+					 scratch),
+			    k, f->dst_off, f->len_bytes);
 	}
 	CHECK(!memchr(seen, 0, len_bytes));
+	free(scratch);
 	free(seen);
 }
 

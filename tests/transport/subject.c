@@ -3,7 +3,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "contract.h"
+#include "gpu/gpu.h"
 
 void subject_find(struct subject *subject)
 {
@@ -24,13 +26,63 @@ void subject_find(struct subject *subject)
 	subject->caps = transport_caps(subject->ops);
 }
 
+/* With TRANSPORT_LOG set, what a transport has to say. */
+static void print_log(void *arg, enum tcpx_log_level level,
+		      const char *subsystem, const char *text)
+{
+	fprintf(stderr, "# %s: %s\n", subsystem, text);
+}
+
+static struct gpu_set *open_gpus(const char *driver)
+{
+	const struct gpu_params params = {
+		.slot_bytes = 1u << 20,
+		.n_slots = 8,
+	};
+	struct gpu_set *gpus;
+	char why[200] = "";
+
+	if (!driver)
+		return NULL;
+	CHECK_STATUS(gpu_set_create(driver, &params, &gpus), TCPX_OK);
+	if (!gpu_set_count(gpus, why, sizeof(why)))
+		SKIP(why);
+	return gpus;
+}
+
+struct gpu *subject_gpu(const struct subject *subject, struct channel *channel)
+{
+	const struct transport_ops *ops = subject->ops;
+
+	return ops->channel_gpu ? ops->channel_gpu(channel) : NULL;
+}
+
+const uint8_t *subject_read(const struct subject *subject,
+			    struct channel *channel, const uint8_t *from,
+			    size_t len_bytes, uint8_t *scratch)
+{
+	struct gpu *gpu = subject_gpu(subject, channel);
+
+	if (!gpu)
+		return from;
+	CHECK_STATUS(gpu_copy_wait(gpu, scratch, from, len_bytes), TCPX_OK);
+	return scratch;
+}
+
 void subject_open(struct subject *subject, uint32_t chunk_bytes)
 {
 	char why[200] = "";
 
 	pattern_init();
 	subject_find(subject);
+	subject->gpus = open_gpus(getenv("TRANSPORT_GPU"));
+	static const struct log log = {
+		.fn = print_log,
+		.level = TCPX_LOG_DEBUG,
+	};
 	struct transport_params params = {
+		.log = getenv("TRANSPORT_LOG") ? &log : NULL,
+		.gpus = subject->gpus,
 		.chunk_bytes = chunk_bytes,
 		.window_chunks = 16,
 		.slot_bytes = chunk_bytes,
@@ -52,6 +104,7 @@ void subject_open(struct subject *subject, uint32_t chunk_bytes)
 void subject_close(struct subject *subject)
 {
 	subject->ops->close(subject->transport);
+	gpu_set_destroy(subject->gpus);
 }
 
 bool subject_can(const struct subject *subject, uint32_t caps)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/netplugin/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tcpx/status.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "base/text.h"
+
+/* Where GKE's installer puts the plugin, then where it was on the hosts that
+ * this transport was first made for. */
+#define PATH_GKE "/usr/local/nvidia/lib64/libnccl-net.so"
+#define PATH_OLD "/usr/local/tcpx/lib64/libnccl-net-tcpx.so"
+
+static const char *const check_names[] = {
+	"chunk-size", "dma-buf",       "inline",  "steering",  "enabled",
+	"threads",    "retry",	       "context", "telemetry", "bindings",
+	"ctrl-dev",   "numa",	       "pci",	  "daemon",    "home-nic",
+	"loopback",   "device-memory",
+};
+#define N_CHECKS (sizeof(check_names) / sizeof(*check_names))
+
+static const char *process_get(void *arg, const char *variable)
+{
+	const char *value = getenv(variable);
+
+	return value && *value ? value : NULL;
+}
+
+static bool process_exists(void *arg, const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+const struct options_env options_env_process = {
+	.get = process_get,
+	.exists = process_exists,
+};
+
+static const char *get(const struct options_env *env, const char *variable)
+{
+	return env->get(env->arg, variable);
+}
+
+const char *options_check_name(enum options_check check)
+{
+	for (size_t i = 0; i < N_CHECKS; i++)
+		if (check == 1u << i)
+			return check_names[i];
+	return "?";
+}
+
+/* ---- our own ----------------------------------------------------------- */
+
+static int read_allow(const char *list, uint32_t *allow, struct text *why)
+{
+	for (const char *at = list ? list : ""; *at;) {
+		size_t len = strcspn(at, ", ");
+		bool known = !len;
+
+		for (size_t i = 0; i < N_CHECKS && len; i++) {
+			if (strlen(check_names[i]) == len &&
+			    !strncmp(at, check_names[i], len)) {
+				*allow |= 1u << i;
+				known = true;
+			}
+		}
+		if (!known) {
+			text_add(why,
+				 "TCPX_NETPLUGIN_ALLOW: no check is "
+				 "called %.*s; there are",
+				 (int)len, at);
+			for (size_t i = 0; i < N_CHECKS; i++)
+				text_add(why, " %s", check_names[i]);
+			return TCPX_EINVAL;
+		}
+		at += len;
+		at += strspn(at, ", ");
+	}
+	return TCPX_OK;
+}
+
+struct number {
+	const char *variable;
+	uint64_t def, min, max;
+};
+
+static int read_number(const struct options_env *env,
+		       const struct number *number, uint64_t *value,
+		       struct text *why)
+{
+	const char *text = get(env, number->variable);
+
+	*value = number->def;
+	if (!text)
+		return TCPX_OK;
+	if (parse_size(text, value) && *value >= number->min &&
+	    *value <= number->max)
+		return TCPX_OK;
+	text_add(why, "%s is \"%s\", not %llu to %llu", number->variable, text,
+		 (unsigned long long)number->min,
+		 (unsigned long long)number->max);
+	return TCPX_EINVAL;
+}
+
+static void read_paths(const struct options_env *env, struct options *options)
+{
+	const char *own = get(env, "TCPX_NETPLUGIN_PATH");
+	uint32_t n = 0;
+
+	if (!own)
+		own = get(env, "UCCL_TCPX_PLUGIN_PATH");
+	if (own) {
+		options->paths[n++] = own;
+	} else {
+		options->paths[n++] = PATH_GKE;
+		options->paths[n++] = PATH_OLD;
+	}
+	options->paths[n] = NULL;
+}
+
+static int read_isolate(const struct options_env *env, struct options *options,
+			struct text *why)
+{
+	const char *text = get(env, "TCPX_NETPLUGIN_ISOLATE");
+
+	options->isolate = true;
+	if (!text || parse_bool(text, &options->isolate))
+		return TCPX_OK;
+	text_add(why, "TCPX_NETPLUGIN_ISOLATE is \"%s\", not 0 or 1", text);
+	return TCPX_EINVAL;
+}
+
+static int read_numbers(const struct options_env *env, struct options *options,
+			struct text *why)
+{
+	static const struct number numbers[] = {
+		{"TCPX_NETPLUGIN_WINDOW", 16, 1, 16},
+		{"TCPX_NETPLUGIN_SLOTS", 12, 2, 64},
+		{"TCPX_NETPLUGIN_STALL_MS", 10000, 10, 3600000},
+		{"TCPX_NETPLUGIN_CONNECT_MS", 14000, 10, 3600000},
+		{"TCPX_NETPLUGIN_POOL_BYTES", 0, 0, 1ull << 32},
+	};
+	uint64_t values[5];
+
+	for (int i = 0; i < 5; i++) {
+		int err = read_number(env, &numbers[i], &values[i], why);
+
+		if (err)
+			return err;
+	}
+	options->window = (uint32_t)values[0];
+	options->n_slots = (uint32_t)values[1];
+	options->stall_ms = (uint32_t)values[2];
+	options->connect_ms = (uint32_t)values[3];
+	options->pool_bytes = values[4];
+	return TCPX_OK;
+}
+
+/* The plugin reads numbers with strtoll; so do we, what it would see. */
+static long long plugin_number(const struct options_env *env,
+			       const char *variable, long long unset)
+{
+	const char *text = get(env, variable);
+
+	return text ? strtoll(text, NULL, 0) : unset;
+}
+
+#define NET "NCCL_GPUDIRECTTCPX_"
+
+static void read_plugins(const struct options_env *env, uint32_t chunk_bytes,
+			 struct options *options)
+{
+	long long chunk = plugin_number(env, "NCCL_DYNAMIC_CHUNK_SIZE", 0);
+	long long n = plugin_number(env, "NCCL_NSOCKS_PERTHREAD", 4) *
+		      plugin_number(env, "NCCL_SOCKET_NTHREADS", 1);
+
+	options->chunk_given = get(env, "NCCL_DYNAMIC_CHUNK_SIZE") != NULL;
+	if (!options->chunk_given) {
+		chunk = chunk_bytes < OPTIONS_CHUNK_MAX ? chunk_bytes :
+							  OPTIONS_CHUNK_MAX;
+		chunk -= chunk % OPTIONS_PAGE;
+	}
+	options->chunk_bytes =
+		chunk > 0 && chunk < INT32_MAX ? (uint32_t)chunk : 0;
+	options->n_sockets = n > 0 && n < 256 ? (uint32_t)n : 0;
+	options->recv_sync = plugin_number(env, NET "RECV_SYNC", 0) == 1;
+}
+
+int options_read(const struct options_env *env, uint32_t chunk_bytes,
+		 struct options *options, char *why, size_t cap_bytes)
+{
+	struct options o = {0};
+	struct text out;
+
+	text_init(&out, why, cap_bytes);
+	int err = read_allow(get(env, "TCPX_NETPLUGIN_ALLOW"), &o.allow, &out);
+	if (!err)
+		err = read_isolate(env, &o, &out);
+	if (!err)
+		err = read_numbers(env, &o, &out);
+	if (err)
+		return err;
+	read_paths(env, &o);
+	o.map = get(env, "TCPX_NETPLUGIN_MAP");
+	o.helper = get(env, "TCPX_NETPLUGIN_HELPER");
+	o.only_gpu = -1;
+	if (get(env, OPTIONS_HELPER_GPU))
+		o.only_gpu = atoi(get(env, OPTIONS_HELPER_GPU));
+	read_plugins(env, chunk_bytes, &o);
+	*options = o;
+	return TCPX_OK;
+}

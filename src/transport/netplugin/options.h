@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETPLUGIN_OPTIONS_H
+#define NETPLUGIN_OPTIONS_H
+
+/*
+ * The settings of this transport, TCPX_NETPLUGIN_*, and the preconditions of
+ * the plugin: what must hold before the first call into it, because it would
+ * hang, crash or end the process instead of refusing. docs/netplugin.md has a
+ * paragraph on each.
+ *
+ * All of it is a function of `struct options_env`, so that tests can make
+ * hosts that never were.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OPTIONS_PATHS_MAX 4
+#define OPTIONS_CHUNK_MAX (512u << 10) /* more overflows a queue's entries */
+#define OPTIONS_PAGE 4096u
+
+struct options_env {
+	const char *(*get)(void *arg, const char *variable);
+	bool (*exists)(void *arg, const char *path);
+	void *arg;
+};
+
+/* Set by a session for its helpers, and by nobody else. */
+#define OPTIONS_HELPER_GPU "TCPX_NETPLUGIN_HELPER_GPU"
+
+extern const struct options_env options_env_process;
+
+/* Names for TCPX_NETPLUGIN_ALLOW: what to go on without. Order as in
+ * options.c. */
+enum options_check {
+	OPTIONS_CHUNK_SIZE = 1u << 0,
+	OPTIONS_DMA_BUF = 1u << 1,
+	OPTIONS_INLINE = 1u << 2,
+	OPTIONS_STEERING = 1u << 3,
+	OPTIONS_ENABLED = 1u << 4,
+	OPTIONS_THREADS = 1u << 5,
+	OPTIONS_RETRY = 1u << 6,
+	OPTIONS_CONTEXT = 1u << 7,
+	OPTIONS_TELEMETRY = 1u << 8,
+	OPTIONS_BINDINGS = 1u << 9,
+	OPTIONS_CTRL_DEV = 1u << 10,
+	OPTIONS_NUMA = 1u << 11,
+	OPTIONS_PCI = 1u << 12,
+	OPTIONS_DAEMON = 1u << 13,
+	OPTIONS_HOME_NIC = 1u << 14,
+	OPTIONS_LOOPBACK = 1u << 15,
+	OPTIONS_DEVICE_MEMORY = 1u << 16,
+};
+
+struct options {
+	const char *paths[OPTIONS_PATHS_MAX + 1]; /* NULL at the end */
+	const char *map; /* "0=eth1,1=eth1": GPU -> interface; NULL: by
+				   PCI distance */
+	const char *helper; /* its path; NULL: found by itself */
+	int64_t only_gpu; /* a helper's; -1: all */
+	bool isolate;
+	uint32_t allow; /* of enum options_check */
+	uint32_t chunk_bytes; /* NCCL_DYNAMIC_CHUNK_SIZE, or ours if unset */
+	bool chunk_given;
+	uint32_t window; /* requests of a comm at once, at most 16 */
+	uint32_t n_slots; /* of a sending channel */
+	uint32_t n_sockets; /* data sockets a comm, as the plugin has them */
+	bool recv_sync;
+	uint32_t stall_ms; /* without progress until a comm has failed */
+	uint32_t connect_ms; /* until a half-made comm has */
+	uint64_t pool_bytes; /* of the plugin's receive pool; 0: ask the GPU */
+};
+
+/*
+ * Reads TCPX_NETPLUGIN_* (and older names), and of the plugin's own what both
+ * ends must agree on. chunk_bytes: what the session wants where the plugin's
+ * variable is not set. TCPX_EINVAL with the reason.
+ */
+int options_read(const struct options_env *env, uint32_t chunk_bytes,
+		 struct options *options, char *why, size_t cap_bytes);
+
+/* The plugin's variables: the first that would hang or kill it, in words,
+ * unless allowed. Nothing of it depends on a GPU or NIC. */
+int options_check_env(const struct options_env *env,
+		      const struct options *options, char *why,
+		      size_t cap_bytes);
+
+/* The daemon's sockets for this GPU ("0000:04:00.0"). */
+int options_check_daemon(const struct options_env *env,
+			 const struct options *options, const char *gpu_pci,
+			 char *why, size_t cap_bytes);
+
+struct options_nic {
+	const char *ifname;
+	const char *pci; /* "" for none */
+	int numa_node;
+};
+/* What crashes the plugin about a NIC. */
+int options_check_nic(const struct options_env *env,
+		      const struct options *options,
+		      const struct options_nic *nic, char *why,
+		      size_t cap_bytes);
+
+/*
+ * The variables to set for the plugin where they are not set: calls set for
+ * each, with values that live until it returns.
+ */
+void options_for_plugin(const struct options_env *env,
+			const struct options *options,
+			void (*set)(void *arg, const char *variable,
+				    const char *value),
+			void *arg);
+
+/* The same for TX_BINDINGS and RX_BINDINGS, from the CPUs near the NICs. Takes
+ * up to 100 ms. */
+void options_bindings_for_plugin(const struct options_env *env,
+				 void (*set)(void *arg, const char *variable,
+					     const char *value),
+				 void *arg);
+
+/* "home-nic", for messages: how to go on without. */
+const char *options_check_name(enum options_check check);
+
+#endif

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/netplugin/remote.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tcpx/status.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "transport/netplugin/address.h"
+
+#define ANSWER_NS (2 * NS_PER_S) /* to a listen, start of a helper included */
+
+/* ---- making ------------------------------------------------------------ */
+
+/* A free index of the helper's area, or -1. The lock is held. */
+static int take_index(struct helper_process *h)
+{
+	for (uint32_t i = 0; i < SHARED_CHANNELS; i++) {
+		if (h->used[i])
+			continue;
+		h->used[i] = 1;
+		shared_reset(&h->area->channels[i]);
+		return (int)i;
+	}
+	return -1;
+}
+
+static struct channel *channel_create(struct helper_process *h, bool sends)
+{
+	struct transport *t = h->transport;
+	struct channel *c = calloc(1, sizeof(*c));
+	int index;
+
+	if (!c)
+		return NULL;
+	c->slot_used = sends ? calloc(t->options.n_slots * 2, 1) : NULL;
+	if (sends && !c->slot_used)
+		goto err_free;
+	pthread_mutex_lock(&t->lock);
+	index = take_index(h);
+	if (index >= 0) {
+		c->via = &netplugin_remote;
+		c->transport = t;
+		c->helper = h;
+		c->sends = sends;
+		c->id = ++t->next_id;
+		c->index = (uint32_t)index;
+		c->generation = load_relaxed(&h->generation);
+		c->shared = &h->area->channels[index];
+		list_init(&c->link);
+		list_add_tail(&t->channels, &c->link);
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (index >= 0)
+		return c;
+	free(c->slot_used);
+err_free:
+	free(c);
+	return NULL;
+}
+
+/* Its index is free when the helper says so. */
+static void channel_free(struct channel *c)
+{
+	struct shared_message m = {.type = SHARED_CLOSE, .id = c->id};
+	struct transport *t = c->transport;
+
+	pthread_mutex_lock(&t->lock);
+	list_del(&c->link);
+	remote_unmap(c);
+	bool over = load_relaxed(&c->helper->generation) != c->generation;
+
+	if (over) /* the next helper does not know it */
+		c->helper->used[c->index] = 0;
+	pthread_mutex_unlock(&t->lock);
+	if (!over)
+		(void)remote_tell(c->helper, &m);
+	free(c->slot_used);
+	free(c);
+}
+
+/* The lock held, until it is so, or limit_ns. */
+static void wait_heard(struct transport *t, const enum remote_state *state,
+		       uint64_t limit_ns)
+{
+	struct timespec until = {.tv_sec = (time_t)(limit_ns / NS_PER_S),
+				 .tv_nsec = (long)(limit_ns % NS_PER_S)};
+
+	while (*state == REMOTE_MAKING &&
+	       !pthread_cond_clockwait(&t->heard, &t->lock, CLOCK_MONOTONIC,
+				       &until))
+		;
+}
+
+static int await_listener(struct listener *l, struct helper_process *h,
+			  uint64_t limit_ns)
+{
+	struct shared_message m = {
+		.type = SHARED_LISTEN,
+		.id = l->id,
+		.index = l->receiver->index,
+	};
+	struct transport *t = l->transport;
+	int status = TCPX_ECHANNEL;
+
+	wait_heard(t, &h->state, limit_ns);
+	if (h->state == REMOTE_FAILED) {
+		log_debug(t->log, "netplugin", "%s", h->cause);
+		return TCPX_EUNSUPPORTED;
+	}
+	if (h->state != REMOTE_READY)
+		return status;
+	pthread_mutex_unlock(&t->lock);
+	int err = remote_tell(h, &m);
+	pthread_mutex_lock(&t->lock);
+	if (err)
+		return err;
+	wait_heard(t, &l->state, limit_ns);
+	if (l->state == REMOTE_FAILED)
+		status = l->status;
+	return l->state == REMOTE_READY ? TCPX_OK : status;
+}
+
+static void remote_listener_close(struct listener *l);
+
+static int remote_listen(struct transport *t, uint32_t rail,
+			 struct listener **listener, void *addr,
+			 size_t *addr_bytes)
+{
+	struct helper_process *h = &t->helpers[rail];
+	struct listener *l;
+
+	if (rail >= t->n_helpers)
+		return TCPX_EUNSUPPORTED;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return TCPX_ENOMEM;
+	l->via = &netplugin_remote;
+	l->transport = t;
+	l->helper = h;
+	list_init(&l->link);
+	l->receiver = channel_create(h, false);
+	if (!l->receiver) {
+		free(l);
+		return TCPX_ENOMEM;
+	}
+	l->id = l->receiver->id;
+	pthread_mutex_lock(&t->lock);
+	list_add_tail(&t->listeners, &l->link);
+	int err = await_listener(l, h, clock_now_ns() + ANSWER_NS);
+	pthread_mutex_unlock(&t->lock);
+	if (err) {
+		remote_listener_close(l);
+		return err;
+	}
+	memcpy(addr, l->addr, l->addr_bytes);
+	*addr_bytes = l->addr_bytes;
+	*listener = l;
+	return TCPX_OK;
+}
+
+static void remote_listener_close(struct listener *l)
+{
+	struct shared_message m = {.type = SHARED_UNLISTEN, .id = l->id};
+	struct transport *t = l->transport;
+	struct channel *c = l->receiver;
+
+	pthread_mutex_lock(&t->lock);
+	list_del(&l->link);
+	pthread_mutex_unlock(&t->lock);
+	(void)remote_tell(l->helper, &m);
+	if (c)
+		channel_free(c);
+	free(l);
+}
+
+/* Which helper's GPU is at home where the peer's is: best the same index. */
+static struct helper_process *helper_for(struct transport *t, uint32_t rail,
+					 const char *ifname)
+{
+	struct helper_process *found = NULL;
+
+	pthread_mutex_lock(&t->lock);
+	for (uint32_t i = 0; i < t->n_helpers; i++) {
+		struct helper_process *h = &t->helpers[i];
+
+		if (h->state == REMOTE_READY && !strcmp(h->ifname, ifname) &&
+		    (!found || i == rail))
+			found = h;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return found;
+}
+
+static int connect_first(struct transport *t, uint32_t rail, const void *addr,
+			 size_t addr_bytes, struct channel **sender)
+{
+	struct shared_message m = {.type = SHARED_CONNECT};
+	struct address peer;
+	int err = address_decode(addr, addr_bytes, &peer);
+
+	if (err)
+		return err;
+	struct helper_process *h = helper_for(t, rail, peer.ifname);
+	if (!h) {
+		log_warn(t->log, "netplugin",
+			 "the peer's GPU is at home on %s, "
+			 "and no GPU with a helper here is: the pair goes by "
+			 "socket (one process for all GPUs, or "
+			 "TCPX_NETPLUGIN_MAP, would help)",
+			 peer.ifname);
+		return TCPX_EUNSUPPORTED;
+	}
+	struct channel *c = channel_create(h, true);
+	if (!c)
+		return TCPX_ENOMEM;
+	m.id = c->id;
+	m.index = c->index;
+	m.addr_bytes = (uint32_t)addr_bytes;
+	memcpy(m.addr, addr, addr_bytes);
+	err = remote_tell(h, &m);
+	if (err) {
+		channel_free(c);
+		return err;
+	}
+	*sender = c;
+	return TCPX_INPROGRESS;
+}
+
+static int look(const struct channel *c)
+{
+	switch (load_acquire(&c->state)) {
+	case REMOTE_MAKING:
+		return TCPX_INPROGRESS;
+	case REMOTE_READY:
+		return TCPX_OK;
+	default:
+		return c->status;
+	}
+}
+
+static int remote_connect(struct transport *t, uint32_t rail, const void *addr,
+			  size_t addr_bytes, struct channel **sender)
+{
+	if (!*sender)
+		return connect_first(t, rail, addr, addr_bytes, sender);
+	int status = look(*sender);
+
+	if (status < 0) {
+		channel_free(*sender);
+		*sender = NULL;
+	}
+	return status;
+}
+
+static int remote_accept(struct listener *l, struct channel **receiver)
+{
+	struct channel *c = l->receiver;
+	int status = c ? look(c) : TCPX_ECLOSED;
+
+	*receiver = NULL;
+	if (!c || status == TCPX_INPROGRESS)
+		return status;
+	l->receiver = NULL;
+	if (status)
+		channel_free(c);
+	else
+		*receiver = c;
+	return status;
+}
+
+static void remote_channel_close(struct channel *channel)
+{
+	channel_free(channel);
+}
+
+/* ---- the data path ----------------------------------------------------- */
+
+static int command(struct channel *c, const struct shared_item *item)
+{
+	uint64_t one = 1;
+
+	if (load_relaxed(&c->helper->generation) != c->generation ||
+	    c->told_failed || !shared_push(&c->shared->commands, item))
+		return TCPX_EAGAIN;
+	/* Pairs with the helper's look at its rings before it sleeps. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (load_relaxed(&c->helper->area->sleeps) &&
+	    write(c->helper->wake_fd, &one, sizeof(one)) < 0)
+		return TCPX_OK; /* full: it is awake */
+	return TCPX_OK;
+}
+
+static uint8_t *slot_at(const struct channel *c, uint32_t i)
+{
+	const struct transport *t = c->transport;
+	bool on_host = i >= t->options.n_slots;
+
+	return (on_host ? c->host_mem : c->mem) +
+	       (uint64_t)(i % t->options.n_slots) * t->limits.chunk_bytes;
+}
+
+#define SLOT_GOT 1
+#define SLOT_POSTED 2
+
+static int slot_get(struct channel *c, struct gpu *gpu, void **slot)
+{
+	uint32_t n = c->transport->options.n_slots;
+	uint32_t first = c->host_mem && !gpu ? n : 0;
+
+	for (uint32_t i = first; i < first + n; i++) {
+		if (c->slot_used[i])
+			continue;
+		c->slot_used[i] = SLOT_GOT;
+		*slot = slot_at(c, i);
+		return TCPX_OK;
+	}
+	return TCPX_EAGAIN;
+}
+
+static bool slot_index(const struct channel *c, const void *slot, uint32_t *i)
+{
+	uint32_t n = c->transport->options.n_slots * (c->host_mem ? 2 : 1);
+
+	for (*i = 0; *i < n; ++*i)
+		if (c->slot_used[*i] && slot_at(c, *i) == slot)
+			return true;
+	return false;
+}
+
+static void slot_put(struct channel *c, void *slot)
+{
+	uint32_t i;
+
+	if (slot_index(c, slot, &i))
+		c->slot_used[i] = 0;
+}
+
+static int post_send(struct channel *c, const struct chunk_desc *desc,
+		     const struct span *spans, uint32_t n_spans,
+		     uint64_t cookie)
+{
+	const struct transport *t = c->transport;
+	uint32_t i;
+
+	if (!desc->len_bytes || desc->len_bytes > t->limits.chunk_bytes ||
+	    n_spans != 1 || !slot_index(c, spans[0].base, &i) ||
+	    c->slot_used[i] != SLOT_GOT)
+		return TCPX_EINVAL;
+	if (c->posted - c->done >= t->limits.sends_max)
+		return TCPX_EAGAIN;
+	const struct shared_item item = {
+		.kind = SHARED_SEND,
+		.slot = i % t->options.n_slots,
+		.on_host = i >= t->options.n_slots,
+		.len_bytes = desc->len_bytes,
+		.cookie = cookie,
+	};
+	int err = command(c, &item);
+
+	if (err)
+		return err;
+	c->slot_used[i] = SLOT_POSTED;
+	c->sent_slots[c->posted % REMOTE_WINDOW] = i;
+	c->sent_lens[c->posted++ % REMOTE_WINDOW] = desc->len_bytes;
+	return TCPX_OK;
+}
+
+static int post_recv(struct channel *c, uint64_t cookie)
+{
+	const struct shared_item item = {.kind = SHARED_RECV, .cookie = cookie};
+
+	if (c->posted - c->consumed >= c->transport->limits.window)
+		return TCPX_EAGAIN;
+	int err = command(c, &item);
+
+	if (!err)
+		c->cookies[c->posted++ % REMOTE_WINDOW] = cookie;
+	return err;
+}
+
+/* The helper gave the pages back when it had copied them; the slot is free
+ * when the next receive is posted. */
+static int consume(struct channel *c, uint64_t cookie)
+{
+	if (c->consumed == c->done ||
+	    c->cookies[c->consumed % REMOTE_WINDOW] != cookie)
+		return TCPX_EINVAL;
+	c->consumed++;
+	return TCPX_OK;
+}
+
+static void abandon(struct channel *c, uint64_t cookie)
+{
+}
+
+static bool on_sent(struct channel *c, const struct shared_item *item,
+		    struct channel_event *event)
+{
+	uint32_t at = c->done % REMOTE_WINDOW;
+
+	if (!c->sends || c->done == c->posted)
+		return false;
+	c->slot_used[c->sent_slots[at]] = 0;
+	c->bytes += c->sent_lens[at];
+	c->done++;
+	*event = (struct channel_event){.kind = CHANNEL_SENT,
+					.cookie = item->cookie};
+	return true;
+}
+
+static bool on_arrived(struct channel *c, const struct shared_item *item,
+		       struct channel_event *event)
+{
+	const struct transport *t = c->transport;
+	uint32_t at = c->done % REMOTE_WINDOW;
+
+	if (c->sends || c->done == c->posted ||
+	    item->slot != c->done % t->limits.window ||
+	    item->len_bytes > t->limits.chunk_bytes ||
+	    item->cookie != c->cookies[at])
+		return false;
+	c->whole[at] = (struct transport_fragment){0, 0, item->len_bytes};
+	*event = (struct channel_event){
+		.kind = CHANNEL_ARRIVED,
+		.cookie = item->cookie,
+		.base = c->mem + (uint64_t)item->slot * t->limits.chunk_bytes,
+		.fragments = &c->whole[at],
+		.n_fragments = item->len_bytes > 0,
+	};
+	c->bytes += item->len_bytes;
+	c->done++;
+	return true;
+}
+
+static int failed(struct channel *c, int status, const char *cause,
+		  struct channel_event *event)
+{
+	c->told_failed = true;
+	snprintf(c->cause, sizeof(c->cause), "%.*s", (int)sizeof(c->cause) - 1,
+		 cause);
+	*event = (struct channel_event){
+		.kind = CHANNEL_FAILED,
+		.status = status,
+		.cause = c->cause,
+	};
+	return 1;
+}
+
+/* One from the helper: 1, or 0 if there is none. */
+static int next_event(struct channel *c, struct channel_event *event)
+{
+	struct shared_item item;
+	bool dead = load_acquire(&c->helper->generation) != c->generation;
+	bool good = true;
+
+	if (!shared_peek(&c->shared->events, &item))
+		return dead ? failed(c, TCPX_ECHANNEL, c->end_cause, event) : 0;
+	switch (item.kind) {
+	case SHARED_SENT:
+		good = on_sent(c, &item, event);
+		break;
+	case SHARED_ARRIVED:
+		good = on_arrived(c, &item, event);
+		break;
+	default:
+		return failed(c, item.status < 0 ? item.status : TCPX_ECHANNEL,
+			      c->shared->cause, event);
+	}
+	shared_pop(&c->shared->events);
+	c->chunks++;
+	return good ? 1 :
+		      failed(c, TCPX_EPROTO,
+			     "the helper process talks nonsense", event);
+}
+
+static int poll_channel(struct channel *c, struct channel_event *events,
+			int max)
+{
+	int n = 0;
+
+	while (n < max && !c->told_failed && next_event(c, &events[n]))
+		n++;
+	return n;
+}
+
+static struct gpu *channel_gpu(struct channel *c)
+{
+	return c->on_gpu ? c->helper->gpu : NULL;
+}
+
+static int get_counters(struct channel *c, struct transport_counter *counters,
+			int max)
+{
+	const struct transport_counter all[] = {
+		{"bytes", c->bytes},
+		{"chunks", c->chunks},
+	};
+	int n = 0;
+
+	for (; n < max && n < 2; n++)
+		counters[n] = all[n];
+	return n;
+}
+
+/* ---- the table ---------------------------------------------------------- */
+
+static void get_limits(struct transport *t, struct transport_limits *limits)
+{
+	*limits = t->limits;
+}
+
+const struct transport_ops netplugin_remote = {
+	.name = "netplugin",
+	.open = remote_open,
+	.close = remote_close,
+	.limits = get_limits,
+	.listen = remote_listen,
+	.connect = remote_connect,
+	.accept = remote_accept,
+	.listener_close = remote_listener_close,
+	.channel_close = remote_channel_close,
+	.post_recv = post_recv,
+	.consume = consume,
+	.slot_get = slot_get,
+	.slot_put = slot_put,
+	.post_send = post_send,
+	.abandon = abandon,
+	.poll = poll_channel,
+	.channel_gpu = channel_gpu,
+	.counters = get_counters,
+};

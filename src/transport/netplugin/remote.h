@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETPLUGIN_REMOTE_H
+#define NETPLUGIN_REMOTE_H
+
+/*
+ * Transport `netplugin` with the plugin in helper processes (shared.h).
+ *
+ *      remote.c        the table: what owners call
+ *      remote_open.c   starts the helpers, and ends them
+ *      remote_hear.c   the thread that reads what helpers say, and sees them
+ *                      end
+ *
+ * Objects are found by their id in messages; lists and states are covered by
+ * the transport's lock, and a channel's state is read without it once more
+ * (release, acquire). The data path takes no lock.
+ */
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "transport/netplugin/options.h"
+#include "transport/netplugin/shared.h"
+#include "transport/transport.h"
+
+#define REMOTE_WINDOW 16u
+#define REMOTE_WORDS 1024u
+
+enum remote_state {
+	REMOTE_MAKING = 0,
+	REMOTE_READY,
+	REMOTE_FAILED,
+};
+
+struct helper_process {
+	struct transport *transport;
+	struct gpu *gpu; /* NULL: host memory */
+	uint32_t gpu_index;
+	pid_t pid;
+	/* Messages to it; never taken together with the transport's, but by
+	 * the thread that sees it end, which takes this one second. */
+	pthread_mutex_t send_lock;
+	int socket_fd; /* -1: not started, or gone */
+	int memory_fd, wake_fd;
+	struct shared_area *area;
+	/* the transport's lock */
+	enum remote_state state; /* REMOTE_READY: it has started */
+	char ifname[SHARED_TEXT];
+	char words[REMOTE_WORDS]; /* the plugin's last, with newlines */
+	uint8_t used[SHARED_CHANNELS]; /* indices */
+	uint64_t beats, beaten_ns; /* the last seen, and when */
+	char cause[SHARED_TEXT]; /* of its last end, or of not starting */
+	uint64_t ended_ns, wait_ns; /* when, and how long until the next start;
+				       0: it stays so */
+	/* Counts its ends, after they are told to its channels (release): one
+	 * of another number is over. */
+	_Atomic uint32_t generation;
+};
+
+struct channel {
+	const struct transport_ops *via; /* first: front.c */
+	struct list link;
+	struct transport *transport;
+	struct helper_process *helper;
+	struct shared_channel *shared;
+	uint32_t id, index, generation;
+	bool sends;
+
+	/* written before state (release) */
+	int status;
+	bool on_gpu;
+	uint8_t *mem, *host_mem;
+	uint64_t mem_bytes;
+	/* written before its generation is over (release) */
+	char end_cause[SHARED_TEXT];
+	_Atomic uint32_t state; /* enum remote_state */
+
+	/* the owner's */
+	uint64_t posted, done, consumed;
+	uint64_t bytes, chunks;
+	bool told_failed;
+	char cause[SHARED_TEXT];
+	uint8_t *slot_used; /* host slots behind those of the GPU */
+	uint32_t sent_slots[REMOTE_WINDOW]; /* of chunk k */
+	uint32_t sent_lens[REMOTE_WINDOW];
+	uint64_t cookies[REMOTE_WINDOW]; /* of receives */
+	struct transport_fragment whole[REMOTE_WINDOW];
+};
+
+struct listener {
+	const struct transport_ops *via; /* first: front.c */
+	struct list link;
+	struct transport *transport;
+	struct helper_process *helper;
+	uint32_t id;
+	struct channel *receiver; /* its own from the start; NULL: taken */
+	/* the transport's lock */
+	enum remote_state state;
+	int status;
+	uint8_t addr[256];
+	uint32_t addr_bytes;
+};
+
+struct transport {
+	const struct transport_ops *via; /* first: front.c */
+	const struct log *log;
+	struct options options;
+	struct transport_limits limits;
+	struct gpu_set *gpus;
+	char driver[16];
+	struct helper_process *helpers; /* one a GPU, or one */
+	uint32_t n_helpers;
+
+	pthread_t thread;
+	int wake_fd;
+	pthread_mutex_t lock; /* lists, states, ids, stop */
+	pthread_cond_t heard;
+	struct list channels, listeners;
+	uint32_t next_id;
+	bool stop;
+};
+
+extern const struct transport_ops netplugin_remote;
+
+/* remote_open.c */
+/* Starts it, or starts it again. */
+int remote_start(struct helper_process *h, char *why, size_t cap_bytes);
+int remote_open(const struct transport_params *params,
+		struct transport **transport);
+void remote_close(struct transport *t);
+
+/* remote_hear.c */
+int remote_hear_start(struct transport *t);
+void remote_hear_stop(struct transport *t);
+/* Ends the process: closes the socket, and waits for it, not for long. */
+void remote_helper_end(struct helper_process *h, uint64_t limit_ns);
+/* One message to it. TCPX_ECHANNEL: it is gone, or does not read for a second,
+ * and then it is ended. Not with the transport's lock held. */
+int remote_tell(struct helper_process *h, const struct shared_message *m);
+/* Unmaps what a channel had of its helper; the lock is held. */
+void remote_unmap(struct channel *channel);
+
+#endif

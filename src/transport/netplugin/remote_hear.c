@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/netplugin/remote.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <tcpx/status.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define RESTART_NS (2 * NS_PER_S)
+#define RESTART_MAX_NS (60 * NS_PER_S)
+
+/* ---- memory ------------------------------------------------------------ */
+
+static uint8_t *map_fd(int fd, uint64_t len_bytes)
+{
+	void *got = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 fd, 0);
+
+	return got == MAP_FAILED ? NULL : got;
+}
+
+/* How much memory a channel has, by our own reckoning: the helper's must not
+ * be less. */
+static uint64_t wanted_bytes(const struct channel *c)
+{
+	const struct transport *t = c->transport;
+
+	return (uint64_t)t->limits.chunk_bytes *
+	       (c->sends ? t->options.n_slots : t->limits.window);
+}
+
+static int map_memory(struct channel *c, const struct shared_message *m,
+		      const int *fds, uint32_t n_fds)
+{
+	uint32_t next = 0;
+	void *mem = NULL;
+
+	if (m->mem_bytes < wanted_bytes(c))
+		return TCPX_EPROTO;
+	c->mem_bytes = m->mem_bytes;
+	if (m->on_gpu && c->helper->gpu) {
+		int err = gpu_ipc_open(c->helper->gpu, m->ipc, &mem);
+
+		if (err)
+			return err;
+		c->on_gpu = true;
+		c->mem = mem;
+	} else if (next < n_fds) {
+		c->mem = map_fd(fds[next++], m->mem_bytes);
+	}
+	if (m->has_host && next < n_fds)
+		c->host_mem = map_fd(fds[next++], m->mem_bytes);
+	if (c->mem && (!m->has_host || c->host_mem))
+		return TCPX_OK;
+	remote_unmap(c);
+	return TCPX_ENOMEM;
+}
+
+void remote_unmap(struct channel *c)
+{
+	if (c->mem && c->on_gpu)
+		gpu_ipc_close(c->helper->gpu, c->mem);
+	else if (c->mem)
+		munmap(c->mem, c->mem_bytes);
+	if (c->host_mem)
+		munmap(c->host_mem, c->mem_bytes);
+	c->mem = c->host_mem = NULL;
+}
+
+/* ---- messages, the lock held ------------------------------------------- */
+
+static void on_started(struct helper_process *h, const struct shared_message *m)
+{
+	const struct log *log = h->transport->log;
+
+	h->state = m->status ? REMOTE_FAILED : REMOTE_READY;
+	if (m->status) {
+		snprintf(h->cause, sizeof(h->cause), "%.*s",
+			 (int)sizeof(h->cause) - 1, m->text);
+		return;
+	}
+	snprintf(h->ifname, sizeof(h->ifname), "%s", m->text);
+	log_info(log, "netplugin", "GPU %u: helper process %d on %s",
+		 h->gpu_index, (int)h->pid, h->ifname);
+}
+
+static void on_listened(struct transport *t, const struct shared_message *m)
+{
+	list_for_each (node, &t->listeners) {
+		struct listener *l = list_entry(node, struct listener, link);
+
+		if (l->id != m->id)
+			continue;
+		l->status = m->status;
+		l->state = m->status ? REMOTE_FAILED : REMOTE_READY;
+		if (m->addr_bytes <= sizeof(l->addr)) {
+			memcpy(l->addr, m->addr, m->addr_bytes);
+			l->addr_bytes = m->addr_bytes;
+		}
+	}
+}
+
+static void on_ready(struct transport *t, const struct shared_message *m,
+		     const int *fds, uint32_t n_fds)
+{
+	list_for_each (node, &t->channels) {
+		struct channel *c = list_entry(node, struct channel, link);
+
+		if (c->id != m->id || load_relaxed(&c->state) != REMOTE_MAKING)
+			continue;
+		c->status = m->status;
+		if (!c->status)
+			c->status = map_memory(c, m, fds, n_fds);
+		store_release(&c->state,
+			      c->status ? REMOTE_FAILED : REMOTE_READY);
+	}
+}
+
+/* The last few lines, for the moment when the helper ends. */
+static void keep_words(struct helper_process *h, const char *text)
+{
+	size_t len = strlen(text), have = strlen(h->words);
+
+	while (have && have + len + 2 > sizeof(h->words)) {
+		char *next = strchr(h->words, '\n');
+
+		if (!next)
+			return;
+		have -= (size_t)(next + 1 - h->words);
+		memmove(h->words, next + 1, have + 1);
+	}
+	memcpy(h->words + have, text, len);
+	memcpy(h->words + have + len, "\n", 2);
+}
+
+static void on_message(struct helper_process *h, const struct shared_message *m,
+		       const int *fds, uint32_t n_fds)
+{
+	struct transport *t = h->transport;
+
+	switch (m->type) {
+	case SHARED_STARTED:
+		on_started(h, m);
+		break;
+	case SHARED_LISTENED:
+		on_listened(t, m);
+		break;
+	case SHARED_READY:
+		on_ready(t, m, fds, n_fds);
+		break;
+	case SHARED_CLOSED:
+		if (m->index < SHARED_CHANNELS)
+			h->used[m->index] = 0;
+		break;
+	case SHARED_LOG:
+		keep_words(h, m->text);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- its end ----------------------------------------------------------- */
+
+/* The program may reap its children itself: then nobody knows how. */
+static void describe_end(struct helper_process *h, char *to, size_t cap_bytes)
+{
+	int status = 0;
+	pid_t pid = 0;
+
+	for (int i = 0; i < 200 && !pid; i++) {
+		pid = waitpid(h->pid, &status, WNOHANG);
+		if (!pid)
+			usleep(1000); /* its socket closes before it is over */
+	}
+	if (pid == h->pid && WIFSIGNALED(status))
+		snprintf(to, cap_bytes, "was killed by signal %d",
+			 WTERMSIG(status));
+	else if (pid == h->pid && WIFEXITED(status))
+		snprintf(to, cap_bytes, "exited with status %d",
+			 WEXITSTATUS(status));
+	else
+		snprintf(to, cap_bytes, "is gone");
+	if (pid)
+		h->pid = 0;
+}
+
+static const char *last_line(char *words)
+{
+	size_t len = strlen(words);
+	char *at;
+
+	if (!len)
+		return "it said nothing";
+	words[len - 1] = '\0';
+	at = strrchr(words, '\n');
+	return at ? at + 1 : words;
+}
+
+static void drop_socket(struct helper_process *h)
+{
+	pthread_mutex_lock(&h->send_lock);
+	if (h->socket_fd >= 0)
+		close(h->socket_fd);
+	h->socket_fd = -1;
+	pthread_mutex_unlock(&h->send_lock);
+}
+
+/* One that has worked is started again after a while, and after longer ones. */
+static void set_restart(struct helper_process *h)
+{
+	h->ended_ns = clock_now_ns();
+	if (h->wait_ns)
+		h->wait_ns = h->wait_ns < RESTART_MAX_NS / 2 ? h->wait_ns * 2 :
+							       RESTART_MAX_NS;
+	else if (h->state == REMOTE_READY)
+		h->wait_ns = RESTART_NS;
+	h->state = REMOTE_FAILED;
+}
+
+static void on_end(struct helper_process *h, const char *how, char *line,
+		   size_t cap_bytes)
+{
+	uint32_t generation = load_relaxed(&h->generation);
+	struct transport *t = h->transport;
+
+	drop_socket(h);
+	memset(h->used, 0, sizeof(h->used));
+	if (h->state == REMOTE_READY || !h->cause[0])
+		snprintf(h->cause, sizeof(h->cause),
+			 "the plugin's process %s; its last words: %.150s", how,
+			 last_line(h->words));
+	set_restart(h);
+	list_for_each (node, &t->listeners) {
+		struct listener *l = list_entry(node, struct listener, link);
+
+		if (l->receiver && l->receiver->helper == h &&
+		    l->state == REMOTE_MAKING) {
+			l->status = TCPX_ECHANNEL;
+			l->state = REMOTE_FAILED;
+		}
+	}
+	list_for_each (node, &t->channels) {
+		struct channel *c = list_entry(node, struct channel, link);
+
+		if (c->helper != h)
+			continue;
+		h->used[c->index] = 1; /* until it is freed here */
+		if (c->generation != generation)
+			continue;
+		memcpy(c->end_cause, h->cause, sizeof(c->end_cause));
+		if (load_relaxed(&c->state) != REMOTE_MAKING)
+			continue;
+		c->status = TCPX_ECHANNEL;
+		store_release(&c->state, REMOTE_FAILED);
+	}
+	store_release(&h->generation, generation + 1);
+	snprintf(line, cap_bytes, "GPU %u: %s", h->gpu_index, h->cause);
+}
+
+/* ---- the thread -------------------------------------------------------- */
+
+/* Returns false when there is nothing more now. Lines are logged without the
+ * lock. */
+static bool hear_one(struct helper_process *h)
+{
+	struct transport *t = h->transport;
+	char line[SHARED_TEXT + 32] = "", how[64] = "";
+	struct shared_message m;
+	int fds[SHARED_FDS_MAX];
+	uint32_t n_fds = 0;
+	bool stopping;
+	int rc = shared_receive(h->socket_fd, &m, fds, &n_fds);
+
+	if (rc == TCPX_EAGAIN)
+		return false;
+	if (rc)
+		describe_end(h, how, sizeof(how));
+	pthread_mutex_lock(&t->lock);
+	stopping = t->stop;
+	if (rc)
+		on_end(h, how, line, sizeof(line));
+	else
+		on_message(h, &m, fds, n_fds);
+	pthread_cond_broadcast(&t->heard);
+	pthread_mutex_unlock(&t->lock);
+	for (uint32_t i = 0; i < n_fds; i++)
+		close(fds[i]);
+	if (rc && !stopping)
+		log_warn(t->log, "netplugin", "%s", line);
+	else if (!rc && m.type == SHARED_LOG)
+		log_write(t->log, (enum tcpx_log_level)m.status, "netplugin",
+			  "%s", m.text);
+	return !rc;
+}
+
+/* A plugin may spin in a call for ever: its process is ended then, and with it
+ * its channels. One that sleeps is well. */
+static void check_pulse(struct helper_process *h)
+{
+	const struct options *options = &h->transport->options;
+	uint64_t now = clock_now_ns(), beats;
+
+	if (h->socket_fd < 0 || h->state != REMOTE_READY)
+		return;
+	beats = load_relaxed(&h->area->beats);
+	if (beats != h->beats || load_relaxed(&h->area->sleeps)) {
+		h->beats = beats;
+		h->beaten_ns = now;
+	} else if (h->beaten_ns &&
+		   now - h->beaten_ns > options->stall_ms * NS_PER_MS &&
+		   h->pid > 0) {
+		keep_words(h, "(it was in a call for too long and was ended)");
+		kill(h->pid, SIGKILL);
+		h->beaten_ns = now;
+	}
+}
+
+static void restart(struct helper_process *h)
+{
+	struct transport *t = h->transport;
+	char why[SHARED_TEXT] = "";
+
+	if (h->socket_fd >= 0 || h->state != REMOTE_FAILED || !h->wait_ns ||
+	    clock_now_ns() - h->ended_ns < h->wait_ns)
+		return;
+	pthread_mutex_lock(&t->lock);
+	h->state = REMOTE_MAKING;
+	h->words[0] = h->cause[0] = '\0';
+	h->beaten_ns = 0;
+	pthread_mutex_unlock(&t->lock);
+	store_relaxed(&h->area->sleeps, 0);
+	if (!remote_start(h, why, sizeof(why)))
+		return;
+	pthread_mutex_lock(&t->lock);
+	set_restart(h);
+	snprintf(h->cause, sizeof(h->cause), "%s", why);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static bool stopped(struct transport *t)
+{
+	bool stop;
+
+	pthread_mutex_lock(&t->lock);
+	stop = t->stop;
+	pthread_mutex_unlock(&t->lock);
+	return stop;
+}
+
+static void *run(void *arg)
+{
+	struct transport *t = arg;
+	struct pollfd fds[GPU_DEVICES_MAX + 1];
+
+	while (!stopped(t)) {
+		for (uint32_t i = 0; i < t->n_helpers; i++)
+			fds[i] = (struct pollfd){t->helpers[i].socket_fd,
+						 POLLIN, 0};
+		fds[t->n_helpers] = (struct pollfd){t->wake_fd, POLLIN, 0};
+		poll(fds, t->n_helpers + 1, 1000);
+		for (uint32_t i = 0; i < t->n_helpers; i++)
+			while (fds[i].revents && hear_one(&t->helpers[i]))
+				;
+		for (uint32_t i = 0; i < t->n_helpers; i++)
+			check_pulse(&t->helpers[i]);
+		for (uint32_t i = 0; i < t->n_helpers; i++)
+			restart(&t->helpers[i]);
+	}
+	return NULL;
+}
+
+int remote_tell(struct helper_process *h, const struct shared_message *m)
+{
+	int err = TCPX_ECHANNEL;
+
+	pthread_mutex_lock(&h->send_lock);
+	if (h->socket_fd >= 0) {
+		err = shared_send(h->socket_fd, m, NULL, 0);
+		if (err && h->pid > 0)
+			kill(h->pid, SIGKILL);
+	}
+	pthread_mutex_unlock(&h->send_lock);
+	return err ? TCPX_ECHANNEL : TCPX_OK;
+}
+
+int remote_hear_start(struct transport *t)
+{
+	sigset_t all, old;
+
+	t->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (t->wake_fd < 0)
+		return TCPX_ENFILE;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int rc = pthread_create(&t->thread, NULL, run, t);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!rc)
+		return TCPX_OK;
+	close(t->wake_fd);
+	return TCPX_ENOMEM;
+}
+
+void remote_hear_stop(struct transport *t)
+{
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&t->lock);
+	t->stop = true;
+	pthread_mutex_unlock(&t->lock);
+	if (write(t->wake_fd, &one, sizeof(one)) < 0)
+		return;
+	pthread_join(t->thread, NULL);
+	close(t->wake_fd);
+}
+
+/* It sees the socket close, says its goodbyes and ends; if not, it is ended. */
+void remote_helper_end(struct helper_process *h, uint64_t limit_ns)
+{
+	const struct timespec ms = {0, 1000000};
+
+	drop_socket(h);
+	while (h->pid > 0 && !waitpid(h->pid, NULL, WNOHANG)) {
+		if (clock_now_ns() >= limit_ns) {
+			kill(h->pid, SIGKILL);
+			waitpid(h->pid, NULL, 0);
+			break;
+		}
+		nanosleep(&ms, NULL);
+	}
+	h->pid = 0;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETPLUGIN_SHARED_H
+#define NETPLUGIN_SHARED_H
+
+/*
+ * What a session and its helper processes share. The plugin runs in a helper,
+ * one a GPU: it may end its process, block in a call, or be wanted by
+ * somebody else (NCCL) in ours.
+ *
+ *   session                                            helper (of one GPU)
+ *   remote.c      -- socket pair: struct shared_message -->   helper.c
+ *   remote_hear.c <-- replies, log lines, its end -----      helper_run.c
+ *
+ *   post_send     == memory: ring of commands ==========>     plugin
+ *   post_recv
+ *   consume
+ *   poll          <========= ring of events =============
+ *
+ *   slots to send from and received chunks: VRAM of the helper, opened here
+ *   by IPC handle; host memory by descriptor. User memory is never shared.
+ *
+ * Both ends are the same build, so structs travel as they are. What comes
+ * from a helper is checked all the same as far as it names memory: slots and
+ * lengths.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "gpu/gpu.h"
+
+#define SHARED_VERSION 1u
+#define SHARED_CHANNELS 512u /* of one helper */
+#define SHARED_RING 64u /* more than a window of each kind */
+#define SHARED_TEXT 256u
+#define SHARED_FD_SOCKET 3 /* in the helper */
+#define SHARED_FD_MEMORY 4
+#define SHARED_FD_WAKE 5
+
+enum shared_kind {
+	SHARED_SEND = 1, /* slot, on_host, len_bytes, cookie */
+	SHARED_RECV, /* cookie */
+	SHARED_CONSUME, /* cookie */
+	SHARED_SENT, /* cookie */
+	SHARED_ARRIVED, /* cookie, slot, len_bytes */
+	SHARED_FAILED, /* status; the channel's cause */
+};
+
+struct shared_item {
+	uint32_t kind;
+	uint32_t slot;
+	uint32_t len_bytes;
+	uint32_t on_host;
+	int32_t status;
+	uint32_t zero;
+	uint64_t cookie;
+};
+
+/* One producer, one consumer, in different processes. head is the producer's
+ * and pairs with the consumer's load of it; tail the other way round. */
+struct shared_ring {
+	_Atomic uint64_t head __attribute__((aligned(64)));
+	_Atomic uint64_t tail __attribute__((aligned(64)));
+	struct shared_item items[SHARED_RING];
+};
+
+struct shared_channel {
+	struct shared_ring commands, events;
+	char cause[SHARED_TEXT]; /* before SHARED_FAILED */
+};
+
+struct shared_area {
+	_Atomic uint32_t sleeps __attribute__((aligned(64))); /* the helper */
+	_Atomic uint64_t beats; /* its passes: does it still live? */
+	struct shared_channel channels[SHARED_CHANNELS];
+};
+
+static inline bool shared_push(struct shared_ring *ring,
+			       const struct shared_item *item)
+{
+	uint64_t head = load_relaxed(&ring->head);
+
+	if (head - load_acquire(&ring->tail) >= SHARED_RING)
+		return false;
+	ring->items[head % SHARED_RING] = *item;
+	store_release(&ring->head, head + 1);
+	return true;
+}
+
+/* The oldest, which stays until shared_pop(). */
+static inline bool shared_peek(struct shared_ring *ring,
+			       struct shared_item *item)
+{
+	uint64_t tail = load_relaxed(&ring->tail);
+
+	if (tail == load_acquire(&ring->head))
+		return false;
+	*item = ring->items[tail % SHARED_RING];
+	return true;
+}
+
+static inline void shared_pop(struct shared_ring *ring)
+{
+	store_release(&ring->tail, load_relaxed(&ring->tail) + 1);
+}
+
+static inline void shared_reset(struct shared_channel *channel)
+{
+	store_relaxed(&channel->commands.head, 0);
+	store_relaxed(&channel->commands.tail, 0);
+	store_relaxed(&channel->events.head, 0);
+	store_relaxed(&channel->events.tail, 0);
+}
+
+enum shared_type {
+	/* to the helper */
+	SHARED_START = 1, /* start */
+	SHARED_LISTEN, /* id, index: of the channel it will make */
+	SHARED_UNLISTEN, /* id; its channel too, if that is not READY */
+	SHARED_CONNECT, /* id, index, addr */
+	SHARED_CLOSE, /* id of a channel: its memory is not used any
+				   more */
+	/* to the session */
+	SHARED_STARTED, /* status, text: the interface, or why not */
+	SHARED_LISTENED, /* id, status, addr */
+	SHARED_READY, /* id (a listener's: its receiver), status,
+				   memory; a descriptor if it is the host's */
+	SHARED_CLOSED, /* index: may be used again */
+	SHARED_LOG, /* status: the level; text */
+};
+
+struct shared_start {
+	uint32_t version;
+	uint32_t gpu_index;
+	uint32_t chunk_bytes;
+	uint32_t log_level;
+	char driver[16]; /* of src/gpu: "cuda", "host", "off" */
+};
+
+struct shared_message {
+	uint32_t type;
+	uint32_t id;
+	int32_t status;
+	uint32_t index;
+	uint32_t addr_bytes;
+	uint32_t on_gpu; /* memory: an IPC handle, else a descriptor */
+	uint32_t has_host; /* a descriptor of host slots too */
+	uint32_t zero;
+	uint64_t mem_bytes;
+	union {
+		struct shared_start start;
+		uint8_t addr[256];
+		uint8_t ipc[GPU_IPC_BYTES];
+		char text[SHARED_TEXT];
+	};
+};
+
+#define SHARED_FDS_MAX 2
+
+/* One datagram each way; fds may be NULL. Returns 0, TCPX_ECLOSED; receive:
+ * TCPX_EAGAIN too. Descriptors that came are the caller's. */
+int shared_send(int fd, const struct shared_message *message, const int *fds,
+		uint32_t n_fds);
+int shared_receive(int fd, struct shared_message *message,
+		   int fds[SHARED_FDS_MAX], uint32_t *n_fds);
+
+#endif

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What the transport makes of a plugin that fails: a status in time, no wrong
+ * byte, no hang. Each fault in this process and, unless it would end that, in
+ * a helper's.
+ */
+
+#include <dlfcn.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "check.h"
+#include "transport/netplugin/abi.h"
+#include "transport/transport.h"
+
+#define CHUNKS 60u
+#define CHUNK 20000u
+#define LIMIT_NS (12 * NS_PER_S)
+
+struct run {
+	const struct transport_ops *ops;
+	struct transport *t;
+	struct listener *listener;
+	struct channel *tx, *rx;
+	uint64_t limit_ns;
+	uint64_t sent, posted, granted, arrived;
+	int tx_failed, rx_failed;
+	char cause[256];
+};
+
+static const struct log *the_log;
+
+static uint8_t byte_at(uint64_t chunk, uint32_t off)
+{
+	return (uint8_t)((chunk * 131 + off) * 2654435761u >> 24);
+}
+
+static void set_up(const char *faults, bool isolated)
+{
+	const char *double_path = getenv("TEST_DOUBLE");
+
+	if (!double_path)
+		SKIP("TEST_DOUBLE is not set");
+	setenv("TCPX_NETPLUGIN_PATH", double_path, 1);
+	setenv("TCPX_NETPLUGIN_ISOLATE", isolated ? "1" : "0", 1);
+	setenv("TCPX_NETPLUGIN_ALLOW", "loopback,daemon,pci,numa,device-memory",
+	       1);
+	setenv("TCPX_NETPLUGIN_MAP", "0=lo", 1);
+	setenv("TCPX_NETPLUGIN_STALL_MS", "700", 1);
+	setenv("TCPX_NETPLUGIN_CONNECT_MS", "2500", 1);
+	setenv("NCCL_DYNAMIC_CHUNK_SIZE", "65536", 1);
+	setenv("NCCL_GPUDIRECTTCPX_SOCKET_IFNAME", "lo", 1);
+	setenv("NCCL_GPUDIRECTTCPX_PROGRAM_FLOW_STEERING_WAIT_MICROS", "1000",
+	       1);
+	/* What the fault makes of the rules is not the transport's doing. */
+	setenv("DOUBLE_MODE", "faithful", 1);
+	setenv("DOUBLE_POISON", "1", 1);
+	setenv("DOUBLE_FAULTS", faults, 1);
+}
+
+/* Returns the status of what failed while opening and connecting, or 0. */
+static int run_open(struct run *run)
+{
+	struct transport_params params = {.log = the_log,
+					  .chunk_bytes = 64 << 10};
+	int connecting = TCPX_INPROGRESS, accepting = TCPX_INPROGRESS;
+	uint8_t addr[TRANSPORT_ADDR_MAX];
+	size_t addr_bytes = 0;
+
+	*run = (struct run){.ops = transport_find("netplugin")};
+	run->limit_ns = clock_now_ns() + LIMIT_NS;
+	int err = run->ops->open(&params, &run->t);
+	if (err)
+		return err;
+	err = run->ops->listen(run->t, 0, &run->listener, addr, &addr_bytes);
+	while (!err && (connecting || accepting)) {
+		CHECK(clock_now_ns() < run->limit_ns);
+		if (connecting)
+			connecting = run->ops->connect(run->t, 0, addr,
+						       addr_bytes, &run->tx);
+		if (accepting)
+			accepting = run->ops->accept(run->listener, &run->rx);
+		err = connecting < 0 ? connecting :
+		      accepting < 0  ? accepting :
+				       0;
+		usleep(100);
+	}
+	return err;
+}
+
+static void run_close(struct run *run)
+{
+	if (run->tx)
+		run->ops->channel_close(run->tx);
+	if (run->rx)
+		run->ops->channel_close(run->rx);
+	if (run->listener)
+		run->ops->listener_close(run->listener);
+	if (run->t)
+		run->ops->close(run->t);
+	CHECK(clock_now_ns() < run->limit_ns + LIMIT_NS);
+}
+
+static void send_one(struct run *run)
+{
+	struct chunk_desc desc = {.seq = run->posted, .len_bytes = CHUNK};
+	uint8_t *slot;
+
+	if (run->posted == run->granted ||
+	    run->ops->slot_get(run->tx, NULL, (void **)&slot))
+		return;
+	for (uint32_t i = 0; i < CHUNK; i++)
+		slot[i] = byte_at(run->posted, i);
+	struct span span = {slot, CHUNK};
+	if (run->ops->post_send(run->tx, &desc, &span, 1, run->posted))
+		run->ops->slot_put(run->tx, slot);
+	else
+		run->posted++;
+}
+
+static void check_chunk(struct run *run, const struct channel_event *event)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < event->n_fragments; i++) {
+		const struct transport_fragment *f = &event->fragments[i];
+
+		CHECK(f->dst_off + f->len_bytes <= CHUNK);
+		for (uint32_t k = 0; k < f->len_bytes; k++)
+			CHECK_EQ(event->base[f->src_off + k],
+				 byte_at(run->arrived, f->dst_off + k));
+		sum += f->len_bytes;
+	}
+	/* A list may say less than was sent; the engine, who knows how much
+	 * that was, sees it. */
+	CHECK(sum <= CHUNK);
+	CHECK_STATUS(run->ops->consume(run->rx, event->cookie), TCPX_OK);
+	run->arrived++;
+}
+
+static void on_event(struct run *run, const struct channel_event *event,
+		     int *failed)
+{
+	if (event->kind == CHANNEL_SENT)
+		run->sent++;
+	else if (event->kind == CHANNEL_ARRIVED)
+		check_chunk(run, event);
+	else
+		*failed = event->status;
+	if (event->kind == CHANNEL_FAILED && !run->cause[0])
+		snprintf(run->cause, sizeof(run->cause), "%s", event->cause);
+}
+
+/* Until all has arrived, or an end has failed. */
+static void run_traffic(struct run *run)
+{
+	struct channel_event event;
+
+	while (run->arrived < CHUNKS && !run->tx_failed && !run->rx_failed) {
+		if (run->granted < CHUNKS &&
+		    !run->ops->post_recv(run->rx, run->granted))
+			run->granted++;
+		if (run->posted < CHUNKS)
+			send_one(run);
+		while (!run->tx_failed && run->ops->poll(run->tx, &event, 1))
+			on_event(run, &event, &run->tx_failed);
+		while (!run->rx_failed && run->ops->poll(run->rx, &event, 1))
+			on_event(run, &event, &run->rx_failed);
+		CHECK(clock_now_ns() < run->limit_ns);
+	}
+}
+
+enum outcome {
+	REFUSED, /* not even connected */
+	BROKEN, /* an end fails while chunks travel */
+	WHOLE, /* nothing is to be seen of it */
+};
+
+static void try(const char *faults, bool isolated, enum outcome want)
+{
+	struct run run;
+
+	set_up(faults, isolated);
+	int err = run_open(&run);
+	if (want == REFUSED) {
+		CHECK(err < 0);
+		CHECK(!run.tx || !run.rx);
+		run_close(&run);
+		return;
+	}
+	CHECK_STATUS(err, TCPX_OK);
+	run_traffic(&run);
+	if (want == BROKEN) {
+		CHECK(run.tx_failed < 0 || run.rx_failed < 0);
+		CHECK(run.cause[0]);
+	} else {
+		CHECK_EQ(run.arrived, CHUNKS);
+	}
+	run_close(&run);
+}
+
+#define BOTH(name, faults, want)                                               \
+	static void name##_inside(void)                                        \
+	{                                                                      \
+		try(faults, false, want);                                      \
+	}                                                                      \
+	static void name##_helper(void)                                        \
+	{                                                                      \
+		try(faults, true, want);                                       \
+	}
+#define HELPER(name, faults, want)                                             \
+	static void name##_helper(void)                                        \
+	{                                                                      \
+		try(faults, true, want);                                       \
+	}
+
+BOTH(no_fault, "", WHOLE)
+BOTH(init_fails, "error init 1; error devices 1+", REFUSED)
+BOTH(listen_fails, "error listen 1", REFUSED)
+BOTH(connect_fails, "error connect 1", REFUSED)
+BOTH(accept_fails, "error accept 1", REFUSED)
+BOTH(reg_mr_fails, "error reg_mr 1", REFUSED)
+BOTH(isend_fails, "error isend 5", BROKEN)
+BOTH(irecv_fails, "error irecv 20", BROKEN)
+BOTH(test_fails, "error test 30+", BROKEN)
+BOTH(consumed_fails, "error irecv_consumed 3", BROKEN)
+BOTH(dereg_fails, "error dereg_mr 1+", WHOLE)
+BOTH(close_fails, "error close_send 1; error close_recv 1", WHOLE)
+BOTH(data_dies, "data_dies 200000", BROKEN)
+BOTH(control_closes, "ctrl_closes 7", BROKEN)
+BOTH(accept_never, "accept_never", REFUSED)
+BOTH(accept_slow, "accept_slow 300", WHOLE)
+BOTH(connect_never, "connect_never", REFUSED)
+BOTH(pool_empty, "pool_empty 20", BROKEN)
+BOTH(oversize, "oversize 4 100000", BROKEN)
+BOTH(junk, "junk 4", BROKEN)
+BOTH(count, "count 4 5000", BROKEN)
+HELPER(exits, "exit isend 9", BROKEN)
+HELPER(exits_connecting, "exit accept 1", REFUSED)
+HELPER(exits_at_bytes, "exit_bytes 300000", BROKEN)
+HELPER(crashes, "crash test 40", BROKEN)
+HELPER(hangs, "hang test 40", BROKEN)
+HELPER(hangs_accepting, "hang accept 1", REFUSED)
+
+/* The words of a plugin that ends its process reach the session. */
+static void last_words(void)
+{
+	struct run run;
+
+	set_up("exit isend 9", true);
+	CHECK_STATUS(run_open(&run), TCPX_OK);
+	run_traffic(&run);
+	CHECK_STATUS(run.tx_failed ? run.tx_failed : run.rx_failed,
+		     TCPX_ECHANNEL);
+	/* A sanitizer's process takes its time to end. */
+	CHECK(strstr(run.cause, "exited with status 1") ||
+	      strstr(run.cause, "is gone"));
+	CHECK(strstr(run.cause, "last words"));
+	/* It stays so, and says so. */
+	uint8_t addr[TRANSPORT_ADDR_MAX];
+	size_t addr_bytes;
+	struct listener *none;
+	CHECK(run.ops->listen(run.t, 0, &none, addr, &addr_bytes) < 0);
+	run_close(&run);
+}
+
+static void quiet(int level, unsigned long flags, const char *file, int line,
+		  const char *fmt, ...)
+{
+}
+
+/* Somebody else (NCCL) has initialised it in this process: the second init is
+ * refused, and it works all the same. */
+static void init_taken(void)
+{
+	struct run run;
+
+	set_up("", false);
+	void *lib = dlopen(getenv("TEST_DOUBLE"), RTLD_NOW | RTLD_LOCAL);
+	CHECK(lib != NULL);
+	const struct netplugin_v7 *table = dlsym(lib, NETPLUGIN_SYMBOL_V7);
+	CHECK(table != NULL);
+	CHECK_EQ(table->init(quiet), 0);
+	CHECK_STATUS(run_open(&run), TCPX_OK);
+	run_traffic(&run);
+	CHECK_EQ(run.arrived, CHUNKS);
+	run_close(&run);
+}
+
+/* A helper that has worked and ended is started again; what was made with the
+ * old one stays failed. */
+static void started_again(void)
+{
+	struct listener *listener;
+	uint8_t addr[TRANSPORT_ADDR_MAX];
+	struct channel_event event;
+	size_t addr_bytes;
+	struct run run;
+	int err;
+
+	set_up("exit isend 9", true);
+	CHECK_STATUS(run_open(&run), TCPX_OK);
+	run_traffic(&run);
+	CHECK(run.tx_failed || run.rx_failed);
+	while ((err = run.ops->listen(run.t, 0, &listener, addr,
+				      &addr_bytes))) {
+		CHECK(clock_now_ns() < run.limit_ns);
+		usleep(50000);
+	}
+	run.ops->listener_close(listener);
+	while (!run.tx_failed || !run.rx_failed) {
+		if (!run.tx_failed && run.ops->poll(run.tx, &event, 1))
+			on_event(&run, &event, &run.tx_failed);
+		if (!run.rx_failed && run.ops->poll(run.rx, &event, 1))
+			on_event(&run, &event, &run.rx_failed);
+		CHECK(clock_now_ns() < run.limit_ns);
+	}
+	run_close(&run);
+}
+
+static void tell(void *arg, enum tcpx_log_level level, const char *subsystem,
+		 const char *text)
+{
+	int fd = *(int *)arg;
+
+	if (level == TCPX_LOG_ERROR &&
+	    write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		_exit(3);
+}
+
+/* In process nothing can save it, but it does not go without a word. */
+static void exit_is_explained(void)
+{
+	int fds[2], status;
+	char text[600] = "";
+	struct run run;
+
+	set_up("exit isend 9", false);
+	CHECK_EQ(pipe(fds), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		const struct log log = {tell, &fds[1], TCPX_LOG_ERROR};
+
+		the_log = &log;
+		if (!run_open(&run))
+			run_traffic(&run);
+		_exit(2);
+	}
+	close(fds[1]);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), 1);
+	CHECK(read(fds[0], text, sizeof(text) - 1) > 0);
+	CHECK(strstr(text, "by the net plugin"));
+	CHECK(strstr(text, "CUDA call failed"));
+}
+
+#define CASE(name)                                                             \
+	{                                                                      \
+#name, name, 60                                                \
+	}
+#define CASES(name) CASE(name##_inside), CASE(name##_helper)
+static const struct check_case cases[] = {
+	CASES(no_fault),
+	CASES(init_fails),
+	CASE(init_taken),
+	CASES(listen_fails),
+	CASES(connect_fails),
+	CASES(accept_fails),
+	CASES(reg_mr_fails),
+	CASES(isend_fails),
+	CASES(irecv_fails),
+	CASES(test_fails),
+	CASES(consumed_fails),
+	CASES(dereg_fails),
+	CASES(close_fails),
+	CASES(data_dies),
+	CASES(control_closes),
+	CASES(accept_never),
+	CASES(accept_slow),
+	CASES(connect_never),
+	CASES(pool_empty),
+	CASES(oversize),
+	CASES(junk),
+	CASES(count),
+	CASE(exits_helper),
+	CASE(exits_connecting_helper),
+	CASE(exits_at_bytes_helper),
+	CASE(crashes_helper),
+	CASE(hangs_helper),
+	CASE(hangs_accepting_helper),
+	CASE(last_words),
+	CASE(started_again),
+	CASE(exit_is_explained),
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The parts of the transport that need no plugin: settings, preconditions,
+ * scatter lists, addresses, quirks. */
+
+#include "check.h"
+#include "transport/netplugin/adapt.h"
+#include "transport/netplugin/address.h"
+#include "transport/netplugin/comm.h"
+#include "transport/netplugin/options.h"
+
+/* ---- an environment that never was ------------------------------------- */
+
+struct fake {
+	const char *variables[16][2];
+	const char *paths[8];
+};
+
+static const char *fake_get(void *arg, const char *variable)
+{
+	const struct fake *fake = arg;
+
+	for (int i = 0; i < 16 && fake->variables[i][0]; i++)
+		if (!strcmp(fake->variables[i][0], variable))
+			return fake->variables[i][1];
+	return NULL;
+}
+
+static bool fake_exists(void *arg, const char *path)
+{
+	const struct fake *fake = arg;
+
+	for (int i = 0; i < 8 && fake->paths[i]; i++)
+		if (!strcmp(fake->paths[i], path))
+			return true;
+	return false;
+}
+
+static char why[400];
+
+static struct options_env env_of(struct fake *fake)
+{
+	return (struct options_env){fake_get, fake_exists, fake};
+}
+
+static int read_fake(struct fake *fake, struct options *options)
+{
+	struct options_env env = env_of(fake);
+
+	why[0] = '\0';
+	return options_read(&env, 512u << 10, options, why, sizeof(why));
+}
+
+static int check_fake(struct fake *fake)
+{
+	struct options_env env = env_of(fake);
+	struct options options;
+
+	CHECK_STATUS(read_fake(fake, &options), TCPX_OK);
+	why[0] = '\0';
+	return options_check_env(&env, &options, why, sizeof(why));
+}
+
+static void defaults(void)
+{
+	struct fake fake = {0};
+	struct options o;
+
+	CHECK_STATUS(read_fake(&fake, &o), TCPX_OK);
+	CHECK(o.isolate);
+	CHECK_EQ(o.chunk_bytes, 512u << 10);
+	CHECK(!o.chunk_given);
+	CHECK_EQ(o.window, 16);
+	CHECK_EQ(o.n_sockets, 4);
+	CHECK_EQ(o.allow, 0);
+	CHECK_STR(o.paths[0], "/usr/local/nvidia/lib64/libnccl-net.so");
+	CHECK_STR(o.paths[1], "/usr/local/tcpx/lib64/libnccl-net-tcpx.so");
+	CHECK(o.paths[2] == NULL);
+	CHECK_STATUS(check_fake(&fake), TCPX_OK);
+}
+
+static void paths(void)
+{
+	struct fake old = {{{"UCCL_TCPX_PLUGIN_PATH", "/old.so"}}, {0}};
+	struct fake both = {{{"UCCL_TCPX_PLUGIN_PATH", "/old.so"},
+			     {"TCPX_NETPLUGIN_PATH", "/new.so"}},
+			    {0}};
+	struct options o;
+
+	CHECK_STATUS(read_fake(&old, &o), TCPX_OK);
+	CHECK_STR(o.paths[0], "/old.so");
+	CHECK(o.paths[1] == NULL);
+	CHECK_STATUS(read_fake(&both, &o), TCPX_OK);
+	CHECK_STR(o.paths[0], "/new.so");
+}
+
+static void bad_settings(void)
+{
+	static const char *const bad[][2] = {
+		{"TCPX_NETPLUGIN_WINDOW", "17"},
+		{"TCPX_NETPLUGIN_WINDOW", "0"},
+		{"TCPX_NETPLUGIN_SLOTS", "many"},
+		{"TCPX_NETPLUGIN_ISOLATE", "perhaps"},
+		{"TCPX_NETPLUGIN_ALLOW", "loopback,everything"},
+		{"TCPX_NETPLUGIN_STALL_MS", "-1"},
+	};
+	struct options o;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct fake fake = {{{bad[i][0], bad[i][1]}}, {0}};
+
+		CHECK_STATUS(read_fake(&fake, &o), TCPX_EINVAL);
+		CHECK(strstr(why, bad[i][0]));
+	}
+}
+
+/* Each refused in words that name the variable and the way out; and each let
+ * pass when that way is taken. */
+static void preconditions(void)
+{
+	static const char *const bad[][3] = {
+		{"NCCL_DYNAMIC_CHUNK_SIZE", "0", "chunk-size"},
+		{"NCCL_DYNAMIC_CHUNK_SIZE", "1048576", "chunk-size"},
+		{"NCCL_DYNAMIC_CHUNK_SIZE", "100000", "chunk-size"},
+		{"NCCL_USE_DMA_BUF", "0", "dma-buf"},
+		{"NCCL_INLINE_THRESHOLD", "64", "inline"},
+		{"NCCL_GPUDIRECTTCPX_FLOW_STEERING_STRATEGY", "2", "steering"},
+		{"NCCL_GPUDIRECTTCPX_SOCKET_ENABLE", "0", "enabled"},
+		{"NCCL_SOCKET_NTHREADS", "9", "threads"},
+		{"NCCL_NSOCKS_PERTHREAD", "0", "threads"},
+		{"NCCL_GPUDIRECTTCPX_CONNECTION_RETRY", "0", "retry"},
+		{"NCCL_GPUDIRECTTCPX_CUDA_USE_PRIMARY_CTX", "0", "context"},
+		{"NCCL_GPUDIRECTTCPX_EXPORT_STATS_TO_FILE", "1", "telemetry"},
+		{"NCCL_GPUDIRECTTCPX_TX_BINDINGS", "eth1:3", "bindings"},
+		{"NCCL_GPUDIRECTTCPX_RX_BINDINGS", "0-3", "bindings"},
+		{"NCCL_GPUDIRECTTCPX_CTRL_DEV", "eth77", "ctrl-dev"},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct fake fake = {{{bad[i][0], bad[i][1]}}, {0}};
+		const char *name = bad[i][0];
+
+		CHECK_STATUS(check_fake(&fake), TCPX_EUNSUPPORTED);
+		if (!strncmp(name, "NCCL_GPUDIRECTTCPX_", 19))
+			name += 19;
+		CHECK(strstr(why, name));
+		CHECK(strstr(why, bad[i][2]));
+		fake.variables[1][0] = "TCPX_NETPLUGIN_ALLOW";
+		fake.variables[1][1] = bad[i][2];
+		/* A chunk of nothing never ends, whoever allows it. */
+		CHECK_STATUS(check_fake(&fake),
+			     i ? TCPX_OK : TCPX_EUNSUPPORTED);
+	}
+}
+
+static void good_environment(void)
+{
+	struct fake fake = {
+		{{"NCCL_DYNAMIC_CHUNK_SIZE", "524288"},
+		 {"NCCL_SOCKET_NTHREADS", "1"},
+		 {"NCCL_NSOCKS_PERTHREAD", "4"},
+		 {"NCCL_USE_DMA_BUF", "1"},
+		 {"NCCL_GPUDIRECTTCPX_CTRL_DEV", "eth0"},
+		 {"NCCL_GPUDIRECTTCPX_TX_BINDINGS", "eth1:8-21,112-125"}},
+		{"/sys/class/net/eth0"}};
+
+	CHECK_STATUS(check_fake(&fake), TCPX_OK);
+	fake.variables[1][1] = "4"; /* 16 sockets */
+	CHECK_STATUS(check_fake(&fake), TCPX_EUNSUPPORTED);
+	CHECK(strstr(why, "at most 8"));
+}
+
+static void daemon_sockets(void)
+{
+	struct fake fake = {{{0}}, {"/run/tcpx", "/run/tcpx/rx_rule_manager"}};
+	struct options_env env = env_of(&fake);
+	struct options o;
+
+	CHECK_STATUS(read_fake(&fake, &o), TCPX_OK);
+	CHECK_STATUS(options_check_daemon(&env, &o, "0000:04:00.0", why,
+					  sizeof(why)),
+		     TCPX_EUNSUPPORTED);
+	CHECK(strstr(why, "/run/tcpx/get_gpu_fd_0000:04:00.0"));
+	fake.paths[2] = "/run/tcpx/get_gpu_fd_0000:04:00.0";
+	CHECK_STATUS(options_check_daemon(&env, &o, "0000:04:00.0", why,
+					  sizeof(why)),
+		     TCPX_OK);
+	fake.variables[0][0] = "NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX";
+	fake.variables[0][1] = "/elsewhere";
+	CHECK_STATUS(options_check_daemon(&env, &o, "0000:04:00.0", why,
+					  sizeof(why)),
+		     TCPX_EUNSUPPORTED);
+	CHECK(strstr(why, "/elsewhere/"));
+}
+
+static void nic_crashes(void)
+{
+	struct fake fake = {{{0}}, {0}};
+	struct options_env env = env_of(&fake);
+	struct options_nic nic = {"eth1", "0000:06:00.0", 0};
+	struct options o;
+
+	CHECK_STATUS(read_fake(&fake, &o), TCPX_OK);
+	CHECK_STATUS(options_check_nic(&env, &o, &nic, why, sizeof(why)),
+		     TCPX_OK);
+	nic.numa_node = -1;
+	CHECK_STATUS(options_check_nic(&env, &o, &nic, why, sizeof(why)),
+		     TCPX_EUNSUPPORTED);
+	fake.paths[0] = "/sys/devices/system/node/node1";
+	CHECK_STATUS(options_check_nic(&env, &o, &nic, why, sizeof(why)),
+		     TCPX_OK);
+	nic.pci = "";
+	CHECK_STATUS(options_check_nic(&env, &o, &nic, why, sizeof(why)),
+		     TCPX_EUNSUPPORTED);
+}
+
+static void count_set(void *arg, const char *variable, const char *value)
+{
+	int *n = arg;
+
+	++*n;
+	CHECK(value[0] != '\0');
+	if (!strcmp(variable, "NCCL_DYNAMIC_CHUNK_SIZE"))
+		CHECK_STR(value, "524288");
+}
+
+/* What must be set is set, what is set stays. */
+static void set_for_plugin(void)
+{
+	struct fake fake = {{{"NCCL_SOCKET_NTHREADS", "2"}}, {0}};
+	struct options_env env = env_of(&fake);
+	struct options o;
+	int n = 0;
+
+	CHECK_STATUS(read_fake(&fake, &o), TCPX_OK);
+	options_for_plugin(&env, &o, count_set, &n);
+	CHECK_EQ(n, 4);
+}
+
+/* ---- scatter lists ----------------------------------------------------- */
+
+static struct netplugin_unpack_meta meta;
+static struct transport_fragment out[NETPLUGIN_UNPACK_ENTRIES];
+static uint32_t n_out, len_out;
+
+static int unpack_list(const struct netplugin_unpack_entry *entries, uint64_t n)
+{
+	struct comm comm = {
+		.meta = &meta,
+		.pool_bytes = 1 << 20,
+		.chunk_bytes = 64 << 10,
+		.hash_key = 0x1234567,
+	};
+
+	for (uint64_t i = 0; entries && i < n; i++)
+		meta.entries[3][i] = entries[i];
+	meta.counts[3] = n;
+	return comm_unpack_list(&comm, 3, out, &n_out, &len_out, why,
+				sizeof(why));
+}
+
+static void lists_good(void)
+{
+	const struct netplugin_unpack_entry one[] = {{100, 50, 0}};
+	const struct netplugin_unpack_entry joined[] = {
+		{4096, 4096, 0}, {8192, 10, 4096}, {0, 20, 4106}};
+	const struct netplugin_unpack_entry shuffled[] = {
+		{9000, 5, 20}, {0, 10, 0}, {70, 10, 10}, {1 << 19, 1, 25}};
+
+	CHECK_STATUS(unpack_list(one, 1), TCPX_OK);
+	CHECK_EQ(n_out, 1);
+	CHECK_EQ(len_out, 50);
+	CHECK_STATUS(unpack_list(joined, 3), TCPX_OK);
+	CHECK_EQ(n_out, 2);
+	CHECK_EQ(out[0].len_bytes, 4106);
+	CHECK_EQ(out[1].dst_off, 4106);
+	CHECK_EQ(len_out, 4126);
+	CHECK_STATUS(unpack_list(shuffled, 4), TCPX_OK);
+	CHECK_EQ(n_out, 4);
+	CHECK_EQ(len_out, 26);
+	CHECK_STATUS(unpack_list(NULL, 0), TCPX_OK);
+	CHECK_EQ(len_out, 0);
+}
+
+static void lists_bad(void)
+{
+	static const struct netplugin_unpack_entry bad[][3] = {
+		{{0, 10, 0}, {0, 10, 5}, {0, 5, 15}}, /* overlap */
+		{{0, 10, 0}, {0, 10, 11}, {0, 0, 0}}, /* hole, and 0 bytes */
+		{{0, 10, 0}, {0, 10, 0}, {0, 10, 20}}, /* twice */
+		{{0, 10, 1}, {0, 10, 11}, {0, 10, 21}}, /* not from 0 */
+		{{0, 10, 0}, {0, 10, 64 << 10}, {0, 1, 10}},
+		{{0, 10, 0}, {0, 4096, (64 << 10) - 4095}, {0, 1, 10}},
+		{{(1 << 20) - 9, 10, 0}, {0, 1, 10}, {0, 1, 11}},
+		{{UINT32_MAX, 10, 0}, {0, 1, 10}, {0, 1, 11}},
+		{{0, UINT32_MAX, 0}, {0, 1, 10}, {0, 1, 11}},
+		{{0, 10, UINT64_MAX - 4}, {0, 1, 10}, {0, 1, 11}},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		n_out = len_out = 77;
+		CHECK_STATUS(unpack_list(bad[i], 3), TCPX_EPROTO);
+		CHECK(why[0]);
+		CHECK_EQ(n_out, 77);
+		CHECK_EQ(len_out, 77);
+	}
+	CHECK_STATUS(unpack_list(NULL, NETPLUGIN_UNPACK_ENTRIES + 1),
+		     TCPX_EPROTO);
+	CHECK_STATUS(unpack_list(NULL, UINT64_MAX), TCPX_EPROTO);
+}
+
+/* Random cuts in random order are one chunk; with one byte changed they are
+ * not. */
+static void lists_random(void)
+{
+	uint64_t rand = check_seed();
+	struct netplugin_unpack_entry list[64];
+
+	for (int round = 0; round < 2000; round++) {
+		uint32_t n = 2 + check_rand(&rand) % 60, off = 0;
+
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t len = 1 + check_rand(&rand) % 1000;
+
+			list[i] = (struct netplugin_unpack_entry){
+				(uint32_t)(check_rand(&rand) % 1000000), len,
+				off};
+			off += len;
+		}
+		for (uint32_t i = n; i > 1; i--) {
+			uint32_t j = check_rand(&rand) % i;
+			struct netplugin_unpack_entry last = list[i - 1];
+
+			list[i - 1] = list[j];
+			list[j] = last;
+		}
+		CHECK_STATUS(unpack_list(list, n), TCPX_OK);
+		CHECK_EQ(len_out, off);
+		uint32_t i = check_rand(&rand) % n;
+		if (round % 2)
+			list[i].dst_off += 1;
+		else
+			list[i].len_bytes += 1;
+		/* The last one may grow: then it is another chunk. */
+		if (!(round % 2) && list[i].dst_off + list[i].len_bytes > off)
+			continue;
+		CHECK_STATUS(unpack_list(list, n), TCPX_EPROTO);
+	}
+}
+
+/* ---- what travels ------------------------------------------------------ */
+
+static void addresses(void)
+{
+	struct address a = {.chunk_bytes = 524288,
+			    .n_sockets = 4,
+			    .window = 16,
+			    .unpacks = 1,
+			    .ifname = "eth3",
+			    .plugin = "GPUDirectTCPX_v"},
+		       b;
+	uint8_t wire[ADDRESS_BYTES + 1] = {0};
+
+	CHECK_STATUS(addr_parse("10.1.2.3:4567", &a.side), TCPX_OK);
+	for (uint32_t i = 0; i < sizeof(a.handle); i++)
+		a.handle[i] = (uint8_t)i;
+	a.token[3] = 9;
+	address_encode(&a, wire);
+	CHECK_STATUS(address_decode(wire, ADDRESS_BYTES, &b), TCPX_OK);
+	CHECK_EQ(b.chunk_bytes, a.chunk_bytes);
+	CHECK_STR(b.ifname, "eth3");
+	CHECK(addr_equal(&a.side, &b.side));
+	CHECK_MEM(b.handle, a.handle, sizeof(a.handle));
+	CHECK_MEM(b.token, a.token, sizeof(a.token));
+	for (size_t n = 0; n <= sizeof(wire); n++)
+		if (n != ADDRESS_BYTES)
+			CHECK_STATUS(address_decode(wire, n, &b),
+				     TCPX_EREFUSED);
+	wire[0] ^= 1;
+	CHECK_STATUS(address_decode(wire, ADDRESS_BYTES, &b), TCPX_EREFUSED);
+}
+
+static void pci_of_paths(void)
+{
+	char pci[16];
+
+	adapt_pci("/sys/devices/pci0000:00/0000:00:01.0/0000:06:00.0", pci);
+	CHECK_STR(pci, "0000:06:00.0");
+	adapt_pci("/sys/devices/pci0000:00/0000:00:04.0/virtio1", pci);
+	CHECK_STR(pci, "0000:00:04.0");
+	adapt_pci("/nowhere/at/all", pci);
+	CHECK_STR(pci, "");
+	adapt_pci(NULL, pci);
+	CHECK_STR(pci, "");
+}
+
+static void quirks(void)
+{
+	CHECK_EQ(plugin_quirks_of("GPUDirectTCPX_v7") & PLUGIN_CHECK_ENV,
+		 PLUGIN_CHECK_ENV);
+	CHECK_EQ(plugin_quirks_of("Socket"), 0);
+	CHECK_EQ(plugin_quirks_of("GPUDirect"), 0);
+}
+
+static const struct check_case cases[] = {
+	{"defaults", defaults, 0},
+	{"paths", paths, 0},
+	{"bad_settings", bad_settings, 0},
+	{"preconditions", preconditions, 0},
+	{"good_environment", good_environment, 0},
+	{"daemon_sockets", daemon_sockets, 0},
+	{"nic_crashes", nic_crashes, 0},
+	{"set_for_plugin", set_for_plugin, 0},
+	{"lists_good", lists_good, 0},
+	{"lists_bad", lists_bad, 0},
+	{"lists_random", lists_random, 0},
+	{"addresses", addresses, 0},
+	{"pci_of_paths", pci_of_paths, 0},
+	{"quirks", quirks, 0},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The double with its pool on the library's pretend GPU: device memory that
+ * the CPU cannot touch, at both ends. */
+
+#include <signal.h>
+
+#include "check.h"
+#include "drive.h"
+#include "fakes/netplugin/pretend.h"
+#include "gpu/host/ranges.h"
+#include "support/pattern.h"
+
+#define LEN 50000
+
+static const struct double_memory *memory;
+static struct drive_pair pair;
+
+static void register_device(struct drive_end *end, int device)
+{
+	void *mem;
+
+	CHECK_EQ(ranges_alloc_device((uint32_t)device, DRIVE_BUFFER_BYTES,
+				     &mem),
+		 0);
+	end->data = mem;
+	CHECK_EQ(drive_net->reg_mr(end->comm, mem, DRIVE_BUFFER_BYTES,
+				   NETPLUGIN_PTR_CUDA, &end->mhandle),
+		 0);
+}
+
+static void begin(int device)
+{
+	struct netplugin_unpack_handle handle;
+
+	memory = pretend_memory(NULL);
+	drive_open();
+	CHECK(pretend_install(getenv("TEST_DOUBLE"), NULL));
+	CHECK_EQ(drive_net->init(drive_log), 0);
+	pretend_set_current(device);
+	drive_listen(&pair, 0);
+	while (!pair.tx.comm || !pair.rx.comm) {
+		if (!pair.tx.comm)
+			CHECK_EQ(drive_poll_connect(&pair, 0, 0), 0);
+		if (!pair.rx.comm)
+			CHECK_EQ(drive_accept(&pair, 0), 0);
+	}
+	CHECK_EQ(memory->owner(pair.device_handle.handle), device);
+	CHECK_EQ(memory->copy(device, &handle, pair.device_handle.handle,
+			      sizeof(handle)),
+		 0);
+	pair.meta = handle.meta;
+	pair.bounce = handle.bounce;
+	CHECK_EQ(memory->owner(handle.bounce), device);
+}
+
+static void unpack(int device, unsigned slot, uint8_t *out)
+{
+	const struct netplugin_unpack_entry *e = pair.meta->entries[slot];
+	uint64_t sum = 0;
+
+	for (uint64_t i = 0; i < pair.meta->counts[slot]; i++) {
+		CHECK(e[i].dst_off + e[i].len_bytes <= LEN);
+		CHECK_EQ(memory->copy(device, out + e[i].dst_off,
+				      pair.bounce + e[i].src_off,
+				      e[i].len_bytes),
+			 0);
+		sum += e[i].len_bytes;
+	}
+	CHECK_EQ(sum, LEN);
+}
+
+static void bytes(void)
+{
+	static uint8_t want[LEN], out[LEN], poison[LEN];
+	void *rx, *tx;
+
+	begin(1);
+	register_device(&pair.tx, 1);
+	register_device(&pair.rx, 1);
+	memset(poison, 0xdb, LEN);
+	for (unsigned i = 0; i < 40; i++) {
+		pattern_fill(want, LEN, i, 0);
+		CHECK_EQ(memory->copy(1, pair.tx.data, want, LEN), 0);
+		rx = drive_irecv(&pair, LEN);
+		tx = drive_isend(&pair, 0, LEN);
+		drive_wait_both(tx, rx);
+		unpack(1, i % 16, out);
+		CHECK_MEM(out, want, LEN);
+		drive_consumed(&pair, rx);
+		unpack(1, i % 16, out);
+		CHECK_MEM(out, poison, LEN);
+	}
+	CHECK_EQ(drive_hits(0), 0);
+}
+
+static void touch(void)
+{
+	begin(0);
+	signal(SIGSEGV, SIG_DFL);
+	*(volatile uint8_t *)pair.bounce = 1;
+}
+
+static void other_gpus_memory(void)
+{
+	begin(0);
+	register_device(&pair.tx, 1);
+}
+
+static void strict(void)
+{
+	drive_must_die(touch, SIGSEGV);
+	drive_must_abort(other_gpus_memory, 7);
+}
+
+static const struct check_case cases[] = {
+	{"bytes", bytes, 0},
+	{"strict", strict, 0},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}

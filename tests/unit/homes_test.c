@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "topo/homes.h"
+
+#include <dirent.h>
+
+#include "check.h"
+#include "topo/distance.h"
+
+/*
+ * Homes and rails of GPUs, on a machine that was written down: a3-highgpu-8g,
+ * two sockets, each with two switches that have two GPUs and a NIC.
+ */
+
+static const char *const gpus[8] = {
+	"0000:04:00.0", "0000:05:00.0", "0000:0a:00.0", "0000:0b:00.0",
+	"0000:84:00.0", "0000:85:00.0", "0000:8a:00.0", "0000:8b:00.0",
+};
+static const char *const nics[4] = {
+	"0000:06:00.0",
+	"0000:0c:00.0",
+	"0000:86:00.0",
+	"0000:8c:00.0",
+};
+static const char *const names[4] = {"eth1", "eth2", "eth3", "eth4"};
+
+static const char *name_of(const void *arg, uint32_t nic)
+{
+	return names[nic];
+}
+
+static struct topo_map *load_a3(void)
+{
+	const char *path = getenv("A3_XML");
+	FILE *file = path ? fopen(path, "re") : NULL;
+	static char text[1 << 18];
+	struct topo_map *map;
+
+	CHECK(file != NULL);
+	size_t n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = '\0';
+	CHECK_STATUS(topo_map_load(text, &map), TCPX_OK);
+	return map;
+}
+
+static void measure(uint32_t distance[32])
+{
+	struct topo_map *map = load_a3();
+
+	for (int g = 0; g < 8; g++)
+		for (int n = 0; n < 4; n++)
+			distance[g * 4 + n] =
+				topo_map_distance(map, gpus[g], nics[n]);
+	topo_map_free(map);
+}
+
+static void a3_distances(void)
+{
+	struct topo_map *map = load_a3();
+
+	CHECK_EQ(topo_map_distance(map, gpus[0], gpus[0]), 0);
+	CHECK_EQ(topo_map_distance(map, gpus[0], nics[0]), 2);
+	CHECK_EQ(topo_map_distance(map, gpus[0], nics[1]), 4);
+	/* Over both packages. */
+	CHECK(topo_map_distance(map, gpus[0], nics[2]) > 4);
+	CHECK_EQ(topo_map_distance(map, gpus[0], "0000:99:00.0"), TOPO_UNKNOWN);
+	CHECK_EQ(topo_map_distance(map, "nonsense", nics[0]), TOPO_UNKNOWN);
+	topo_map_free(map);
+}
+
+static void a3_cpus(void)
+{
+	struct topo_map *map = load_a3();
+	char list[64];
+
+	topo_map_cpus(map, nics[0], list, sizeof(list));
+	CHECK_STR(list, "0-51,104-155");
+	topo_map_cpus(map, nics[3], list, sizeof(list));
+	CHECK_STR(list, "52-103,156-207");
+	topo_map_cpus(map, nics[3], list, 12); /* whole ranges only */
+	CHECK_STR(list, "52-103");
+	topo_map_cpus(map, "0000:99:00.0", list, sizeof(list));
+	CHECK_STR(list, "");
+	topo_map_free(map);
+}
+
+static void a3_homes(void)
+{
+	const uint32_t want[8] = {0, 0, 1, 1, 2, 2, 3, 3};
+	uint32_t distance[32], home[8];
+
+	measure(distance);
+	homes_plan(distance, 8, 4, home);
+	for (int g = 0; g < 8; g++)
+		CHECK_EQ(home[g], want[g]);
+}
+
+/* Every pair of two such hosts: from which GPU's memory, on which NIC. */
+static void a3_mesh(void)
+{
+	uint32_t distance[32], home[8], from[8] = {0};
+
+	measure(distance);
+	homes_plan(distance, 8, 4, home);
+	for (uint32_t src = 0; src < 8; src++) {
+		for (uint32_t dst = 0; dst < 8; dst++) {
+			uint32_t nic = home[dst];
+			uint32_t slot = homes_slot_gpu(home, 8, src, dst, nic);
+
+			CHECK(slot < 8);
+			CHECK_EQ(home[slot], nic);
+			if (home[src] == nic)
+				CHECK_EQ(slot, src); /* no detour */
+			else
+				CHECK_EQ(slot, dst);
+			from[slot]++;
+		}
+	}
+	for (int g = 0; g < 8; g++) /* no GPU sends for all others */
+		CHECK_EQ(from[g], 8);
+}
+
+/* One GPU a process: what cannot be reached is said to be so. */
+static void lone_gpu(void)
+{
+	const uint32_t home[1] = {2};
+
+	CHECK_EQ(homes_slot_gpu(home, 1, 0, 5, 2), 0);
+	CHECK_EQ(homes_slot_gpu(home, 1, 0, 5, 0), HOME_NONE);
+	CHECK_EQ(homes_slot_gpu(home, 1, 7, 7, 2), 0);
+}
+
+static void ties_are_shared(void)
+{
+	const uint32_t distance[] = {5, 5, 5, 5,
+				     5, 5, 5, 5}; /* 4 GPUs, 2 NICs */
+	const uint32_t unknown[] = {TOPO_UNKNOWN, TOPO_UNKNOWN, TOPO_UNKNOWN,
+				    3};
+	uint32_t home[4];
+
+	homes_plan(distance, 4, 2, home);
+	CHECK_EQ(home[0], 0);
+	CHECK_EQ(home[1], 1);
+	CHECK_EQ(home[2], 0);
+	CHECK_EQ(home[3], 1);
+	homes_plan(unknown, 2, 2, home);
+	CHECK_EQ(home[0], HOME_NONE);
+	CHECK_EQ(home[1], 1);
+}
+
+static void maps(void)
+{
+	static const char *const bad[] = {"8=eth1",  "0=eth9", "0=eth",
+					  "0",	     "=eth1",  "x=eth1",
+					  "0=eth12", "0:eth1"};
+	uint32_t home[8] = {0, 0, 1, 1, 2, 2, 3, 3};
+	const char *wrong = NULL;
+
+	CHECK(homes_read_map("0=eth4, 7=eth1", 8, 4, name_of, NULL, home,
+			     &wrong));
+	CHECK_EQ(home[0], 3);
+	CHECK_EQ(home[1], 0);
+	CHECK_EQ(home[7], 0);
+	CHECK(homes_read_map("", 8, 4, name_of, NULL, home, &wrong));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		CHECK(!homes_read_map(bad[i], 8, 4, name_of, NULL, home,
+				      &wrong));
+		CHECK(wrong == bad[i]);
+	}
+	CHECK(!homes_read_map("0=eth1,1=no", 8, 4, name_of, NULL, home,
+			      &wrong));
+	CHECK_STR(wrong, "1=no");
+}
+
+static void no_such_xml(void)
+{
+	struct topo_map *map = NULL;
+
+	CHECK_STATUS(topo_map_load("<topology>", &map), TCPX_EINVAL);
+	CHECK(map == NULL);
+}
+
+static void this_host(void)
+{
+	struct topo_map *map;
+
+	CHECK_STATUS(topo_map_load(NULL, &map), TCPX_OK);
+	CHECK_EQ(topo_map_distance(map, "ffff:ff:1f.7", "ffff:ff:1f.6"),
+		 TOPO_UNKNOWN);
+	DIR *dir = opendir("/sys/bus/pci/devices");
+	struct dirent *entry;
+	/* Every device is on the map. */
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			CHECK_EQ(topo_map_distance(map, entry->d_name,
+						   entry->d_name),
+				 0);
+	if (dir)
+		closedir(dir);
+	topo_map_free(map);
+}
+
+static const struct check_case cases[] = {
+	{"a3_distances", a3_distances, 0},
+	{"a3_cpus", a3_cpus, 0},
+	{"a3_homes", a3_homes, 0},
+	{"a3_mesh", a3_mesh, 0},
+	{"lone_gpu", lone_gpu, 0},
+	{"ties_are_shared", ties_are_shared, 0},
+	{"maps", maps, 0},
+	{"no_such_xml", no_such_xml, 0},
+	{"this_host", this_host, 0},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}
