@@ -333,7 +333,7 @@ static void tell(void *arg, enum tcpx_log_level level, const char *subsystem,
 static void exit_is_explained(void)
 {
 	int fds[2], status;
-	char text[600] = "";
+	char text[8192] = "";
 	struct run run;
 
 	set_up("exit isend 9", false);

@@ -28,7 +28,8 @@ static struct {
 	uint64_t n_lines;
 	uint64_t second_ns; /* when the running second began */
 	uint32_t n_told, n_held; /* in it */
-	uint64_t warned_ns; /* the last warning */
+	uint64_t warned_ns; /* the last warning, and when */
+	char warning[LINE_BYTES];
 } words = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static enum tcpx_log_level level_of(int level)
@@ -71,6 +72,13 @@ static const char *base_name(const char *file)
 	return slash ? slash + 1 : file ? file : "?";
 }
 
+/* The lock is held. */
+static void warned(const char *text)
+{
+	words.warned_ns = clock_now_ns();
+	memcpy(words.warning, text, strlen(text) + 1);
+}
+
 /* The log is called with our lock held: a session that ends takes its log
  * away (plugin_log_forget) and must be sure that nobody is in it. The log's
  * callback does not call the library back. */
@@ -91,7 +99,7 @@ void plugin_log(int level, unsigned long flags, const char *file, int line,
 	text[strcspn(text, "\n")] = '\0';
 	pthread_mutex_lock(&words.lock);
 	if (level_of(level) == TCPX_LOG_WARN)
-		words.warned_ns = clock_now_ns();
+		warned(text);
 	if (level != NETPLUGIN_LOG_TRACE)
 		memcpy(words.lines[words.n_lines++ % LINES_KEPT], text,
 		       sizeof(text));
@@ -120,7 +128,7 @@ static void on_exit_of_process(void)
 			  "this process is ending, probably by the net plugin: "
 			  "%s (a helper process would have saved it: "
 			  "TCPX_NETPLUGIN_ISOLATE=1)",
-			  words.lines[(words.n_lines - 1) % LINES_KEPT]);
+			  words.warning);
 	pthread_mutex_unlock(&words.lock);
 }
 
