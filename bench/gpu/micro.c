@@ -54,7 +54,7 @@ struct gpu *micro_open(const struct micro *micro, const struct gpu_params *more,
 {
 	struct gpu_params params = {.slot_bytes = 1u << 20, .n_slots = 128};
 	char why[300] = "";
-	struct gpu *gpu;
+	struct gpu *gpu = NULL;
 
 	if (more)
 		params = *more;
