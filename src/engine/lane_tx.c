@@ -403,8 +403,10 @@ static int cut_some(struct lane *lane, bool *did)
 			    lane->next - lane->placed < lane->window;
 		bool cut_one = room && cut_chunk(lane, &cut);
 
-		if (!room && !list_empty(&peer->sending))
+		if (!room && !list_empty(&peer->sending)) {
 			add_relaxed(&lane->stalls, 1);
+			peer_wake_after(peer, lane);
+		}
 		if (!room)
 			lane->idle = true; /* a credit wakes it */
 		pthread_mutex_unlock(&peer->lock);

@@ -372,6 +372,19 @@ void peer_wake_lanes(struct peer *peer, uint64_t n_lanes)
 	}
 }
 
+void peer_wake_after(struct peer *peer, const struct lane *lane)
+{
+	for (uint32_t i = lane->id + 1; i < PEER_LANES_MAX; i++) {
+		struct lane *next = peer->lanes[i];
+
+		if (!next || !next->idle)
+			continue;
+		next->idle = false;
+		lane_wake(next);
+		return;
+	}
+}
+
 void peer_wake_stalled(struct peer *peer)
 {
 	for (uint32_t i = 0; i < PEER_LANES_MAX; i++)

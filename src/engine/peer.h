@@ -153,6 +153,9 @@ void peer_doom(struct peer *peer, int status, const char *cause);
 /* Lanes may have something to send, or stalled ones something to bind. Lock
  * held. */
 void peer_wake_lanes(struct peer *peer, uint64_t n_lanes);
+/* This one cannot send now: the next idle one is to look, if there is one
+ * behind it. Lock held. */
+void peer_wake_after(struct peer *peer, const struct lane *lane);
 void peer_wake_stalled(struct peer *peer);
 /*
  * Dead streams: lanes let go of their memory. peer_sweep_later() makes every
