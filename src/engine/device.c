@@ -83,6 +83,20 @@ int device_gather(const struct seglist *list, struct segcursor from, void *slot,
 	return 0;
 }
 
+void device_submitted(struct gpu **waiting, struct gpu *gpu)
+{
+	if (*waiting != gpu)
+		device_flush(waiting);
+	*waiting = gpu;
+}
+
+void device_flush(struct gpu **waiting)
+{
+	if (*waiting)
+		gpu_flush(*waiting);
+	*waiting = NULL;
+}
+
 /* ---- placing ---------------------------------------------------------- */
 
 static void reap(struct placing *p)
@@ -108,9 +122,7 @@ static void submit(struct placing *p, struct gpu *gpu, struct gpu_job *job,
 {
 	gpu_job_submit(job);
 	p->jobs[p->n_jobs++] = job;
-	if (*flush && *flush != gpu)
-		gpu_flush(*flush);
-	*flush = gpu;
+	device_submitted(flush, gpu);
 }
 
 /* What is being composed: a job for one device at a time. */

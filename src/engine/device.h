@@ -42,6 +42,12 @@ uint32_t device_run(const struct seglist *list, struct segcursor at,
 int device_gather(const struct seglist *list, struct segcursor from, void *slot,
 		  uint32_t len_bytes, struct gpu_job *job);
 
+/* A device with jobs that are submitted and not started is remembered in
+ * *waiting, one at a time: a job of another device starts the first one's. */
+void device_submitted(struct gpu **waiting, struct gpu *gpu);
+/* Starts what waits, if anything does. */
+void device_flush(struct gpu **waiting);
+
 /* An arrived chunk on its way to where it belongs. Zeroed at first. */
 struct placing {
 	struct gpu_job *jobs[PLACING_JOBS]; /* submitted, oldest first */

@@ -72,8 +72,7 @@ static bool run(struct landing *landing, bool may_start)
 	struct arrived arrived = {landing->slot, &whole, 1};
 	int status = placing_run(&landing->placing, list, 0, &arrived, &flush);
 
-	if (flush)
-		gpu_flush(flush);
+	device_flush(&flush);
 	if (status == TCPX_INPROGRESS)
 		return false;
 	end(landing, status);

@@ -110,13 +110,6 @@ static void set_hot(struct lane *lane, bool hot)
 	add_relaxed(&lane->ctx->n_hot, hot ? 1 : -1u);
 }
 
-static void flush_jobs(struct lane *lane)
-{
-	if (lane->flush)
-		gpu_flush(lane->flush);
-	lane->flush = NULL;
-}
-
 static void close_channels(struct lane *lane)
 {
 	set_hot(lane, false);
@@ -265,7 +258,7 @@ bool lane_run(struct lane *lane)
 		else
 			tx_moved = lane_tx_run(lane);
 	}
-	flush_jobs(lane);
+	device_flush(&lane->flush);
 	if (lane->state == LANE_OPEN)
 		arrange(lane, tx_moved);
 	return rx_moved || tx_moved;
@@ -333,7 +326,7 @@ void lane_fail(struct lane *lane, int status, const char *cause)
 	lane->state = LANE_DRAINING;
 	pthread_mutex_unlock(&peer->lock);
 	lane->fail_status = status;
-	flush_jobs(lane);
+	device_flush(&lane->flush);
 	if (drain(lane))
 		return;
 	source_disarm(lane->ctx, &lane->source);

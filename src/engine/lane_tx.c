@@ -283,9 +283,7 @@ static int fill_slot(struct lane *lane, struct cut *cut)
 	if (device_gather(stream->list, cut->from, cut->slot, rec->len_bytes,
 			  cut->job))
 		return TCPX_EINTERNAL;
-	if (lane->flush && lane->flush != cut->gpu)
-		gpu_flush(lane->flush);
-	lane->flush = cut->gpu;
+	device_submitted(&lane->flush, cut->gpu);
 	lane->n_jobs++;
 	return 0;
 }
@@ -426,9 +424,7 @@ static int fill(struct lane *lane, bool *did)
 {
 	int err = cut_some(lane, did);
 
-	if (lane->flush)
-		gpu_flush(lane->flush);
-	lane->flush = NULL;
+	device_flush(&lane->flush);
 	return err ? err : give(lane, did);
 }
 
