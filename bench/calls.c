@@ -203,7 +203,7 @@ static json_t *small_writes(struct calls *c, size_t n)
 }
 
 /* What a large transfer to the same peer costs a small one. */
-static json_t *measure_beside(struct calls *c, bool quick)
+static json_t *small_beside_large(struct calls *c, bool quick)
 {
 	size_t n = quick ? 50 : 300;
 	json_t *alone = small_writes(c, n);
@@ -374,11 +374,21 @@ json_t *measure_calls(const struct micro_options *options)
 			    measure_single(&c, options->quick));
 	json_object_set_new(figures, "release_in_flight_ns",
 			    measure_release_in_flight(&c));
-	json_object_set_new(figures, "beside",
-			    measure_beside(&c, options->quick));
 	json_object_update_new(figures, measure_looks(&c, options->quick));
 	tear_down(&c, &far);
 	json_object_set_new(figures, "without_workers",
 			    measure_driving(options->quick));
+	return figures;
+}
+
+json_t *measure_beside(const struct micro_options *options)
+{
+	struct calls c = {0};
+	struct far far;
+	json_t *figures;
+
+	set_up(&c, &far, -1);
+	figures = small_beside_large(&c, options->quick);
+	tear_down(&c, &far);
 	return figures;
 }

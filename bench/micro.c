@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * usage: micro [--quick] [--peers N] [calls|idle|peers]...
+ * usage: micro [--quick] [--peers N] [calls|beside|idle|peers]...
  * Prints one JSON object with an object for each measurement; the keys are
  * explained in README.md beside this file.
  */
@@ -80,6 +80,7 @@ static const struct {
 	json_t *(*measure)(const struct micro_options *options);
 } measurements[] = {
 	{"calls", measure_calls},
+	{"beside", measure_beside},
 	{"idle", measure_idle},
 	{"peers", measure_peers},
 };
@@ -105,7 +106,7 @@ static bool is_wanted(const char *name, char **wanted, int n)
 static int usage(void)
 {
 	fprintf(stderr, "usage: micro [--quick] [--peers N] "
-			"[calls|idle|peers]...\n");
+			"[calls|beside|idle|peers]...\n");
 	return 2;
 }
 

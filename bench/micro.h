@@ -63,7 +63,8 @@ struct tcpx_session *micro_session(int n_workers);
 
 /* ---- the measurements; each returns an object of figures ---- */
 
-json_t *measure_calls(const struct micro_options *options); /* calls.c */
+json_t *measure_calls(const struct micro_options *options);
+json_t *measure_beside(const struct micro_options *options); /* calls.c */
 json_t *measure_idle(const struct micro_options *options);  /* crowd.c */
 json_t *measure_peers(const struct micro_options *options); /* crowd.c */
 
