@@ -72,11 +72,14 @@ struct context {
 	_Atomic uint32_t stop;
 	_Atomic uint32_t worked;	/* counts passes that did something */
 	_Atomic uint64_t visit_ticks;	/* for rate limits of visits */
+	_Atomic uint64_t lucky_ticks;	/* of the last that found work */
 	_Atomic uint64_t refused_ticks;	/* since when visits find it owned */
 	_Atomic uint32_t departures;	/* sources that have left; the owner's */
 	_Atomic uint32_t n_pollees;	/* length of pollees, for sleepers */
 	_Atomic uint64_t nap_ns;	/* of who polls in vain */
 	_Atomic uint32_t n_hot;		/* things that end within microseconds */
+	_Atomic uint32_t has_woken;	/* callers, since the owner last made
+					   room for them */
 
 	int epfd, wake_fd;
 	uint32_t index;
@@ -88,6 +91,8 @@ struct context {
 	struct list tasks;		/* tasks_lock */
 
 	/* the owner's */
+	uint64_t moved_ticks;		/* when something last moved */
+	uint32_t spin_us;		/* looked in vain before a sleep */
 	struct list pollees;
 	struct source *lively;	/* the only one that was ready last, or NULL */
 	uint32_t tries;		/* of lively since the set was asked */
@@ -134,10 +139,19 @@ bool context_visit_now_and_then(struct context *ctx);
 
 /* Runs task soon, waking a sleeper if all are asleep. */
 void context_submit(struct context *ctx, struct task *task);
+/* What submitting looks at is fetched into the cache. */
+static inline void context_warm_up(const struct context *ctx)
+{
+	__builtin_prefetch(&ctx->sleepers, 1);
+	__builtin_prefetch(&ctx->tasks_lock, 1);
+	__builtin_prefetch(&ctx->tasks, 1);
+}
 /* Makes sleepers look again. */
 void context_kick(struct context *ctx);
 /* Something a caller may wait for has happened. */
 void context_announce(struct context *ctx);
+/* The owner's, without a lock: those just woken may have the CPU. */
+void context_breathe(struct context *ctx);
 
 /* ---- the owner's ------------------------------------------------------ */
 

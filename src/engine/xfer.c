@@ -135,6 +135,18 @@ static void put_in_flight(struct xfer *xfer,
 		list_move_tail(&peer->posts, &xfer->link);
 }
 
+void xfer_warm_up(const struct xfer *xfer)
+{
+	const struct peer *peer = xfer->peer;
+
+	__builtin_prefetch(xfer->local);
+	__builtin_prefetch(xfer->remote);
+	__builtin_prefetch(&peer->lock, 1);
+	__builtin_prefetch(&peer->task, 1);
+	__builtin_prefetch(&peer->posts, 1);
+	__builtin_prefetch(&peer->flying, 1);
+}
+
 int xfer_post(struct xfer *xfer, const struct tcpx_post_params *params)
 {
 	struct peer *peer = xfer->peer;

@@ -67,6 +67,8 @@ void xfer_init(struct xfer *xfer, struct peer *peer, enum tcpx_op op,
 	       uint64_t tag, struct seglist *local, struct seglist *remote);
 /* Not in flight any more (see xfer_end()). */
 void xfer_fini(struct xfer *xfer);
+/* What a post looks at is fetched into the cache. */
+void xfer_warm_up(const struct xfer *xfer);
 /* Returns 0, TCPX_EBUSY, TCPX_ENOENT (a region is gone), TCPX_ENOMEM, or the
  * peer's cause. */
 int xfer_post(struct xfer *xfer, const struct tcpx_post_params *params);
