@@ -87,6 +87,8 @@ struct inbox_note *inbox_take_note(struct inbox *inbox)
 {
 	struct inbox_note *note = NULL;
 
+	if (!inbox_has_note(inbox))
+		return NULL; /* who polls in vain does not bounce the lock */
 	pthread_mutex_lock(&inbox->note_lock);
 	if (!list_empty(&inbox->notes)) {
 		note = list_entry(inbox->notes.next, struct inbox_note, link);
@@ -145,6 +147,8 @@ bool inbox_take_event(struct inbox *inbox, struct tcpx_event *event)
 {
 	uint32_t n;
 
+	if (!inbox_has_event(inbox))
+		return false;
 	pthread_mutex_lock(&inbox->event_lock);
 	n = load_relaxed(&inbox->n_events);
 	if (n > 0) {

@@ -36,9 +36,11 @@ static uint32_t auto_workers(const struct tcpx_config *config)
 	if (config->n_workers >= 0)
 		return (uint32_t)config->n_workers;
 	/* One sends while the other one gathers, or serves the control
-	 * connection; beyond that, a quarter of the CPUs. */
+	 * connection; beyond that, a quarter of the CPUs. On the smallest
+	 * hosts the program, and a peer on the same host, need the rest: what
+	 * two workers gain in speed there, threads that wait for a CPU lose. */
 	if (cpus < 12)
-		return cpus < 2 ? 1 : 2;
+		return cpus < 4 ? 1 : 2;
 	return cpus / 4 < WORKERS_AUTO_MAX ? cpus / 4 : WORKERS_AUTO_MAX;
 }
 

@@ -15,16 +15,22 @@
 #include "base/clock.h"
 
 #define EVENTS_A_PASS 64
-#define GRACE_NS (100 * NS_PER_US)   /* the worker comes back after this */
-#define SHORT_STAY_NS NS_PER_MS	      /* leaving after less wakes nobody */
-#define NAP_NS NS_PER_MS	      /* of a caller, beside who drives */
+#define GRACE_NS (100 * NS_PER_US) /* the worker comes back after this, ... */
+#define GRACE_MAX_NS (800 * NS_PER_US) /* ... beside who polls on and on */
+#define SHORT_STAY_NS NS_PER_MS /* leaving after less wakes nobody */
+#define NAP_NS NS_PER_MS /* of a caller, beside who drives */
 #define POLLEE_NAP_NS (50 * NS_PER_US) /* things to poll, nothing moves; ... */
 #define POLLEE_NAP_MAX_NS (800 * NS_PER_US) /* ... and has not for long */
+/* Visits of who polls: as often as this; and, soon after one that was worth it,
+ * in every call, or nearly so. */
 #define VISIT_EVERY_US 2
+#define VISIT_OFTEN_NS 200
+#define LUCKY_US 20
 #define ROOM_AFTER_US 50
 #define TRIES 8 /* of which one asks the set */
 #define IDLE_SLEEP_NS (1000 * NS_PER_MS)
 #define HOT_US 1000 /* spun for what ends within microseconds, as a rule */
+#define STREAM_US 400 /* spun for what has lately come in such short gaps */
 
 int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us)
 {
@@ -32,6 +38,7 @@ int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us)
 
 	*ctx = (struct context){.index = index,
 				.busy_poll_us = busy_poll_us,
+				.spin_us = busy_poll_us,
 				.nap_ns = POLLEE_NAP_NS,
 				.epfd = -1,
 				.wake_fd = -1};
@@ -198,7 +205,17 @@ static bool pass(struct context *ctx, struct harvest *harvest)
 	did |= run_pollees(ctx);
 	if (did)
 		add_relaxed(&ctx->worked, 1);
+	context_breathe(ctx);
 	return did;
+}
+
+/* Whoever was woken may be on this very CPU, and has little to do. */
+void context_breathe(struct context *ctx)
+{
+	if (!load_relaxed(&ctx->has_woken))
+		return;
+	store_relaxed(&ctx->has_woken, 0);
+	sched_yield();
 }
 
 bool context_pass(struct context *ctx)
@@ -208,13 +225,38 @@ bool context_pass(struct context *ctx)
 	return pass(ctx, &harvest);
 }
 
+/*
+ * Something has moved. The two ends of a stream wait for one another again and
+ * again, for tens of microseconds: who sleeps then is soon woken, by a sender
+ * whose kernel takes it for one about to sleep, puts the sleeper on its CPU,
+ * and both share that one for some milliseconds. So gaps are spun over while
+ * they are short, until one was not. By the owner.
+ */
+static void note_progress(struct context *ctx, uint64_t now)
+{
+	uint64_t gap_us = (now - ctx->moved_ticks) / clock_ticks_per_us();
+
+	ctx->moved_ticks = now;
+	store_relaxed(&ctx->nap_ns, POLLEE_NAP_NS);
+	if (gap_us > ctx->busy_poll_us && ctx->busy_poll_us)
+		ctx->spin_us = gap_us < STREAM_US ? STREAM_US :
+						    ctx->busy_poll_us;
+}
+
+static uint64_t spin_limit(struct context *ctx)
+{
+	uint32_t us = ctx->spin_us > ctx->busy_poll_us ? ctx->spin_us :
+							 ctx->busy_poll_us;
+
+	return (us + (load_relaxed(&ctx->n_hot) ? HOT_US : 0)) *
+	       clock_ticks_per_us();
+}
+
 /* Passes until nothing has happened for the busy-poll time, done() holds, or
  * somebody else wants in. By the owner. */
 static bool spin(struct context *ctx, struct harvest *harvest,
 		 bool (*done)(void *), void *arg, uint64_t deadline_ns)
 {
-	uint64_t limit = ctx->busy_poll_us * clock_ticks_per_us();
-	uint64_t hot = limit + HOT_US * clock_ticks_per_us();
 	uint64_t last = clock_ticks();
 
 	for (;;) {
@@ -228,9 +270,8 @@ static bool spin(struct context *ctx, struct harvest *harvest,
 
 		if (did) {
 			last = now;
-			store_relaxed(&ctx->nap_ns, POLLEE_NAP_NS);
-		} else if (now - last >=
-			   (load_relaxed(&ctx->n_hot) ? hot : limit))
+			note_progress(ctx, now);
+		} else if (now - last >= spin_limit(ctx))
 			return false;
 		else
 			sched_yield(); /* the peer may need this very core */
@@ -291,10 +332,12 @@ static uint64_t sleep_limit(struct context *ctx, uint64_t deadline_ns)
 static void wait_for_driver(struct context *ctx, uint32_t seq,
 			    uint64_t deadline_ns)
 {
-	uint64_t limit = sleep_limit(ctx, deadline_ns);
+	uint64_t limit = NAP_NS, now = clock_now_ns();
 
-	if (limit > NAP_NS)
-		limit = NAP_NS;
+	if (deadline_ns != UINT64_MAX)
+		limit = deadline_ns <= now	   ? 0 :
+			deadline_ns - now < NAP_NS ? deadline_ns - now :
+						     NAP_NS;
 	atomic_fetch_add(&ctx->seq_waiters, 1);
 	futex_wait(&ctx->seq, seq, limit);
 	atomic_fetch_sub(&ctx->seq_waiters, 1);
@@ -403,10 +446,12 @@ static void make_room(struct context *ctx, uint64_t now)
 
 bool context_visit_now_and_then(struct context *ctx)
 {
-	uint64_t now = clock_ticks();
+	uint64_t now = clock_ticks(), us = clock_ticks_per_us();
 	uint64_t last = load_relaxed(&ctx->visit_ticks);
+	bool lucky = now - load_relaxed(&ctx->lucky_ticks) < LUCKY_US * us;
 
-	if (now - last < VISIT_EVERY_US * clock_ticks_per_us())
+	if (now - last <
+	    (lucky ? us * VISIT_OFTEN_NS / 1000 : VISIT_EVERY_US * us))
 		return false;
 	store_relaxed(&ctx->visit_ticks, now);
 	if (load_relaxed(&ctx->owned)) {
@@ -414,7 +459,10 @@ bool context_visit_now_and_then(struct context *ctx)
 		return false;
 	}
 	store_relaxed(&ctx->refused_ticks, 0);
-	return context_visit(ctx);
+	if (!context_visit(ctx))
+		return false;
+	store_relaxed(&ctx->lucky_ticks, now);
+	return true;
 }
 
 /* ---- the worker ------------------------------------------------------- */
@@ -429,6 +477,7 @@ static void *worker_main(void *arg)
 {
 	struct context *ctx = arg;
 	struct harvest harvest = {.n = 0};
+	uint64_t grace_ns = GRACE_NS;
 
 	/* It is not urgent to whoever wakes it: it takes a free CPU at once,
 	 * but not the CPU of a caller in the middle of a post. */
@@ -443,9 +492,12 @@ static void *worker_main(void *arg)
 		if (callers_at_work(ctx)) {
 			futex_wait(&ctx->handoff, handoff,
 				   load_relaxed(&ctx->n_long) ? IDLE_SLEEP_NS :
-								GRACE_NS);
+								grace_ns);
+			grace_ns = grace_ns < GRACE_MAX_NS ? 2 * grace_ns :
+							     GRACE_MAX_NS;
 			continue;
 		}
+		grace_ns = GRACE_NS;
 		if (!context_try_own(ctx)) {
 			futex_wait(&ctx->handoff, handoff, GRACE_NS);
 			continue;
@@ -517,6 +569,7 @@ void context_announce(struct context *ctx)
 		return;
 	add_acq_rel(&ctx->seq, 1);
 	futex_wake(&ctx->seq, INT32_MAX);
+	store_relaxed(&ctx->has_woken, 1);
 }
 
 /* ---- sources ---------------------------------------------------------- */

@@ -237,8 +237,12 @@ bool ctl_flush(struct peer *peer)
 			count_sent(ctl, (size_t)sent);
 		ctl->blocked = sent < 0;
 		drop_acked(ctl);
+		bool is_empty = !ctl->unsent_bytes;
+
 		pthread_mutex_unlock(&peer->lock);
 		did |= sent > 0;
+		if (is_empty)
+			break;
 	}
 	return did;
 }

@@ -22,7 +22,7 @@
 #define GATHERS_AT_FIRST 1
 #define GATHERS 3
 /* Then the next lane's turn comes, and the control connection's. */
-#define CHUNKS_A_RUN 2
+#define CHUNKS_A_RUN 1
 /* A transfer that no receiver knows: such a chunk falls there. */
 #define NOBODY 0
 

@@ -188,6 +188,7 @@ void peer_look(struct peer *peer)
 
 	if (came || load_relaxed(&peer->task.queued))
 		peer_run(peer);
+	context_breathe(peer->home);
 }
 
 /* ---- lanes ------------------------------------------------------------ */
