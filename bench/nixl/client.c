@@ -3,14 +3,14 @@
  * One backend of a real NIXL, two processes, by its C interface; bench/nixl/run
  * runs it for each backend in turn. Prints a JSON object a line for each case.
  *
- *   client BACKEND [--ping] [--vram NEAR,FAR] [--small N] [--tiny N]
+ *   client BACKEND [--ping] [--alone] [--vram NEAR,FAR] [--small N] [--tiny N]
  *                  [--rounds N] [PARAMETER=VALUE...]
  *
  * NIXL_LIBS and NIXL_PLUGIN_DIR say which NIXL, and where the plugin is. The
  * near process posts and polls as a program that is in a hurry does: without a
  * pause. The far one sleeps in read() meanwhile. Of the ping-pong (--ping) both
- * poll, and NIXL's progress threads, which some backends have, are off: on two
- * cores four that spin would measure the scheduler.
+ * poll. NIXL's progress threads, which some backends have, are on, as they are
+ * for programs that do not say otherwise; --alone: they are off.
  *
  * Pieces lie in slots of twice their size, in random order on both sides, so
  * nothing can be merged. All bytes are looked at after the first transfer of
@@ -44,7 +44,8 @@ struct options {
 	const char *backend;
 	int near_device, far_device;
 	size_t n_small, n_tiny, n_rounds;
-	bool ping; /* only that; nobody's progress thread is in the way */
+	bool ping; /* only that */
+	bool alone;		/* without progress threads of NIXL */
 	char **params;
 };
 
@@ -148,8 +149,9 @@ static void *params_of(const struct options *o)
 
 static void open_end(struct end *end, const char *name, int device)
 {
-	const struct capi_config config = {
-		.progress_thread = !end->options->ping, .sync = CAPI_SYNC_NONE};
+	const struct capi_config config = {.progress_thread =
+						   !end->options->alone,
+					   .sync = CAPI_SYNC_NONE};
 	void *params = params_of(end->options), *backend, *list;
 
 	end->mem = device < 0 ? CAPI_DRAM : CAPI_VRAM;
@@ -481,6 +483,7 @@ static void pings(struct end *end, size_t n, int first, uint64_t *each)
 
 static void ping_pong(struct end *end, uint64_t most_ns)
 {
+	static const double shares[] = {0.5, 0.9, 0.99, 0.999};
 	struct orders order = {'p', 0, 250, 0};
 	uint64_t begin = now_ns();
 	size_t n = 0;
@@ -490,10 +493,12 @@ static void ping_pong(struct end *end, uint64_t most_ns)
 		pings(end, order.n, 1, took + n);
 		n += order.n;
 	}
-	printf("{\"case\": \"8 B + note\", \"p50_us\": %.2f, "
-	       "\"p99_us\": %.2f, \"n\": %zu}\n",
-	       (double)at_share(n, 0.5) * 1e-3,
-	       (double)at_share(n, 0.99) * 1e-3, n);
+	printf("{\"case\": \"8 B + note%s\"",
+	       end->options->alone ? ", no progress threads" : "");
+	for (size_t i = 0; i < sizeof(shares) / sizeof(*shares); i++)
+		printf(", \"p%g_us\": %.2f", shares[i] * 100,
+		       (double)at_share(n, shares[i]) * 1e-3);
+	printf(", \"n\": %zu}\n", n);
 	fflush(stdout);
 }
 
@@ -570,6 +575,7 @@ static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option table[] = {
 		{"ping", no_argument, NULL, 'p'},
+		{"alone", no_argument, NULL, 'a'},
 		{"vram", required_argument, NULL, 'v'},
 		{"small", required_argument, NULL, 's'},
 		{"tiny", required_argument, NULL, 't'},
@@ -583,6 +589,8 @@ static void parse(int argc, char **argv, struct options *o)
 			die("--vram wants two numbers of GPUs: 0,1");
 		else if (key == 'p')
 			o->ping = true;
+		else if (key == 'a')
+			o->alone = true;
 		else if (key == 's')
 			o->n_small = strtoul(optarg, NULL, 0);
 		else if (key == 't')
@@ -593,8 +601,9 @@ static void parse(int argc, char **argv, struct options *o)
 			_exit(2);
 	}
 	if (optind == argc)
-		die("usage: client BACKEND [--ping] [--vram NEAR,FAR] "
-		    "[--small N] [--tiny N] [--rounds N] [PARAMETER=VALUE...]");
+		die("usage: client BACKEND [--ping] [--alone] "
+		    "[--vram NEAR,FAR] [--small N] [--tiny N] [--rounds N] "
+		    "[PARAMETER=VALUE...]");
 	o->backend = argv[optind];
 	o->params = argv + optind + 1;
 }
