@@ -18,6 +18,9 @@
 #define add_relaxed(p, v) atomic_fetch_add_explicit(p, v, memory_order_relaxed)
 #define add_acq_rel(p, v) atomic_fetch_add_explicit(p, v, memory_order_acq_rel)
 
+/* What two CPUs write does not share one of these. */
+#define CACHE_LINE_BYTES 64
+
 static inline bool cas_acquire(_Atomic uint32_t *p, uint32_t expected,
 			       uint32_t desired)
 {

@@ -451,12 +451,7 @@ const char *tcpx_session_name(struct tcpx_session *session)
 
 void session_visit(struct tcpx_session *session)
 {
-	struct engine *engine = session->engine;
-	uint32_t turn = add_relaxed(&session->visits, 1);
-
-	/* One a call: who polls, polls again. */
-	context_visit_now_and_then(
-		&engine->contexts[turn % engine->n_contexts]);
+	engine_visit_now_and_then(session->engine);
 }
 
 struct progress {

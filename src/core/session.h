@@ -51,7 +51,6 @@ struct tcpx_session {
 	pthread_t control;
 	bool has_control;
 	_Atomic uint32_t stop;
-	_Atomic uint32_t visits; /* whose turn it is to be visited */
 
 	pthread_mutex_t lock;
 	struct list peerings;	/* lock */

@@ -432,37 +432,47 @@ bool context_visit(struct context *ctx)
 
 /* Who finds the context owned for long makes room: its owner may wait for
  * the very CPU that this caller polls on. */
-static void make_room(struct context *ctx, uint64_t now)
+static void make_room(struct pace *pace, uint64_t now)
 {
-	uint64_t since = load_relaxed(&ctx->refused_ticks);
+	uint64_t since = load_relaxed(&pace->refused_ticks);
 
 	if (!since) {
-		store_relaxed(&ctx->refused_ticks, now);
+		store_relaxed(&pace->refused_ticks, now);
 	} else if (now - since > ROOM_AFTER_US * clock_ticks_per_us()) {
-		store_relaxed(&ctx->refused_ticks, 0);
+		store_relaxed(&pace->refused_ticks, 0);
 		sched_yield();
 	}
 }
 
-bool context_visit_now_and_then(struct context *ctx)
+bool pace_is_due(struct pace *pace)
 {
 	uint64_t now = clock_ticks(), us = clock_ticks_per_us();
-	uint64_t last = load_relaxed(&ctx->visit_ticks);
-	bool lucky = now - load_relaxed(&ctx->lucky_ticks) < LUCKY_US * us;
+	bool lucky = now - load_relaxed(&pace->lucky_ticks) < LUCKY_US * us;
 
-	if (now - last <
+	if (now - load_relaxed(&pace->visit_ticks) <
 	    (lucky ? us * VISIT_OFTEN_NS / 1000 : VISIT_EVERY_US * us))
 		return false;
-	store_relaxed(&ctx->visit_ticks, now);
-	if (load_relaxed(&ctx->owned)) {
-		make_room(ctx, now);
-		return false;
-	}
-	store_relaxed(&ctx->refused_ticks, 0);
-	if (!context_visit(ctx))
-		return false;
-	store_relaxed(&ctx->lucky_ticks, now);
+	store_relaxed(&pace->visit_ticks, now);
 	return true;
+}
+
+void context_visit_paced(struct context *ctx, struct pace *pace)
+{
+	uint64_t now = load_relaxed(&pace->visit_ticks);
+
+	if (load_relaxed(&ctx->owned)) {
+		make_room(pace, now);
+		return;
+	}
+	store_relaxed(&pace->refused_ticks, 0);
+	if (context_visit(ctx))
+		store_relaxed(&pace->lucky_ticks, now);
+}
+
+void context_visit_now_and_then(struct context *ctx)
+{
+	if (pace_is_due(&ctx->pace))
+		context_visit_paced(ctx, &ctx->pace);
 }
 
 /* ---- the worker ------------------------------------------------------- */

@@ -29,6 +29,18 @@
 
 struct context;
 
+/*
+ * How often callers that poll for the same thing come to work themselves.
+ * Written at their visits only and on a cache line of its own: a poll in
+ * between reads what no worker writes, whatever the workers are doing.
+ */
+struct pace {
+	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t visit_ticks;
+	_Atomic uint64_t lucky_ticks;	/* of the last that found work */
+	_Atomic uint64_t refused_ticks;	/* since when visits find it owned */
+	_Atomic uint32_t turn;		/* whom to visit next */
+};
+
 /* A file descriptor in a context's epoll set. Owner's. */
 struct source {
 	int fd;			/* -1: not in the set */
@@ -71,9 +83,7 @@ struct context {
 	_Atomic uint64_t visited_ns;	/* a caller's last pass */
 	_Atomic uint32_t stop;
 	_Atomic uint32_t worked;	/* counts passes that did something */
-	_Atomic uint64_t visit_ticks;	/* for rate limits of visits */
-	_Atomic uint64_t lucky_ticks;	/* of the last that found work */
-	_Atomic uint64_t refused_ticks;	/* since when visits find it owned */
+	_Atomic uint32_t n_homes;	/* control connections that live here */
 	_Atomic uint32_t departures;	/* sources that have left; the owner's */
 	_Atomic uint32_t n_pollees;	/* length of pollees, for sleepers */
 	_Atomic uint64_t nap_ns;	/* of who polls in vain */
@@ -98,6 +108,8 @@ struct context {
 	uint32_t tries;		/* of lively since the set was asked */
 	uint8_t *scratch;		/* CONTEXT_SCRATCH_BYTES for receiving
 					   control messages */
+
+	struct pace pace;	/* of callers that test a transfer */
 };
 
 int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us);
@@ -133,7 +145,11 @@ int context_drive(struct context *ctx, bool (*done)(void *arg), void *arg,
 /* One pass if nobody drives. Whether anything was done. */
 bool context_visit(struct context *ctx);
 /* The same at most every few microseconds, for callers that poll. */
-bool context_visit_now_and_then(struct context *ctx);
+void context_visit_now_and_then(struct context *ctx);
+/* Is a visit due? If so, the next one is not for a while. */
+bool pace_is_due(struct pace *pace);
+/* It is: pays it. */
+void context_visit_paced(struct context *ctx, struct pace *pace);
 
 /* ---- from any thread -------------------------------------------------- */
 

@@ -80,7 +80,8 @@ static int open_contexts(struct engine *engine)
 {
 	uint32_t n = engine->params.n_contexts;
 
-	engine->contexts = calloc(n, sizeof(*engine->contexts));
+	engine->contexts =
+		aligned_alloc(CACHE_LINE_BYTES, n * sizeof(*engine->contexts));
 	if (!engine->contexts)
 		return TCPX_ENOMEM;
 	for (; engine->n_contexts < n; engine->n_contexts++) {
@@ -103,13 +104,12 @@ static int open_contexts(struct engine *engine)
 int engine_create(const struct engine_params *params,
 		  const struct engine_ops *ops, void *arg, struct engine **out)
 {
-	struct engine *engine = calloc(1, sizeof(*engine));
+	struct engine *engine =
+		aligned_alloc(CACHE_LINE_BYTES, sizeof(*engine));
 
 	if (!engine)
 		return TCPX_ENOMEM;
-	engine->params = *params;
-	engine->ops = ops;
-	engine->arg = arg;
+	*engine = (struct engine){.params = *params, .ops = ops, .arg = arg};
 	int err = open_transports(engine);
 
 	if (!err)
@@ -154,6 +154,28 @@ bool engine_visit(struct engine *engine)
 	for (uint32_t i = 0; i < engine->n_contexts; i++)
 		did |= context_visit(&engine->contexts[i]);
 	return did;
+}
+
+static void visit_a_home(struct engine *engine)
+{
+	uint32_t turn = load_relaxed(&engine->pace.turn);
+
+	for (uint32_t i = 0; i < engine->n_contexts; i++, turn++) {
+		struct context *ctx =
+			&engine->contexts[turn % engine->n_contexts];
+
+		if (!load_relaxed(&ctx->n_homes))
+			continue;
+		store_relaxed(&engine->pace.turn, turn + 1);
+		context_visit_paced(ctx, &engine->pace);
+		return;
+	}
+}
+
+void engine_visit_now_and_then(struct engine *engine)
+{
+	if (pace_is_due(&engine->pace))
+		visit_a_home(engine);
 }
 
 /* With one context the caller drives it. With several, the workers drive;

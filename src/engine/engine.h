@@ -84,6 +84,7 @@ struct engine {
 	struct engine_transport transports[ENGINE_TRANSPORTS_MAX];
 	uint32_t n_transports;
 	_Atomic uint32_t next_context; /* where the next lane goes */
+	struct pace pace;	/* of callers that poll for whatever arrives */
 };
 
 int engine_create(const struct engine_params *params,
@@ -100,6 +101,9 @@ struct engine_transport *engine_transport_find(struct engine *engine,
 struct context *engine_next_context(struct engine *engine);
 /* One visit to each context, whoever owns none. */
 bool engine_visit(struct engine *engine);
+/* For callers that poll for what control connections bring: a visit now and
+ * then where some live, by turns. */
+void engine_visit_now_and_then(struct engine *engine);
 /* Drives for something that is not tied to one peer. */
 int engine_drive(struct engine *engine, bool (*done)(void *arg), void *arg,
 		 uint64_t deadline_ns);

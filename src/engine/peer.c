@@ -51,6 +51,7 @@ int peer_create(const struct peer_params *params, struct peer **out)
 	snprintf(peer->name, sizeof(peer->name), "%s", params->name);
 	peer->limits = params->limits;
 	peer->home = engine_next_context(peer->engine);
+	add_relaxed(&peer->home->n_homes, 1);
 	peer->task.run = run_task;
 	peer->pollee.poll = run_pollee;
 	pthread_mutex_init(&peer->lock, NULL);
@@ -605,6 +606,7 @@ void peer_destroy(struct peer *peer)
 	u64map_fini(&peer->early_credits);
 	u64map_fini(&peer->started);
 	ctl_fini(&peer->ctl);
+	add_relaxed(&peer->home->n_homes, -1u);
 	pthread_mutex_destroy(&peer->lock);
 	free(peer);
 }

@@ -5,12 +5,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/atomic.h"
 #include "engine/region.h"
 
 #define BLOCK 64 /* segments between two kept positions */
 #define PREFETCH_AHEAD 6 /* segments; hides the cache misses of short copies */
 #define PREFETCH_BYTES 320 /* of each */
-#define CACHE_LINE 64
 #define HUGE_PAGE (2u << 20)
 #define HUGE_FROM (4u << 20) /* bytes */
 
@@ -224,7 +224,7 @@ static inline void prefetch_segment(const struct wire_seg *seg, bool gather)
 	uint32_t len = seg->len_bytes < PREFETCH_BYTES ? seg->len_bytes :
 							 PREFETCH_BYTES;
 
-	for (uint32_t off = 0; off < len; off += CACHE_LINE)
+	for (uint32_t off = 0; off < len; off += CACHE_LINE_BYTES)
 		if (gather)
 			__builtin_prefetch(mem + off, 0);
 		else
