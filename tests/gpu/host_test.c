@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "gpu/fixture.h"
 #include "gpu/driver.h"
 #include "support/scale.h"
+#include "support/vram.h"
 
 /* The pretend GPU is strict: what would fail on a real one fails on it. */
 
@@ -488,6 +490,74 @@ static void memory_comes_and_goes(void)
 	fixture_close(&d);
 }
 
+/* ---- memory that programs make themselves ------------------------------ */
+
+/* Ordinary memory where other memory was. */
+static void *put_there(void *at, size_t len_bytes, int prot, int flags, int fd)
+{
+	return mmap(at, len_bytes, prot, flags | MAP_FIXED_NOREPLACE, fd, 0);
+}
+
+static void memory_of_the_programs(void)
+{
+	const size_t len = 8192;
+	struct gpu *second;
+	struct fixture d;
+	struct vram vram;
+	char why[160];
+
+	fixture_open(&d, NULL);
+	CHECK_EQ(gpu_set_open(d.set, 1, &second, why, sizeof(why)), 0);
+	vram_init(&vram, 1, len);
+	check_find(&d, vram.dev, len, 0, second, NULL);
+	check_find(&d, (uint8_t *)vram.dev + 100, len - 100, 0, second, NULL);
+	check_find(&d, vram.dev, len + 1, TCPX_EINVAL, NULL, "past the end");
+	check_find(&d, vram.bytes, len, 0, NULL, NULL);
+	stray = vram.dev;
+	check_dies(child_reads);
+	/* It is written, and seen by both ways. */
+	pattern_fill(vram.bytes, len, 7, 0);
+	fixture_check(&(struct fixture){.set = d.set, .gpu = second}, vram.dev,
+		      len, 7);
+	/* Not the fixture's device: a strict one. */
+	CHECK_STATUS(gpu_copy_wait(d.gpu, vram.dev, "abc", 3), TCPX_EINVAL);
+	CHECK_EQ(gpu_copy_wait(second, vram.dev, "abc", 3), 0);
+	CHECK_MEM(vram.bytes, "abc", 3);
+
+	/* What is there afterwards is what it is. */
+	void *at = vram.dev;
+
+	munmap(vram.dev, len);
+	CHECK(put_there(at, len, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1) == at);
+	check_find(&d, at, len, 0, NULL, NULL);
+	munmap(at, len);
+	CHECK(put_there(at, len, PROT_NONE, MAP_SHARED, vram.fd) == at);
+	check_find(&d, at, len, 0, second, NULL);
+	vram_fini(&vram);
+	fixture_close(&d);
+}
+
+/* What the CPU can touch is no device's, and a part is not the whole. */
+static void memory_that_is_not_theirs(void)
+{
+	struct fixture d;
+	struct vram vram;
+
+	fixture_open(&d, NULL);
+	vram_init(&vram, 0, 8192);
+	CHECK_EQ(mprotect(vram.dev, 8192, PROT_READ), 0);
+	check_find(&d, vram.dev, 8192, 0, NULL, NULL);
+	CHECK_EQ(mprotect(vram.dev, 8192, PROT_NONE), 0);
+	CHECK_EQ(mprotect(vram.dev, 4096, PROT_READ), 0);
+	check_find(&d, (uint8_t *)vram.dev + 4096, 4096, 0, NULL, NULL);
+	vram_fini(&vram);
+	vram_init(&vram, GPU_DEVICES_MAX, 8192);
+	check_find(&d, vram.dev, 8192, 0, NULL, NULL);
+	vram_fini(&vram);
+	fixture_close(&d);
+}
+
 static const struct check_case cases[] = {
 	{"the_cpu_cannot_touch_it", the_cpu_cannot_touch_it, 0},
 	{"a_missing_wait_is_noticed", a_missing_wait_is_noticed, 0},
@@ -505,6 +575,8 @@ static const struct check_case cases[] = {
 	{"sets_by_name", sets_by_name, 0},
 	{"handed_to_another_process", handed_to_another_process, 0},
 	{"memory_comes_and_goes", memory_comes_and_goes, 0},
+	{"memory_of_the_programs", memory_of_the_programs, 0},
+	{"memory_that_is_not_theirs", memory_that_is_not_theirs, 0},
 };
 
 int main(int argc, char **argv)

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "gpu/host/foreign.h"
 #include "gpu/host/pretend.h"
 #include "gpu/host/ranges.h"
 
@@ -103,6 +104,7 @@ static int host_classify(const void *addr, uint64_t len_bytes,
 	uint32_t of = 0;
 	int rc = TCPX_OK;
 
+	foreign_look((uintptr_t)addr);
 	ranges_hold();
 	range = ranges_find((uintptr_t)addr);
 	if (range && range->kind == RANGE_DEVICE)

@@ -6,7 +6,8 @@
  * The pretend GPU, for machines that have none: as strict as a real one is,
  * and stricter. Device memory cannot be touched by the CPU; work ends late,
  * and out of order between streams; a copy that leaves what is allocated
- * fails the device for good, with the cause in words. Environment:
+ * fails the device for good, with the cause in words. Programs that cannot call
+ * it bring their memory along (foreign.h). Environment:
  *
  *   TCPX_GPU_HOST_DEVICES   how many there are; 2
  *   TCPX_GPU_HOST_DELAY_US  random delay of most work, at most; 40. 0: none,

@@ -235,7 +235,8 @@ int ranges_free(void *mem)
 	pthread_rwlock_wrlock(&lock);
 	n = n_up_to(base);
 	range = n ? &ranges[n - 1] : NULL;
-	if (range && range->base == base && range->kind != RANGE_FREED) {
+	if (range && range->base == base && range->kind != RANGE_FREED &&
+	    !range->adopted) {
 		if (range->kind == RANGE_DEVICE) {
 			bury(range);
 		} else {
@@ -248,6 +249,49 @@ int ranges_free(void *mem)
 		forget_oldest();
 	pthread_rwlock_unlock(&lock);
 	return rc;
+}
+
+/* ---- memory of the program's own -------------------------------------- */
+
+int ranges_adopt(uint32_t index, uint64_t base, uint64_t len_bytes, int fd)
+{
+	void *hidden = map(PROT_READ | PROT_WRITE, MAP_SHARED, fd, len_bytes);
+	struct range range = {
+		.base = base,
+		.len_bytes = len_bytes,
+		.map_bytes = len_bytes,
+		.hidden = hidden,
+		.kind = RANGE_DEVICE,
+		.index = index,
+		.fd = -1,
+		.adopted = true,
+	};
+	const struct range *last;
+	int rc = TCPX_EINVAL;
+
+	if (!hidden)
+		return TCPX_ENOMEM;
+	pthread_rwlock_wrlock(&lock);
+	last = ranges_find(base + len_bytes - 1);
+	if (!last || last->base + last->map_bytes <= base)
+		rc = insert(&range);
+	pthread_rwlock_unlock(&lock);
+	if (rc)
+		munmap(hidden, len_bytes);
+	return rc;
+}
+
+void ranges_disown(uint64_t base)
+{
+	uint32_t n;
+
+	pthread_rwlock_wrlock(&lock);
+	n = n_up_to(base);
+	if (n && ranges[n - 1].base == base && ranges[n - 1].adopted) {
+		munmap(ranges[n - 1].hidden, ranges[n - 1].map_bytes);
+		delete_at(n - 1);
+	}
+	pthread_rwlock_unlock(&lock);
 }
 
 /* ---- access ----------------------------------------------------------- */

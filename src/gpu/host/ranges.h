@@ -34,7 +34,9 @@ struct range {
 	uint8_t *hidden;	/* where the device touches it */
 	enum range_kind kind;
 	uint32_t index;		/* RANGE_DEVICE: of the device */
-	int fd;			/* RANGE_DEVICE; -1: another process's */
+	int fd;			/* RANGE_DEVICE; -1: another process's, or
+				 * the program's */
+	bool adopted;		/* RANGE_DEVICE: base is the program's */
 	uint64_t freed;		/* RANGE_FREED: when, in frees */
 };
 
@@ -42,6 +44,12 @@ int ranges_alloc_device(uint32_t index, uint64_t len_bytes, void **mem);
 int ranges_alloc_pinned(uint64_t len_bytes, void **mem);
 /* Waits for who holds the table. Not a range of ours: TCPX_EINVAL. */
 int ranges_free(void *mem);
+
+/* Memory of the program's own that becomes device memory: fd, mapped there
+ * without access from its start. Borrows fd. TCPX_EINVAL: something is there. */
+int ranges_adopt(uint32_t index, uint64_t base, uint64_t len_bytes, int fd);
+/* It is not mapped there any more. Waits for who holds the table. */
+void ranges_disown(uint64_t base);
 
 void ranges_hold(void);
 void ranges_release(void);
