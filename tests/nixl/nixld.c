@@ -4,7 +4,10 @@
  * in lines on standard input. It calls NIXL only when told to, so between two
  * lines it never polls.
  *
- *   nixld NAME LEN SEED [PARAMETER=VALUE...]   prints: ok ADDRESS METADATA
+ *   nixld [--gpu N] NAME LEN SEED [PARAMETER=VALUE...]
+ *                               prints: ok ADDRESS METADATA
+ *
+ * --gpu: its region is memory of that pretend GPU.
  *
  *   load METADATA            -> ok
  *   tell AGENT TEXT          -> ok
@@ -24,11 +27,14 @@
 #include "side.h"
 #include "support/pattern.h"
 #include "support/scale.h"
+#include "support/vram.h"
 
 #define LINE_MAX_BYTES (64u * 1024)
 
 static struct side side;
 static struct region region;
+static struct vram vram;
+static uint8_t *base; /* of the region, as NIXL knows it */
 
 static void answer_md(void)
 {
@@ -39,7 +45,7 @@ static void answer_md(void)
 	if (!hex)
 		exit(1);
 	hex_encode(md, len, hex);
-	printf("ok %" PRIu64 " %s\n", (uint64_t)(uintptr_t)region.data, hex);
+	printf("ok %" PRIu64 " %s\n", (uint64_t)(uintptr_t)base, hex);
 	free(hex);
 	free(md);
 }
@@ -108,7 +114,7 @@ static bool do_write(const char *args)
 
 	if (sscanf(args, "%255s %" SCNu64 " %zu", name, &addr, &len) != 3)
 		return false;
-	void *req = side_one(&side, CAPI_WRITE, name, region.data, addr, len,
+	void *req = side_one(&side, CAPI_WRITE, name, base, addr, len,
 			     "written", 7);
 
 	side_run(&side, req);
@@ -158,20 +164,39 @@ static bool obey(const char *line)
 	return false;
 }
 
+static void make_region(const char *gpu, size_t len, uint64_t seed)
+{
+	if (!gpu) {
+		region_init(&region, len, seed);
+		base = region.data;
+		return;
+	}
+	side.mem = (struct side_mem){CAPI_VRAM, strtoul(gpu, NULL, 0)};
+	vram_init(&vram, (uint32_t)side.mem.device, len);
+	vram_region(&vram, &region, len, seed);
+	base = vram.dev;
+}
+
 int main(int argc, char **argv)
 {
 	/* Nobody but who told it to polls: no progress thread of NIXL's. */
 	const struct capi_config config = {.sync = CAPI_SYNC_NONE};
 	char *line = malloc(LINE_MAX_BYTES);
+	const char *gpu = NULL;
 
+	if (argc > 2 && !strcmp(argv[1], "--gpu")) {
+		gpu = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc < 4 || !line)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	region_init(&region, strtoull(argv[2], NULL, 0),
-		    strtoull(argv[3], NULL, 0));
 	side_open_config(&side, argv[1], &config,
 			 (const char *const *)(uintptr_t)(argv + 4));
-	side_register(&side, region.data, region.len_bytes);
+	make_region(gpu, strtoull(argv[2], NULL, 0),
+		    strtoull(argv[3], NULL, 0));
+	side_register(&side, base, region.len_bytes);
 	answer_md();
 	while (fgets(line, LINE_MAX_BYTES, stdin)) {
 		line[strcspn(line, "\n")] = '\0';

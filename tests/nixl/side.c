@@ -91,8 +91,9 @@ void *side_register(struct side *side, void *base, size_t len_bytes)
 {
 	void *list;
 
-	MUST(create_reg_dlist(CAPI_DRAM, &list));
-	MUST(reg_dlist_add_desc(list, (uintptr_t)base, len_bytes, 0, "", 0));
+	MUST(create_reg_dlist(side->mem.kind, &list));
+	MUST(reg_dlist_add_desc(list, (uintptr_t)base, len_bytes,
+				side->mem.device, "", 0));
 	MUST(register_mem(side->agent, list, side->args));
 	for (size_t i = 0; i < N_LISTS; i++) {
 		if (!side->lists[i]) {
@@ -156,8 +157,9 @@ bool side_knows(struct side *side, const char *name, uint64_t far,
 {
 	void *list;
 
-	MUST(create_xfer_dlist(CAPI_DRAM, &list));
-	MUST(xfer_dlist_add_desc(list, (uintptr_t)far, len_bytes, 0));
+	MUST(create_xfer_dlist(side->far_mem.kind, &list));
+	MUST(xfer_dlist_add_desc(list, (uintptr_t)far, len_bytes,
+				 side->far_mem.device));
 	int err = capi()->check_remote_md(side->agent, name, list);
 
 	MUST(destroy_xfer_dlist(list));
@@ -173,16 +175,18 @@ static void set_note(void *args, const void *note, size_t note_len)
 		MUST(opt_args_set_notif_msg(args, note, note_len));
 }
 
-static void *make_list(const struct piece_pair *pieces, size_t n, bool near)
+static void *make_list(struct side *side, const struct piece_pair *pieces,
+		       size_t n, bool near)
 {
+	struct side_mem mem = near ? side->mem : side->far_mem;
 	void *list;
 
-	MUST(create_xfer_dlist(CAPI_DRAM, &list));
+	MUST(create_xfer_dlist(mem.kind, &list));
 	for (size_t i = 0; i < n; i++)
 		MUST(xfer_dlist_add_desc(list,
 					 near ? (uintptr_t)pieces[i].near :
 						(uintptr_t)pieces[i].far,
-					 pieces[i].len_bytes, 0));
+					 pieces[i].len_bytes, mem.device));
 	return list;
 }
 
@@ -190,8 +194,8 @@ void *side_request(struct side *side, enum capi_op op, const char *name,
 		   const struct piece_pair *pieces, size_t n, const void *note,
 		   size_t note_len)
 {
-	void *near = make_list(pieces, n, true);
-	void *far = make_list(pieces, n, false);
+	void *near = make_list(side, pieces, n, true);
+	void *far = make_list(side, pieces, n, false);
 	void *req = NULL, *args;
 
 	MUST(create_opt_args(&args));
@@ -218,7 +222,7 @@ void *side_one(struct side *side, enum capi_op op, const char *name,
 void *side_list(struct side *side, const char *name,
 		const struct piece_pair *pieces, size_t n)
 {
-	void *list = make_list(pieces, n, !name[0]), *handle;
+	void *list = make_list(side, pieces, n, !name[0]), *handle;
 
 	MUST(prep_xfer_dlist(side->agent, name, list, &handle, side->args));
 	MUST(destroy_xfer_dlist(list));

@@ -25,6 +25,12 @@ struct side {
 	void *notes;		/* map that notifications come in by */
 	struct note *queue;	/* taken from it, oldest first */
 	void *lists[8];		/* registered, to be freed at the end */
+	/* Whose memory is registered and moved, here and over there. DRAM,
+	 * unless set after opening. */
+	struct side_mem {
+		enum capi_mem kind;
+		uint64_t device;
+	} mem, far_mem;
 };
 
 /* "name=value" strings, NULL at the end; NULL: none. */
