@@ -149,7 +149,7 @@ INLINE void read_list(uint64_t copies, const struct gpu_copy *few,
 INLINE void run_batch(union room *room, const uint64_t *words, uint32_t lane,
 		      bool fresh)
 {
-	uint32_t n_units, n_edges, units_before, edges_before;
+	struct copy_count before, all;
 	struct copy_plan plan;
 	uint64_t src, dst;
 	int crooked;
@@ -162,18 +162,16 @@ INLINE void run_batch(union room *room, const uint64_t *words, uint32_t lane,
 	plan = copy_cut(src, dst, (uint32_t)room->list[lane * COPY_WORDS + 2]);
 	__nvvm_bar_warp_sync(EVERYBODY);
 
-	units_before = sum_before(plan.n_units, lane, &n_units);
-	edges_before = sum_before(copy_edge_items(&plan), lane, &n_edges);
-	copy_enter(&room->batch, lane, src, dst, &plan, units_before,
-		   edges_before);
-	crooked = __nvvm_vote_any_sync(EVERYBODY, plan.crooked && plan.n_units);
+	before.units = sum_before(plan.n_units, lane, &all.units);
+	before.rims = sum_before(copy_rim_units(&plan), lane, &all.rims);
+	before.edges = sum_before(copy_edge_items(&plan), lane, &all.edges);
+	copy_enter(&room->batch, lane, src, dst, &plan, &before);
+	if (lane == 0)
+		room->batch.all = all;
+	crooked = __nvvm_vote_any_sync(EVERYBODY, plan.crooked);
 	__nvvm_bar_warp_sync(EVERYBODY);
 
-	if (crooked)
-		copy_units_crooked(&room->batch, n_units, lane, fresh);
-	else
-		copy_units(&room->batch, n_units, lane, fresh);
-	copy_edges(&room->batch, n_edges, lane, fresh);
+	copy_lane(&room->batch, crooked, lane, fresh);
 	__nvvm_bar_warp_sync(EVERYBODY);
 }
 

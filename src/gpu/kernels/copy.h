@@ -20,19 +20,27 @@
  * Up to 32 copies are a batch. Its units are numbered through from 0, as are
  * the items of its edges, and lane k of 32 does units k, k + 32, ...: short
  * copies keep as many lanes busy as long ones. A copy is at most 1 GiB long.
+ *
+ * Of a crooked copy, the first and last units that do not fill a line of the
+ * cache are its rim, numbered behind the units of all lines: so lines are
+ * written whole, by lanes side by side.
  */
 
 #include "gpu/driver.h"
 
 #ifdef __CUDA__
 #define COPY_FN static inline __attribute__((device, always_inline))
+/* A loop that is written out: its arrays are registers. */
+#define COPY_UNROLLED _Pragma("unroll")
 #else
 #define COPY_FN static inline
+#define COPY_UNROLLED
 #include <string.h>
 #endif
 
 #define COPY_LANES 32u
 #define COPY_UNROLL 4u		/* units of a lane in flight */
+#define COPY_LINE_UNITS 8u	/* of a line of the cache */
 #define COPY_MAX_BYTES (1u << 30)
 
 struct copy_word {
@@ -43,21 +51,32 @@ struct copy_word {
 struct copy_plan {
 	uint32_t head_bytes;	/* edge before the units */
 	uint32_t tail_bytes;	/* edge behind them */
-	uint32_t n_units;
+	uint32_t head_units;	/* rim before the lines */
+	uint32_t n_units;	/* of whole lines, if crooked */
+	uint32_t tail_units;	/* rim behind them; 0 if not crooked */
 	uint32_t grain_bytes;	/* edges go by 1 or 4 bytes */
-	bool crooked;
+	bool crooked;		/* has units, and they are not aligned alike */
+};
+
+/* How much there is of all copies before one, or of all. */
+struct copy_count {
+	uint32_t units, rims, edges;
 };
 
 /* A batch as the lanes see it. Entries behind the last copy start where it
  * ends, so that a search never finds them. */
 struct copy_batch {
+	struct copy_count all;
 	uint64_t src[COPY_LANES]; /* of unit 0 of the batch, were it theirs */
 	uint64_t dst[COPY_LANES];
-	uint32_t unit[COPY_LANES]; /* the first unit */
+	uint32_t unit[COPY_LANES]; /* the first unit of its lines */
+	uint32_t rim[COPY_LANES]; /* the first of its rim */
 	uint32_t edge[COPY_LANES]; /* the first item of its edges */
-	uint32_t head_bytes[COPY_LANES];
+	uint32_t lines[COPY_LANES]; /* units between its rims */
 	uint32_t gap_bytes[COPY_LANES]; /* between its edges */
-	uint32_t grain_bytes[COPY_LANES];
+	uint8_t head_bytes[COPY_LANES];
+	uint8_t head_units[COPY_LANES];
+	uint8_t grain_bytes[COPY_LANES];
 };
 
 /* A launch whose lists are short goes with them in the kernel's parameters;
@@ -165,30 +184,43 @@ COPY_FN void copy_move1(uint64_t dst, uint64_t src, bool fresh)
 
 /* ---- one copy ---------------------------------------------------------- */
 
+/* Which of n units from dst on are its rim. */
+COPY_FN void copy_cut_rim(uint64_t dst, uint32_t n, struct copy_plan *plan)
+{
+	uint32_t head = (uint32_t)(-dst / 16) % COPY_LINE_UNITS;
+
+	plan->head_units = head < n ? head : n;
+	plan->tail_units = (n - plan->head_units) % COPY_LINE_UNITS;
+	plan->n_units = n - plan->head_units - plan->tail_units;
+}
+
 COPY_FN struct copy_plan copy_cut(uint64_t src, uint64_t dst,
 				  uint32_t len_bytes)
 {
 	struct copy_plan plan = {0};
 	uint32_t head = (uint32_t)-dst & 15;
 	uint32_t skew = (uint32_t)(src + head) & 15;
-	uint32_t room;
+	uint32_t room, n;
 
 	/* The first unit's source begins `skew` bytes before it. */
 	if (head < skew)
 		head += 16;
-	plan.crooked = skew != 0;
 	plan.grain_bytes = ((src | dst | len_bytes) & 3) == 0 ? 4 : 1;
 	if (head >= len_bytes) {
 		plan.head_bytes = len_bytes;
 		return plan;
 	}
 	room = len_bytes - head;
-	plan.n_units = room / 16;
+	n = room / 16;
 	/* The last unit's source ends 16 - skew bytes behind it. */
-	if (skew && plan.n_units && plan.n_units * 16 + 16 - skew > room)
-		plan.n_units--;
+	if (skew && n && n * 16 + 16 - skew > room)
+		n--;
+	plan.crooked = skew && n;
 	plan.head_bytes = head;
-	plan.tail_bytes = room - plan.n_units * 16;
+	plan.tail_bytes = room - n * 16;
+	plan.n_units = n;
+	if (plan.crooked)
+		copy_cut_rim(dst + head, n, &plan);
 	return plan;
 }
 
@@ -197,20 +229,30 @@ COPY_FN uint32_t copy_edge_items(const struct copy_plan *plan)
 	return (plan->head_bytes + plan->tail_bytes) / plan->grain_bytes;
 }
 
-/* Entry i of a batch; n_units and n_edges are those of all before it. */
+COPY_FN uint32_t copy_rim_units(const struct copy_plan *plan)
+{
+	return plan->head_units + plan->tail_units;
+}
+
+/* Entry i of a batch; before: of all before it. */
 COPY_FN void copy_enter(struct copy_batch *batch, uint32_t i, uint64_t src,
 			uint64_t dst, const struct copy_plan *plan,
-			uint32_t n_units, uint32_t n_edges)
+			const struct copy_count *before)
 {
-	uint64_t off = plan->head_bytes - (uint64_t)n_units * 16;
+	uint32_t rims = copy_rim_units(plan);
+	uint64_t off = plan->head_bytes + (uint64_t)plan->head_units * 16 -
+		       (uint64_t)before->units * 16;
 
 	batch->src[i] = src + off;
 	batch->dst[i] = dst + off;
-	batch->unit[i] = n_units;
-	batch->edge[i] = n_edges;
-	batch->head_bytes[i] = plan->head_bytes;
-	batch->gap_bytes[i] = plan->n_units * 16;
-	batch->grain_bytes[i] = plan->grain_bytes;
+	batch->unit[i] = before->units;
+	batch->rim[i] = before->rims;
+	batch->edge[i] = before->edges;
+	batch->lines[i] = plan->n_units;
+	batch->gap_bytes[i] = (rims + plan->n_units) * 16;
+	batch->head_bytes[i] = (uint8_t)plan->head_bytes;
+	batch->head_units[i] = (uint8_t)plan->head_units;
+	batch->grain_bytes[i] = (uint8_t)plan->grain_bytes;
 }
 
 /* ---- one lane's part of a batch ----------------------------------------- */
@@ -265,6 +307,7 @@ COPY_FN void copy_units(const struct copy_batch *batch, uint32_t n_units,
 		struct copy_word v[COPY_UNROLL];
 		uint64_t dst[COPY_UNROLL];
 
+		COPY_UNROLLED
 		for (uint32_t j = 0; j < COPY_UNROLL; j++) {
 			uint32_t u = base + j * COPY_LANES;
 			uint32_t at = u < n_units ? u : n_units - 1;
@@ -274,6 +317,7 @@ COPY_FN void copy_units(const struct copy_batch *batch, uint32_t n_units,
 			v[j] = copy_load16(batch->src[i] + (uint64_t)at * 16,
 					   fresh);
 		}
+		COPY_UNROLLED
 		for (uint32_t j = 0; j < COPY_UNROLL; j++) {
 			if (base + j * COPY_LANES < n_units)
 				copy_store16(dst[j], v[j]);
@@ -281,10 +325,30 @@ COPY_FN void copy_units(const struct copy_batch *batch, uint32_t n_units,
 	}
 }
 
-/* The same for any batch. */
-COPY_FN void copy_units_crooked(const struct copy_batch *batch,
-				uint32_t n_units, uint32_t lane, bool fresh)
+/* Whose unit number n is, and how many bytes behind the entry's src and dst:
+ * rims are numbered behind the units of all lines. */
+COPY_FN uint32_t copy_whose(const struct copy_batch *batch, uint32_t n,
+			    int64_t *off)
 {
+	bool is_rim = n >= batch->all.units;
+	uint32_t k = is_rim ? n - batch->all.units : n;
+	uint32_t i = copy_find(is_rim ? batch->rim : batch->unit, k);
+	int32_t unit = (int32_t)k;
+
+	if (is_rim) {
+		k -= batch->rim[i];
+		unit = (int32_t)(batch->unit[i] + k - batch->head_units[i]);
+		unit += k < batch->head_units[i] ? 0 : (int32_t)batch->lines[i];
+	}
+	*off = (int64_t)unit * 16;
+	return i;
+}
+
+/* The same for any batch, its rims last. */
+COPY_FN void copy_units_crooked(const struct copy_batch *batch, uint32_t lane,
+				bool fresh)
+{
+	const uint32_t n_units = batch->all.units + batch->all.rims;
 	const uint32_t unroll = COPY_UNROLL / 2;
 	const uint32_t stride = COPY_LANES * unroll;
 
@@ -293,18 +357,21 @@ COPY_FN void copy_units_crooked(const struct copy_batch *batch,
 		uint64_t dst[COPY_UNROLL / 2];
 		uint32_t skew[COPY_UNROLL / 2];
 
+		COPY_UNROLLED
 		for (uint32_t j = 0; j < unroll; j++) {
 			uint32_t u = base + j * COPY_LANES;
 			uint32_t at = u < n_units ? u : n_units - 1;
-			uint32_t i = copy_find(batch->unit, at);
-			uint64_t src = batch->src[i] + (uint64_t)at * 16;
+			int64_t off;
+			uint32_t i = copy_whose(batch, at, &off);
+			uint64_t src = batch->src[i] + (uint64_t)off;
 
-			dst[j] = batch->dst[i] + (uint64_t)at * 16;
+			dst[j] = batch->dst[i] + (uint64_t)off;
 			skew[j] = (uint32_t)src & 15;
 			src -= skew[j];
 			a[j] = copy_load16(src, fresh);
 			b[j] = copy_load16(src + (skew[j] ? 16 : 0), fresh);
 		}
+		COPY_UNROLLED
 		for (uint32_t j = 0; j < unroll; j++) {
 			if (base + j * COPY_LANES < n_units)
 				copy_store16(dst[j],
@@ -321,7 +388,8 @@ COPY_FN void copy_edges(const struct copy_batch *batch, uint32_t n_edges,
 		uint32_t off = (e - batch->edge[i]) * batch->grain_bytes[i];
 		/* From the unit numbers back to where the copy begins. */
 		uint64_t start =
-			(uint64_t)batch->unit[i] * 16 - batch->head_bytes[i];
+			((uint64_t)batch->unit[i] - batch->head_units[i]) * 16 -
+			batch->head_bytes[i];
 
 		if (off >= batch->head_bytes[i])
 			off += batch->gap_bytes[i];
@@ -333,6 +401,17 @@ COPY_FN void copy_edges(const struct copy_batch *batch, uint32_t n_edges,
 			copy_move1(batch->dst[i] + start, batch->src[i] + start,
 				   fresh);
 	}
+}
+
+/* All that a lane does of a batch. */
+COPY_FN void copy_lane(const struct copy_batch *batch, bool crooked,
+		       uint32_t lane, bool fresh)
+{
+	if (crooked)
+		copy_units_crooked(batch, lane, fresh);
+	else
+		copy_units(batch, batch->all.units, lane, fresh);
+	copy_edges(batch, batch->all.edges, lane, fresh);
 }
 
 /* ---- how much a warp takes at once -------------------------------------- */
@@ -350,8 +429,8 @@ COPY_FN uint32_t copy_batch_len(uint32_t n_copies, uint32_t n_warps)
 /* A batch of n <= 32 copies on the CPU, as the GPU's lanes would do it. */
 static inline void copy_batch_run(const struct gpu_copy *copies, uint32_t n)
 {
-	struct copy_batch batch;
-	uint32_t n_units = 0, n_edges = 0;
+	struct copy_batch batch = {0};
+	struct copy_count *all = &batch.all;
 	bool crooked = false;
 
 	for (uint32_t i = 0; i < COPY_LANES; i++) {
@@ -360,19 +439,14 @@ static inline void copy_batch_run(const struct gpu_copy *copies, uint32_t n)
 		struct copy_plan plan =
 			copy_cut(copy->src, copy->dst, copy->len_bytes);
 
-		copy_enter(&batch, i, copy->src, copy->dst, &plan, n_units,
-			   n_edges);
-		n_units += plan.n_units;
-		n_edges += copy_edge_items(&plan);
-		crooked |= plan.crooked && plan.n_units;
+		copy_enter(&batch, i, copy->src, copy->dst, &plan, all);
+		all->units += plan.n_units;
+		all->rims += copy_rim_units(&plan);
+		all->edges += copy_edge_items(&plan);
+		crooked |= plan.crooked;
 	}
-	for (uint32_t lane = 0; lane < COPY_LANES; lane++) {
-		if (crooked)
-			copy_units_crooked(&batch, n_units, lane, false);
-		else
-			copy_units(&batch, n_units, lane, false);
-		copy_edges(&batch, n_edges, lane, false);
-	}
+	for (uint32_t lane = 0; lane < COPY_LANES; lane++)
+		copy_lane(&batch, crooked, lane, false);
 }
 
 /* A list, as n_warps warps would do it. */
