@@ -329,6 +329,7 @@ def all_rows(bench, cores, count):
         part(_one_way, bench, "8", {"TCPX_GPU_RESIDENT": "yes"}))
     for pieces, target in (("4096", 0.95), ("16_to_4096", 0.90),
                            ("256", 0.70), ("1_to_4096_unaligned", None),
+                           ("4096_pages", None), ("128_to_4096_lines", None),
                            ("4096_in_order", None),
                            ("16_to_4096_in_order", None)):
         add("unpack-" + pieces, "unpack 64 MiB in pieces of %s B" %

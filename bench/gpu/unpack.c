@@ -15,7 +15,7 @@
 #include "micro.h"
 
 #define TOTAL (64u << 20)
-#define POOL (72ull << 20)	/* pieces lie with holes between them */
+#define POOL (80ull << 20)	/* pieces lie with holes between them */
 #define SETS 2u
 #define IN_A_ROW 20u
 #define MAX_PIECES (TOTAL / 64)
@@ -29,18 +29,22 @@ static cuda_result (*event_elapsed)(float *, struct CUevent_st *,
 struct pieces {
 	const char *name;
 	uint32_t min_bytes, max_bytes, align;
+	uint32_t hole_bytes;	/* between two in the source */
 	bool in_order;
 };
 
 static const struct pieces all_pieces[] = {
-	{"4096", 4096, 4096, 16, false},
-	{"16_to_4096", 16, 4096, 16, false},
-	{"1_to_4096_unaligned", 1, 4096, 1, false},
-	{"256", 256, 256, 16, false},
-	{"256_unaligned", 256, 256, 1, false},
-	/* What the memory itself makes of the order. */
-	{"4096_in_order", 4096, 4096, 16, true},
-	{"16_to_4096_in_order", 16, 4096, 16, true},
+	{"4096", 4096, 4096, 16, 16, false},
+	{"16_to_4096", 16, 4096, 16, 16, false},
+	{"1_to_4096_unaligned", 1, 4096, 1, 3, false},
+	{"256", 256, 256, 16, 16, false},
+	{"256_unaligned", 256, 256, 1, 3, false},
+	/* What the memory itself makes of pages that begin where its own do, of
+	 * pieces that share no line with others, and of the order. */
+	{"4096_pages", 4096, 4096, 16, 0, false},
+	{"128_to_4096_lines", 128, 4096, 128, 128, false},
+	{"4096_in_order", 4096, 4096, 16, 16, true},
+	{"16_to_4096_in_order", 16, 4096, 16, 16, true},
 };
 
 struct bench {
@@ -149,7 +153,7 @@ static void make_list(struct bench *b, uint32_t set, const struct pieces *p,
 					  .dst = (uintptr_t)b->dst[set] + to,
 					  .len_bytes = len};
 		to += len;
-		from += len + (p->align == 1 ? 3 : 16);
+		from += len + p->hole_bytes;
 		if (from + 4096 > POOL)
 			from = 54 % p->align;
 	}
@@ -166,7 +170,8 @@ static void make_list(struct bench *b, uint32_t set, const struct pieces *p,
 	     "list");
 }
 
-/* All of it in one launch of 32 jobs; each stream has flags of its own. */
+/* All of it in one launch of 32 jobs; each stream has flags of its own. A
+ * launch of fewer copies would have them read by the CPU, wherever they are. */
 static void launch_set(struct bench *b, uint32_t set, uint32_t stream,
 		       uint64_t value)
 {
