@@ -219,6 +219,7 @@ static int set_up(struct channel *c)
 	err = register_memory(c);
 	if (!err && c->sends)
 		err = register_host_slots(c);
+	slots_set(&c->slots, c->comm.mem, c->comm.host_mem);
 	if (!err && !c->sends)
 		err = make_fragments(c);
 	if (!err && c->comm.unpacks)
@@ -329,16 +330,16 @@ struct channel *channel_create(struct transport *t, struct rail *rail,
 	c->sends = sends;
 	if (!sends)
 		return c;
-	c->slot_used = calloc(t->options.n_slots * 2, 1);
-	if (c->slot_used)
-		return c;
-	free(c);
-	return NULL;
+	if (slots_init(&c->slots, t->options.n_slots, t->limits.chunk_bytes)) {
+		free(c);
+		return NULL;
+	}
+	return c;
 }
 
 void channel_destroy(struct channel *c)
 {
-	free(c->slot_used);
+	slots_fini(&c->slots);
 	free(c->comm.fragments);
 	free(c);
 }

@@ -132,51 +132,14 @@ static void np_channel_close(struct channel *channel)
 
 /* ---- sending ----------------------------------------------------------- */
 
-#define SLOT_GOT 1
-#define SLOT_POSTED 2
-
-static uint8_t *slot_at(const struct channel *c, uint32_t i)
-{
-	const struct transport *t = c->transport;
-	bool on_host = i >= t->options.n_slots;
-
-	return (on_host ? c->comm.host_mem : c->comm.mem) +
-	       (uint64_t)(i % t->options.n_slots) * t->limits.chunk_bytes;
-}
-
 static int slot_get(struct channel *c, struct gpu *gpu, void **slot)
 {
-	const struct transport *t = c->transport;
-	uint32_t first = t->host_slots && !gpu ? t->options.n_slots : 0;
-
-	for (uint32_t i = first; i < first + t->options.n_slots; i++) {
-		if (c->slot_used[i])
-			continue;
-		c->slot_used[i] = SLOT_GOT;
-		*slot = slot_at(c, i);
-		return TCPX_OK;
-	}
-	return TCPX_EAGAIN;
-}
-
-/* Which slot this is; false: none that is in use. */
-static bool slot_index(const struct channel *c, const void *slot, uint32_t *i)
-{
-	uint32_t n = c->transport->options.n_slots *
-		     (c->transport->host_slots ? 2 : 1);
-
-	for (*i = 0; *i < n; ++*i)
-		if (c->slot_used[*i] && slot_at(c, *i) == slot)
-			return true;
-	return false;
+	return slots_get(&c->slots, !gpu, slot);
 }
 
 static void slot_put(struct channel *c, void *slot)
 {
-	uint32_t i;
-
-	if (slot_index(c, slot, &i))
-		c->slot_used[i] = 0;
+	slots_put(&c->slots, slot);
 }
 
 static int post_send(struct channel *c, const struct chunk_desc *desc,
@@ -184,20 +147,16 @@ static int post_send(struct channel *c, const struct chunk_desc *desc,
 		     uint64_t cookie)
 {
 	uint32_t i;
+	int err = slots_find(&c->slots, desc, spans, n_spans, &i);
 
-	if (!desc->len_bytes ||
-	    desc->len_bytes > c->transport->limits.chunk_bytes ||
-	    n_spans != 1 || !slot_index(c, spans[0].base, &i) ||
-	    c->slot_used[i] != SLOT_GOT)
-		return TCPX_EINVAL;
+	if (err)
+		return err;
 	if (load_acquire(&c->peer_end) != PEER_HERE)
 		return TCPX_EAGAIN;
-	int err = comm_send(&c->comm, spans[0].base,
-			    i >= c->transport->options.n_slots, desc->len_bytes,
-			    cookie);
-
+	err = comm_send(&c->comm, spans[0].base, i >= c->slots.n,
+			desc->len_bytes, cookie);
 	if (!err)
-		c->slot_used[i] = SLOT_POSTED;
+		slots_post(&c->slots, i);
 	return err;
 }
 
@@ -271,7 +230,7 @@ static int tell_failed(struct channel *c, struct channel_event *event)
 static void take_slots(struct channel *c, uint64_t from)
 {
 	for (uint64_t k = from; k < c->comm.done; k++)
-		slot_put(c, c->comm.ring[k % COMM_RING].mem);
+		slots_put(&c->slots, c->comm.ring[k % COMM_RING].mem);
 	store_relaxed(&c->sent, c->comm.done);
 }
 

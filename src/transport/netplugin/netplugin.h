@@ -50,6 +50,7 @@
 #include "transport/netplugin/options.h"
 #include "transport/netplugin/plugin.h"
 #include "transport/netplugin/side.h"
+#include "transport/netplugin/slots.h"
 
 struct gpu;
 
@@ -106,8 +107,7 @@ struct channel {
 
 	/* the owner's */
 	uint64_t patience_ns; /* a connect that nobody answers is given up */
-	uint8_t *slot_used; /* of each slot: in use; those in host memory
-				   stand behind those of the GPU */
+	struct slots slots; /* a sender's */
 	bool told_failed;
 	uint64_t gone_ns; /* when it first saw that the peer is gone */
 	uint64_t chunks;

@@ -37,8 +37,8 @@ static struct channel *channel_create(struct helper_process *h, bool sends)
 
 	if (!c)
 		return NULL;
-	c->slot_used = sends ? calloc(t->options.n_slots * 2, 1) : NULL;
-	if (sends && !c->slot_used)
+	if (sends &&
+	    slots_init(&c->slots, t->options.n_slots, t->limits.chunk_bytes))
 		goto err_free;
 	pthread_mutex_lock(&t->lock);
 	index = take_index(h);
@@ -57,7 +57,7 @@ static struct channel *channel_create(struct helper_process *h, bool sends)
 	pthread_mutex_unlock(&t->lock);
 	if (index >= 0)
 		return c;
-	free(c->slot_used);
+	slots_fini(&c->slots);
 err_free:
 	free(c);
 	return NULL;
@@ -79,7 +79,7 @@ static void channel_free(struct channel *c)
 	pthread_mutex_unlock(&t->lock);
 	if (!over)
 		(void)remote_tell(c->helper, &m);
-	free(c->slot_used);
+	slots_fini(&c->slots);
 	free(c);
 }
 
@@ -295,49 +295,14 @@ static int command(struct channel *c, const struct shared_item *item)
 	return TCPX_OK;
 }
 
-static uint8_t *slot_at(const struct channel *c, uint32_t i)
-{
-	const struct transport *t = c->transport;
-	bool on_host = i >= t->options.n_slots;
-
-	return (on_host ? c->host_mem : c->mem) +
-	       (uint64_t)(i % t->options.n_slots) * t->limits.chunk_bytes;
-}
-
-#define SLOT_GOT 1
-#define SLOT_POSTED 2
-
 static int slot_get(struct channel *c, struct gpu *gpu, void **slot)
 {
-	uint32_t n = c->transport->options.n_slots;
-	uint32_t first = c->host_mem && !gpu ? n : 0;
-
-	for (uint32_t i = first; i < first + n; i++) {
-		if (c->slot_used[i])
-			continue;
-		c->slot_used[i] = SLOT_GOT;
-		*slot = slot_at(c, i);
-		return TCPX_OK;
-	}
-	return TCPX_EAGAIN;
-}
-
-static bool slot_index(const struct channel *c, const void *slot, uint32_t *i)
-{
-	uint32_t n = c->transport->options.n_slots * (c->host_mem ? 2 : 1);
-
-	for (*i = 0; *i < n; ++*i)
-		if (c->slot_used[*i] && slot_at(c, *i) == slot)
-			return true;
-	return false;
+	return slots_get(&c->slots, !gpu, slot);
 }
 
 static void slot_put(struct channel *c, void *slot)
 {
-	uint32_t i;
-
-	if (slot_index(c, slot, &i))
-		c->slot_used[i] = 0;
+	slots_put(&c->slots, slot);
 }
 
 static int post_send(struct channel *c, const struct chunk_desc *desc,
@@ -346,26 +311,24 @@ static int post_send(struct channel *c, const struct chunk_desc *desc,
 {
 	const struct transport *t = c->transport;
 	uint32_t i;
+	int err = slots_find(&c->slots, desc, spans, n_spans, &i);
 
-	if (!desc->len_bytes || desc->len_bytes > t->limits.chunk_bytes ||
-	    n_spans != 1 || !slot_index(c, spans[0].base, &i) ||
-	    c->slot_used[i] != SLOT_GOT)
-		return TCPX_EINVAL;
+	if (err)
+		return err;
 	if (c->posted - c->done >= t->limits.sends_max)
 		return TCPX_EAGAIN;
 	const struct shared_item item = {
 		.kind = SHARED_SEND,
-		.slot = i % t->options.n_slots,
-		.on_host = i >= t->options.n_slots,
+		.slot = i % c->slots.n,
+		.on_host = i >= c->slots.n,
 		.len_bytes = desc->len_bytes,
 		.cookie = cookie,
 	};
-	int err = command(c, &item);
-
+	err = command(c, &item);
 	if (err)
 		return err;
-	c->slot_used[i] = SLOT_POSTED;
-	c->sent_slots[c->posted % REMOTE_WINDOW] = i;
+	slots_post(&c->slots, i);
+	c->sent_slots[c->posted % REMOTE_WINDOW] = spans[0].base;
 	c->sent_lens[c->posted++ % REMOTE_WINDOW] = desc->len_bytes;
 	return TCPX_OK;
 }
@@ -405,7 +368,7 @@ static bool on_sent(struct channel *c, const struct shared_item *item,
 
 	if (!c->sends || c->done == c->posted)
 		return false;
-	c->slot_used[c->sent_slots[at]] = 0;
+	slots_put(&c->slots, c->sent_slots[at]);
 	c->bytes += c->sent_lens[at];
 	c->done++;
 	*event = (struct channel_event){.kind = CHANNEL_SENT,

@@ -21,6 +21,7 @@
 #include "base/list.h"
 #include "transport/netplugin/options.h"
 #include "transport/netplugin/shared.h"
+#include "transport/netplugin/slots.h"
 #include "transport/transport.h"
 
 #define REMOTE_WINDOW 16u
@@ -80,8 +81,8 @@ struct channel {
 	uint64_t bytes, chunks;
 	bool told_failed;
 	char cause[SHARED_TEXT];
-	uint8_t *slot_used; /* host slots behind those of the GPU */
-	uint32_t sent_slots[REMOTE_WINDOW]; /* of chunk k */
+	struct slots slots; /* a sender's */
+	void *sent_slots[REMOTE_WINDOW]; /* of chunk k */
 	uint32_t sent_lens[REMOTE_WINDOW];
 	uint64_t cookies[REMOTE_WINDOW]; /* of receives */
 	struct transport_fragment whole[REMOTE_WINDOW];

@@ -61,8 +61,10 @@ static int map_memory(struct channel *c, const struct shared_message *m,
 	}
 	if (m->has_host && next < n_fds)
 		c->host_mem = map_fd(fds[next++], m->mem_bytes);
-	if (c->mem && (!m->has_host || c->host_mem))
+	if (c->mem && (!m->has_host || c->host_mem)) {
+		slots_set(&c->slots, c->mem, c->host_mem);
 		return TCPX_OK;
+	}
 	remote_unmap(c);
 	return TCPX_ENOMEM;
 }
