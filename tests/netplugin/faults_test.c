@@ -243,6 +243,19 @@ HELPER(crashes, "crash test 40", BROKEN)
 HELPER(hangs, "hang test 40", BROKEN)
 HELPER(hangs_accepting, "hang accept 1", REFUSED)
 
+/* A plugin whose connect is done with its first call, as version 3.1.6's. */
+static void connects_at_once_inside(void)
+{
+	setenv("DOUBLE_EARLY_COMM", "1", 1);
+	try("", false, WHOLE);
+}
+
+static void connects_at_once_helper(void)
+{
+	setenv("DOUBLE_EARLY_COMM", "1", 1);
+	try("", true, WHOLE);
+}
+
 /* The words of a plugin that ends its process reach the session. */
 static void last_words(void)
 {
@@ -380,6 +393,7 @@ static const struct check_case cases[] = {
 	CASES(accept_never),
 	CASES(accept_slow),
 	CASES(connect_never),
+	CASES(connects_at_once),
 	CASES(pool_empty),
 	CASES(oversize),
 	CASES(junk),

@@ -275,7 +275,8 @@ static void run_plugin_connect(struct channel *c)
 	bool first = !c->in_plugin;
 	int err = make_call_connect(c);
 
-	if (first && c->in_plugin)
+	/* Begun; with some plugins that is all there is to it. */
+	if (first && err >= 0)
 		say(c, SIDE_STARTED, 0);
 	if (err < 0)
 		fail(c, err, "%s", c->transport->why);
