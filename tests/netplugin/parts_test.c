@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The parts of the transport that need no plugin: settings, preconditions,
- * scatter lists, addresses, quirks. */
+ * scatter lists, addresses, quirks, slots, SIGPIPE. */
+
+#include <pthread.h>
+#include <signal.h>
 
 #include "check.h"
 #include "transport/netplugin/adapt.h"
 #include "transport/netplugin/address.h"
 #include "transport/netplugin/comm.h"
 #include "transport/netplugin/options.h"
+#include "transport/netplugin/sigpipe.h"
+#include "transport/netplugin/slots.h"
+#include "transport/transport.h"
 
 /* ---- an environment that never was ------------------------------------- */
 
@@ -402,6 +408,86 @@ static void quirks(void)
 	CHECK_EQ(plugin_quirks_of("GPUDirect"), 0);
 }
 
+/* ---- slots -------------------------------------------------------------- */
+
+static int find_slot(const struct slots *slots, void *at, uint32_t len_bytes,
+		     uint32_t *i)
+{
+	const struct chunk_desc desc = {.len_bytes = len_bytes};
+	const struct span span = {at, len_bytes};
+
+	return slots_find(slots, &desc, &span, 1, i);
+}
+
+static void slots_states(void)
+{
+	static uint8_t mem[3 * 64], host_mem[3 * 64];
+	struct slots slots;
+	void *at, *first;
+	uint32_t i;
+
+	CHECK_STATUS(slots_init(&slots, 3, 64), TCPX_OK);
+	slots_set(&slots, mem, host_mem);
+	for (uint32_t k = 0; k < 3; k++) {
+		CHECK_STATUS(slots_get(&slots, true, &at), TCPX_OK);
+		CHECK(at == host_mem + k * 64);
+		CHECK_STATUS(find_slot(&slots, at, 64, &i), TCPX_OK);
+		CHECK_EQ(i, 3 + k);
+	}
+	CHECK_STATUS(slots_get(&slots, true, &at), TCPX_EAGAIN);
+	CHECK_STATUS(slots_get(&slots, false, &first), TCPX_OK);
+	CHECK(first == mem);
+	CHECK_STATUS(find_slot(&slots, first, 0, &i), TCPX_EINVAL);
+	CHECK_STATUS(find_slot(&slots, first, 65, &i), TCPX_EINVAL);
+	CHECK_STATUS(find_slot(&slots, mem + 1, 8, &i), TCPX_EINVAL);
+	CHECK_STATUS(find_slot(&slots, mem + 64, 8, &i), TCPX_EINVAL);
+	CHECK_STATUS(find_slot(&slots, mem + 3 * 64, 8, &i), TCPX_EINVAL);
+	CHECK_STATUS(find_slot(&slots, first, 64, &i), TCPX_OK);
+	slots_post(&slots, i);
+	CHECK_STATUS(find_slot(&slots, first, 64, &i), TCPX_EINVAL);
+	slots_put(&slots, mem + 1);
+	CHECK_STATUS(slots_get(&slots, false, &at), TCPX_OK);
+	CHECK(at == mem + 64);
+	slots_put(&slots, first);
+	CHECK_STATUS(slots_get(&slots, false, &at), TCPX_OK);
+	CHECK(at == first);
+	slots_fini(&slots);
+}
+
+static bool pipe_is_blocked(void)
+{
+	sigset_t now;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &now);
+	return sigismember(&now, SIGPIPE);
+}
+
+static void *shut_for_good(void *arg)
+{
+	sigmask_shut_pipe();
+	CHECK(!sigpipe_enter());
+	CHECK(pipe_is_blocked());
+	return NULL;
+}
+
+/* For a moment, with what came meanwhile taken away; for good; and neither is
+ * anything to other threads. */
+static void sigpipe_shut(void)
+{
+	pthread_t thread;
+
+	CHECK(sigpipe_enter());
+	CHECK(pipe_is_blocked());
+	CHECK(!sigpipe_enter());
+	raise(SIGPIPE);
+	sigpipe_leave(true);
+	CHECK(!pipe_is_blocked());
+	CHECK_EQ(pthread_create(&thread, NULL, shut_for_good, NULL), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK(!pipe_is_blocked());
+	CHECK(!sigmask_pipe_is_shut());
+}
+
 static const struct check_case cases[] = {
 	{"defaults", defaults, 0},
 	{"paths", paths, 0},
@@ -417,6 +503,8 @@ static const struct check_case cases[] = {
 	{"addresses", addresses, 0},
 	{"pci_of_paths", pci_of_paths, 0},
 	{"quirks", quirks, 0},
+	{"slots_states", slots_states, 0},
+	{"sigpipe_shut", sigpipe_shut, 0},
 };
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sigmask.h"
 #include "gpu/gpu.h"
 
 static const struct transport_ops *const inside = &netplugin_inside;
@@ -299,7 +301,7 @@ static void run(struct helper *h)
 		else if (idle_ns >= SPIN_NS)
 			nap(h, NAP_NS);
 		else
-			cpu_relax();
+			sched_yield(); /* the plugin's threads may need it */
 	}
 }
 
@@ -383,6 +385,8 @@ static void finish(struct helper *h)
 
 int main(void)
 {
+	/* Before there is another thread: the plugin's have it from here. */
+	sigmask_shut_pipe();
 	if (start(&helper))
 		return 1;
 	run(&helper);
