@@ -1,281 +1,82 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * usage: compare PLUGIN.so [ROUNDS]
+ * usage: compare [speed|channels|cost] PLUGIN.so [ROUNDS]
  * The net plugin transport, in process and in a helper, against a bare loop of
- * isend, irecv, test and irecvConsumed with a naive unpack over the same
- * plugin: 1, 2, 4 and 8 channels of 512 KiB chunks, both ends in one process.
- * Each measurement is a process of its own; the three of a round follow each
- * other, and ratios are of the same round. Prints medians. Meant for the
- * double of tests/fakes/netplugin over loopback, in host memory.
+ * isend, irecv, test and irecvConsumed over the same plugin, both ends in one
+ * process, in host memory.
+ *
+ *   speed     1, 2, 4 and 8 channels as fast as they go. The helper copies
+ *             what comes once more than the others: so the bare loop also with
+ *             that copy, which says what of the difference it is
+ *   channels  the same with each channel held to RATE_MBPS, as a network card
+ *             holds a flow: what n channels carry, of n times one
+ *   cost      over the null plugin beside this: nanoseconds a chunk, from post
+ *             to consumed; in process on a thread that has SIGPIPE shut for
+ *             good and on one that has not, and through the helper, which
+ *             copies each chunk
+ *
+ * Each measurement is a process of its own; those of a round follow each
+ * other, and ratios are of the same round. Prints medians. speed and channels
+ * are meant for the double of tests/fakes/netplugin.
  */
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "transport/netplugin/abi.h"
-#include "transport/transport.h"
+#include "compare.h"
 
-#define CHUNK (512u << 10)
-#define WINDOW 16u
-#define CHANNELS_MAX 8
 #define TOTAL_CHUNKS 1024u
+#define COST_CHUNKS 200000u
+#define RATE_MBPS 64u
+#define RATE_CHUNKS 64u
 #define ROUNDS_MAX 51
 
-static uint8_t *target; /* where chunks are put together */
+typedef uint64_t way_fn(const struct run *run);
 
-static void die(const char *what)
+static const char *plugin;
+static int rounds = 5;
+
+uint8_t *compare_target(void)
+{
+	static uint8_t target[2 * COMPARE_CHUNK];
+
+	return target;
+}
+
+void compare_die(const char *what)
 {
 	fprintf(stderr, "compare: %s\n", what);
 	exit(1);
 }
 
-/* ---- the bare loop ----------------------------------------------------- */
-
-struct bare {
-	void *lcomm, *tx, *rx, *tx_mr, *rx_mr;
-	uint8_t handle[NETPLUGIN_HANDLE_BYTES] __attribute__((aligned(8)));
-	struct netplugin_device_handle dh, *dh_ptr;
-	const struct netplugin_unpack_handle *unpack;
-	void *sends[WINDOW], *recvs[WINDOW];
-	unsigned sent_posted, sent, granted, arrived;
-	uint8_t *mem;
-};
-
-static void ignore(int level, unsigned long flags, const char *file, int line,
-		   const char *fmt, ...)
-{
-}
-
-static void bare_open(const struct netplugin_v7 *p, struct bare *b)
-{
-	struct netplugin_device_handle *none = NULL;
-
-	if (p->listen(0, b->handle, &b->lcomm))
-		die("listen");
-	b->dh_ptr = &b->dh;
-	while (!b->tx || !b->rx) {
-		if (!b->tx && p->connect(0, b->handle, &b->tx, &none))
-			die("connect");
-		if (!b->rx && p->accept(b->lcomm, &b->rx, &b->dh_ptr))
-			die("accept");
-		usleep(100);
-	}
-	b->mem = mmap(NULL, WINDOW * CHUNK, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (p->reg_mr(b->tx, b->mem, WINDOW * CHUNK, NETPLUGIN_PTR_CUDA,
-		      &b->tx_mr) ||
-	    p->reg_mr(b->rx, b->mem, CHUNK, NETPLUGIN_PTR_CUDA, &b->rx_mr))
-		die("regMr");
-	b->unpack = b->dh.handle;
-}
-
-static void bare_send(const struct netplugin_v7 *p, struct bare *b, unsigned n)
-{
-	int done = 0;
-
-	if (b->sent_posted < n && b->sent_posted < b->granted &&
-	    b->sent_posted - b->sent < WINDOW) {
-		unsigned at = b->sent_posted++ % WINDOW;
-
-		if (p->isend(b->tx, b->mem + (size_t)at * CHUNK, CHUNK, 0,
-			     b->tx_mr, &b->sends[at]))
-			die("isend");
-	}
-	if (b->sent < b->sent_posted) {
-		if (p->test(b->sends[b->sent % WINDOW], &done, NULL))
-			die("test of a send");
-		b->sent += done;
-	}
-}
-
-static void bare_receive(const struct netplugin_v7 *p, struct bare *b,
-			 unsigned n)
-{
-	int size = CHUNK, tag = 0, done = 0;
-	void *data = b->mem;
-
-	if (b->granted < n && b->granted - b->arrived < WINDOW)
-		if (p->irecv(b->rx, 1, &data, &size, &tag, &b->rx_mr,
-			     &b->recvs[b->granted++ % WINDOW]))
-			die("irecv");
-	if (b->arrived == b->granted)
-		return;
-	if (p->test(b->recvs[b->arrived % WINDOW], &done, &size))
-		die("test of a receive");
-	if (!done)
-		return;
-	unsigned at = b->arrived % WINDOW;
-	const struct netplugin_unpack_entry *e = b->unpack->meta->entries[at];
-
-	for (uint64_t i = 0; i < b->unpack->meta->counts[at]; i++)
-		memcpy(target + e[i].dst_off,
-		       (uint8_t *)b->unpack->bounce + e[i].src_off,
-		       e[i].len_bytes);
-	if (p->irecv_consumed(b->rx, 1, b->recvs[at]))
-		die("irecvConsumed");
-	b->arrived++;
-}
-
-static uint64_t run_bare(const char *path, int n_channels)
-{
-	static struct bare all[CHANNELS_MAX];
-	unsigned n = TOTAL_CHUNKS / (unsigned)n_channels;
-	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	const struct netplugin_v7 *p = lib ? dlsym(lib, NETPLUGIN_SYMBOL_V7) :
-					     NULL;
-	int n_devices, done = 0;
-
-	if (!p || p->init(ignore) || p->devices(&n_devices) || !n_devices)
-		die("no such plugin, or it does not start");
-	for (int i = 0; i < n_channels; i++)
-		bare_open(p, &all[i]);
-	uint64_t start = clock_now_ns();
-
-	while (done < n_channels) {
-		done = 0;
-		for (int i = 0; i < n_channels; i++) {
-			bare_receive(p, &all[i], n);
-			bare_send(p, &all[i], n);
-			done += all[i].arrived == n && all[i].sent == n;
-		}
-	}
-	return clock_now_ns() - start;
-}
-
-/* ---- ours -------------------------------------------------------------- */
-
-struct ours {
-	struct channel *tx, *rx;
-	struct listener *listener;
-	unsigned sent_posted, sent, granted, arrived;
-};
-
-static const struct transport_ops *ops;
-
-static void ours_open(struct transport *t, struct ours *o)
-{
-	int connecting = TCPX_INPROGRESS, accepting = TCPX_INPROGRESS;
-	uint8_t addr[TRANSPORT_ADDR_MAX];
-	size_t addr_bytes;
-
-	if (ops->listen(t, 0, &o->listener, addr, &addr_bytes))
-		die("our listen");
-	while (connecting || accepting) {
-		if (connecting)
-			connecting =
-				ops->connect(t, 0, addr, addr_bytes, &o->tx);
-		if (accepting)
-			accepting = ops->accept(o->listener, &o->rx);
-		if (connecting < 0 || accepting < 0)
-			die("our connect or accept");
-		usleep(100);
-	}
-}
-
-static void place(struct ours *o, const struct channel_event *event)
-{
-	for (uint32_t i = 0; i < event->n_fragments; i++) {
-		const struct transport_fragment *f = &event->fragments[i];
-
-		memcpy(target + f->dst_off, event->base + f->src_off,
-		       f->len_bytes);
-	}
-	ops->consume(o->rx, event->cookie);
-	o->arrived++;
-}
-
-static void ours_run(struct ours *o, unsigned n)
-{
-	struct channel_event events[WINDOW];
-	int got;
-
-	while (o->granted < n && !ops->post_recv(o->rx, o->granted))
-		o->granted++;
-	got = ops->poll(o->rx, events, WINDOW);
-	for (int i = 0; i < got; i++) {
-		if (events[i].kind != CHANNEL_ARRIVED)
-			die(events[i].cause);
-		place(o, &events[i]);
-	}
-	while (o->sent_posted < n && o->sent_posted < o->granted) {
-		struct chunk_desc desc = {.len_bytes = CHUNK};
-		struct span span = {.len_bytes = CHUNK};
-
-		if (ops->slot_get(o->tx, NULL, &span.base))
-			break;
-		if (ops->post_send(o->tx, &desc, &span, 1, o->sent_posted)) {
-			ops->slot_put(o->tx, span.base);
-			break;
-		}
-		o->sent_posted++;
-	}
-	got = ops->poll(o->tx, events, WINDOW);
-	for (int i = 0; i < got; i++)
-		if (events[i].kind != CHANNEL_SENT)
-			die(events[i].cause);
-	o->sent += (unsigned)(got > 0 ? got : 0);
-}
-
-static uint64_t run_ours(const char *path, int n_channels, bool isolated)
-{
-	static struct ours all[CHANNELS_MAX];
-	struct transport_params params = {.chunk_bytes = CHUNK};
-	unsigned n = TOTAL_CHUNKS / (unsigned)n_channels;
-	struct transport *t;
-	int done = 0;
-
-	setenv("TCPX_NETPLUGIN_PATH", path, 1);
-	setenv("TCPX_NETPLUGIN_ISOLATE", isolated ? "1" : "0", 1);
-	setenv("TCPX_NETPLUGIN_SLOTS", "16", 1);
-	ops = transport_find("netplugin");
-	if (ops->open(&params, &t))
-		die("the transport does not open");
-	for (int i = 0; i < n_channels; i++)
-		ours_open(t, &all[i]);
-	uint64_t start = clock_now_ns();
-
-	while (done < n_channels) {
-		done = 0;
-		for (int i = 0; i < n_channels; i++) {
-			ours_run(&all[i], n);
-			done += all[i].arrived == n && all[i].sent == n;
-		}
-	}
-	return clock_now_ns() - start;
-}
-
-/* ---- measuring --------------------------------------------------------- */
-
 /* In a process of its own: GB/s. */
-static double measure(const char *path, int n_channels, int way)
+static double measure(way_fn *way, struct run run)
 {
 	uint64_t ns = 0;
 	int fds[2];
 
+	run.path = plugin;
 	if (pipe(fds))
-		die("no pipe");
+		compare_die("no pipe");
 	pid_t pid = fork();
 	if (pid == 0) {
-		target = malloc(CHUNK);
-		ns = way == 0 ? run_bare(path, n_channels) :
-				run_ours(path, n_channels, way == 2);
+		memset(compare_target(), 1, 2 * (size_t)COMPARE_CHUNK);
+		ns = way(&run);
 		if (write(fds[1], &ns, sizeof(ns)) < 0)
 			_exit(1);
 		_exit(0);
 	}
 	close(fds[1]);
 	if (read(fds[0], &ns, sizeof(ns)) != sizeof(ns))
-		die("a measurement failed");
+		compare_die("a measurement failed");
 	close(fds[0]);
 	waitpid(pid, NULL, 0);
-	return (double)TOTAL_CHUNKS * CHUNK / (double)ns;
+	return (double)run.n_chunks * run.n_channels * COMPARE_CHUNK /
+	       (double)ns;
 }
 
 static int by_value(const void *a, const void *b)
@@ -285,11 +86,119 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(double *values, int n)
+static double median(double *values)
 {
-	qsort(values, (size_t)n, sizeof(*values), by_value);
-	return values[n / 2];
+	qsort(values, (size_t)rounds, sizeof(*values), by_value);
+	return values[rounds / 2];
 }
+
+/* ---- as fast as it goes ------------------------------------------------- */
+
+static void speed_of(int n)
+{
+	double bare[ROUNDS_MAX], copied[ROUNDS_MAX], inside[ROUNDS_MAX],
+		helper[ROUNDS_MAX], in_ratio[ROUNDS_MAX], out_ratio[ROUNDS_MAX],
+		copied_ratio[ROUNDS_MAX];
+	const struct run run = {.n_channels = n,
+				.n_chunks = TOTAL_CHUNKS / (unsigned)n,
+				.n_copies = 1};
+	struct run twice = run, isolated = run;
+
+	twice.n_copies = 2;
+	isolated.isolated = true;
+	for (int i = 0; i < rounds; i++) {
+		bare[i] = measure(compare_bare, run);
+		inside[i] = measure(compare_ours, run);
+		helper[i] = measure(compare_ours, isolated);
+		copied[i] = measure(compare_bare, twice);
+		in_ratio[i] = inside[i] / bare[i];
+		out_ratio[i] = helper[i] / bare[i];
+		copied_ratio[i] = helper[i] / copied[i];
+	}
+	printf("%8d  %9.2f  %10.2f  %5.2f  %6.2f  %5.2f  %15.2f  %5.2f\n", n,
+	       median(bare), median(inside), median(in_ratio), median(helper),
+	       median(out_ratio), median(copied), median(copied_ratio));
+	fflush(stdout);
+}
+
+static void speed(void)
+{
+	printf("channels  bare GB/s  in process  ratio  helper  ratio  "
+	       "bare, 2 copies  ratio\n");
+	for (int n = 1; n <= COMPARE_CHANNELS; n *= 2)
+		speed_of(n);
+}
+
+/* ---- with a limit a channel ---------------------------------------------- */
+
+static void scale(const char *name, way_fn *way, bool isolated)
+{
+	double seen[4][ROUNDS_MAX];
+	int n_of[] = {1, 2, 4, 8};
+
+	for (int i = 0; i < rounds; i++) {
+		for (int k = 0; k < 4; k++) {
+			const struct run run = {.n_channels = n_of[k],
+						.n_chunks = RATE_CHUNKS,
+						.n_copies = 1,
+						.isolated = isolated};
+
+			seen[k][i] = measure(way, run);
+		}
+		for (int k = 3; k >= 0; k--)
+			seen[k][i] /= k ? seen[0][i] * n_of[k] : 1;
+	}
+	printf("%-10s  %9.1f  %5.3f  %5.3f  %5.3f\n", name,
+	       median(seen[0]) * 1e3, median(seen[1]), median(seen[2]),
+	       median(seen[3]));
+	fflush(stdout);
+}
+
+static void channels(void)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", RATE_MBPS);
+	setenv("DOUBLE_RATE_MBPS", text, 1);
+	printf("            one, MB/s      2      4      8, of so many times "
+	       "one\n");
+	scale("bare", compare_bare, false);
+	scale("in process", compare_ours, false);
+	scale("helper", compare_ours, true);
+}
+
+/* ---- what driving costs --------------------------------------------------- */
+
+static double chunk_ns(way_fn *way, struct run run)
+{
+	double all[ROUNDS_MAX];
+
+	for (int i = 0; i < rounds; i++)
+		all[i] = COMPARE_CHUNK / measure(way, run);
+	return median(all);
+}
+
+static void cost(void)
+{
+	static const char *const fragments[] = {"1", "128"};
+	const struct run run = {.n_channels = 8, .n_chunks = COST_CHUNKS / 8};
+	struct run shut = run, isolated = run;
+
+	shut.shut = true;
+	isolated.isolated = true;
+	printf("ns a chunk, both ends\n"
+	       "fragments  bare  a thread of ours  any thread  by the helper\n");
+	for (size_t k = 0; k < 2; k++) {
+		setenv("NULL_PLUGIN_FRAGMENTS", fragments[k], 1);
+		printf("%9s  %4.0f  %16.0f  %10.0f  %13.0f\n", fragments[k],
+		       chunk_ns(compare_bare, run),
+		       chunk_ns(compare_ours, shut),
+		       chunk_ns(compare_ours, run),
+		       chunk_ns(compare_ours, isolated));
+	}
+}
+
+/* ---- which -------------------------------------------------------------- */
 
 static void set_up(void)
 {
@@ -307,30 +216,24 @@ static void set_up(void)
 	setenv("DOUBLE_POOL_PAGES", "65536", 0);
 }
 
+static const struct part {
+	const char *name;
+	void (*run)(void);
+} parts[] = {{"speed", speed}, {"channels", channels}, {"cost", cost}};
+
 int main(int argc, char **argv)
 {
-	double bare[ROUNDS_MAX], inside[ROUNDS_MAX], helper[ROUNDS_MAX];
-	int rounds = argc > 2 ? atoi(argv[2]) : 5;
+	const struct part *part = NULL;
 
-	if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX)
-		die("usage: compare PLUGIN.so [ROUNDS]");
+	for (size_t i = 0; argc > 2 && i < sizeof(parts) / sizeof(*parts); i++)
+		part = strcmp(argv[1], parts[i].name) == 0 ? &parts[i] : part;
+	if (argc > 3)
+		rounds = atoi(argv[3]);
+	if (!part || rounds < 1 || rounds > ROUNDS_MAX)
+		compare_die("usage: compare speed|channels|cost PLUGIN.so "
+			    "[ROUNDS]");
+	plugin = argv[2];
 	set_up();
-	printf("channels  bare GB/s  in process  ratio  helper  ratio\n");
-	for (int n = 1; n <= CHANNELS_MAX; n *= 2) {
-		double ratio_in[ROUNDS_MAX], ratio_out[ROUNDS_MAX];
-
-		for (int i = 0; i < rounds; i++) {
-			bare[i] = measure(argv[1], n, 0);
-			inside[i] = measure(argv[1], n, 1);
-			helper[i] = measure(argv[1], n, 2);
-			ratio_in[i] = inside[i] / bare[i];
-			ratio_out[i] = helper[i] / bare[i];
-		}
-		printf("%8d  %9.2f  %10.2f  %5.2f  %6.2f  %5.2f\n", n,
-		       median(bare, rounds), median(inside, rounds),
-		       median(ratio_in, rounds), median(helper, rounds),
-		       median(ratio_out, rounds));
-		fflush(stdout);
-	}
+	part->run();
 	return 0;
 }

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BENCH_NETPLUGIN_COMPARE_H
+#define BENCH_NETPLUGIN_COMPARE_H
+
+/*
+ * One measurement over a net plugin: chunks of 512 KiB over several channels,
+ * both ends driven by one thread. A pass in which nothing moved yields the
+ * processor, in the bare loop as in ours: the engine's workers do so, and
+ * NCCL's proxy.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define COMPARE_CHUNK (512u << 10)
+#define COMPARE_WINDOW 16u
+#define COMPARE_CHANNELS 8
+
+struct run {
+	const char *path;	/* of the plugin */
+	int n_channels;
+	unsigned n_chunks;	/* of each */
+	unsigned n_copies;	/* of what is received; 0: it stays there */
+	bool isolated;		/* ours: in a helper process */
+	bool shut;		/* SIGPIPE, for good, as threads of ours do */
+};
+
+/* Nanoseconds, connecting apart. Each ends the process if it fails; call them
+ * in one of their own. */
+uint64_t compare_bare(const struct run *run);
+uint64_t compare_ours(const struct run *run);
+
+/* Where received chunks are put together. */
+uint8_t *compare_target(void);
+void compare_die(const char *what) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Our transport, driven as the engine drives it. */
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/sigmask.h"
+#include "compare.h"
+#include "transport/transport.h"
+
+#define CHUNK COMPARE_CHUNK
+#define WINDOW COMPARE_WINDOW
+
+struct ours {
+	struct channel *tx, *rx;
+	struct listener *listener;
+	unsigned sent_posted, sent, granted, arrived;
+};
+
+static const struct transport_ops *ops;
+
+static void open_pair(struct transport *t, struct ours *o)
+{
+	int connecting = TCPX_INPROGRESS, accepting = TCPX_INPROGRESS;
+	uint8_t addr[TRANSPORT_ADDR_MAX];
+	size_t addr_bytes;
+
+	if (ops->listen(t, 0, &o->listener, addr, &addr_bytes))
+		compare_die("our listen");
+	while (connecting || accepting) {
+		if (connecting)
+			connecting =
+				ops->connect(t, 0, addr, addr_bytes, &o->tx);
+		if (accepting)
+			accepting = ops->accept(o->listener, &o->rx);
+		if (connecting < 0 || accepting < 0)
+			compare_die("our connect or accept");
+		usleep(100);
+	}
+}
+
+static void place(struct ours *o, const struct channel_event *event,
+		  unsigned n_copies)
+{
+	uint8_t *target = compare_target(), *more = target + CHUNK;
+
+	for (uint32_t i = 0; n_copies && i < event->n_fragments; i++) {
+		const struct transport_fragment *f = &event->fragments[i];
+
+		memcpy(target + f->dst_off, event->base + f->src_off,
+		       f->len_bytes);
+	}
+	for (unsigned i = 1; i < n_copies; i++)
+		memcpy(more, target, CHUNK);
+	ops->consume(o->rx, event->cookie);
+	o->arrived++;
+}
+
+static unsigned receive_some(struct ours *o, const struct run *run)
+{
+	struct channel_event events[WINDOW];
+	unsigned before = o->granted;
+	int got;
+
+	while (o->granted < run->n_chunks && !ops->post_recv(o->rx, o->granted))
+		o->granted++;
+	got = ops->poll(o->rx, events, WINDOW);
+	for (int i = 0; i < got; i++) {
+		if (events[i].kind != CHANNEL_ARRIVED)
+			compare_die(events[i].cause);
+		place(o, &events[i], run->n_copies);
+	}
+	return o->granted - before + (unsigned)got;
+}
+
+static unsigned send_some(struct ours *o, unsigned n)
+{
+	struct channel_event events[WINDOW];
+	unsigned before = o->sent_posted;
+	int got;
+
+	while (o->sent_posted < n && o->sent_posted < o->granted) {
+		struct chunk_desc desc = {.len_bytes = CHUNK};
+		struct span span = {.len_bytes = CHUNK};
+
+		if (ops->slot_get(o->tx, NULL, &span.base))
+			break;
+		if (ops->post_send(o->tx, &desc, &span, 1, o->sent_posted)) {
+			ops->slot_put(o->tx, span.base);
+			break;
+		}
+		o->sent_posted++;
+	}
+	got = ops->poll(o->tx, events, WINDOW);
+	for (int i = 0; i < got; i++)
+		if (events[i].kind != CHANNEL_SENT)
+			compare_die(events[i].cause);
+	o->sent += (unsigned)got;
+	return o->sent_posted - before + (unsigned)got;
+}
+
+uint64_t compare_ours(const struct run *run)
+{
+	static struct ours all[COMPARE_CHANNELS];
+	struct transport_params params = {.chunk_bytes = CHUNK};
+	struct transport *t;
+	int done = 0;
+
+	setenv("TCPX_NETPLUGIN_PATH", run->path, 1);
+	setenv("TCPX_NETPLUGIN_ISOLATE", run->isolated ? "1" : "0", 1);
+	setenv("TCPX_NETPLUGIN_SLOTS", "16", 1);
+	ops = transport_find("netplugin");
+	if (ops->open(&params, &t))
+		compare_die("the transport does not open");
+	for (int i = 0; i < run->n_channels; i++)
+		open_pair(t, &all[i]);
+	if (run->shut)
+		sigmask_shut_pipe();
+	uint64_t start = clock_now_ns();
+
+	while (done < run->n_channels) {
+		unsigned moved = 0;
+
+		done = 0;
+		for (int i = 0; i < run->n_channels; i++) {
+			moved += receive_some(&all[i], run);
+			moved += send_some(&all[i], run->n_chunks);
+			done += all[i].arrived == run->n_chunks &&
+				all[i].sent == run->n_chunks;
+		}
+		if (!moved)
+			sched_yield();
+	}
+	return clock_now_ns() - start;
+}
