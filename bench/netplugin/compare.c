@@ -31,8 +31,8 @@
 
 #define TOTAL_CHUNKS 1024u
 #define COST_CHUNKS 200000u
-#define RATE_MBPS 64u
-#define RATE_CHUNKS 64u
+#define RATE_MBPS 32u
+#define RATE_CHUNKS 40u
 #define ROUNDS_MAX 51
 
 typedef uint64_t way_fn(const struct run *run);
