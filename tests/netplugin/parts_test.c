@@ -421,7 +421,8 @@ static int find_slot(const struct slots *slots, void *at, uint32_t len_bytes,
 
 static void slots_states(void)
 {
-	static uint8_t mem[3 * 64], host_mem[3 * 64];
+	static uint8_t all[7 * 64]; /* with a hole between the two */
+	uint8_t *mem = all, *host_mem = all + 4 * 64;
 	struct slots slots;
 	void *at, *first;
 	uint32_t i;
