@@ -316,16 +316,22 @@ void config_free(struct tcpx_config *config)
 	free(config);
 }
 
+/* Where the value in force is from; *variable: the one that set it, under the
+ * name it has in the environment, or NULL. */
 static const char *source_name(const struct setting *s,
 			       const struct tcpx_config *config,
-			       const struct tcpx_config *defaults)
+			       const struct tcpx_config *defaults,
+			       const char **variable)
 {
 	struct tcpx_config env = *defaults;
 	struct source source;
 
+	*variable = NULL;
 	if (source_find(s, &source) && setting_parse(s, &env, source.text) &&
-	    setting_same(s, config, &env))
+	    setting_same(s, config, &env)) {
+		*variable = source.variable;
 		return "environment";
+	}
 	return setting_same(s, config, defaults) ? "default" : "program";
 }
 
@@ -348,17 +354,19 @@ static json_t *row_json(const struct setting *s,
 			const struct tcpx_config *config,
 			const struct tcpx_config *defaults)
 {
+	const char *source, *variable;
 	char buf[128];
 	struct text allowed;
 
+	source = source_name(s, config, defaults, &variable);
 	text_init(&allowed, buf, sizeof(buf));
 	setting_show_allowed(s, &allowed);
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s}", "name",
-			 s->kind == SETTING_PORTS ? "port" : s->name,
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s?, s:s}",
+			 "name", s->kind == SETTING_PORTS ? "port" : s->name,
 			 "variable", s->variable, "aliases", aliases_json(s),
 			 "value", setting_json(s, config), "default",
 			 setting_json(s, defaults), "allowed", buf, "source",
-			 source_name(s, config, defaults), "help", s->help);
+			 source, "from", variable, "help", s->help);
 }
 
 static int all_json(const struct tcpx_config *config, char **text)

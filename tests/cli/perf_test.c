@@ -193,6 +193,14 @@ static void session_options(void)
 	CHECK(json_is_true(json_object_get(session, "checksum")));
 	CHECK(!json_object_get(session, "secret"));
 	json_decref(json);
+	json = perf("--channels 2 --chunk 128K --window 5 --ifaces lo "
+		    "--size 1M --count 4",
+		    true);
+	session = json_object_get(json_object_get(json, "settings"), "session");
+	CHECK_EQ(integer(case_at(json, 0), "flows"), 2);
+	CHECK_EQ(integer(session, "chunk_bytes"), 128 << 10);
+	CHECK_EQ(integer(session, "window_chunks"), 5);
+	json_decref(json);
 	json = perf("--flows 1 --rails 1 --size 1M --count 4 --ceiling", true);
 	CHECK_EQ(integer(case_at(json, 0), "flows"), 1);
 	CHECK_EQ(integer(case_at(json, 0), "rails"), 1);
@@ -235,7 +243,13 @@ static void variables(void)
 	CHECK_EQ(integer(case_at(json, 0), "bytes"), 128 << 10);
 	CHECK_EQ(integer(case_at(json, 0), "transfers"), 3);
 	json_decref(json);
-	json = perf("--size 4K --count 2", true);
+	setenv("TCPX_PERF_SIZE", "256K", 1);
+	setenv("TCPX_PERF_ITERS", "4", 1);
+	json = perf("", true);
+	CHECK_EQ(integer(case_at(json, 0), "bytes"), 256 << 10);
+	CHECK_EQ(integer(case_at(json, 0), "transfers"), 4);
+	json_decref(json);
+	json = perf("--size 4K --iters 2", true);
 	CHECK_EQ(integer(case_at(json, 0), "bytes"), 4096);
 	CHECK_EQ(integer(case_at(json, 0), "transfers"), 2);
 	json_decref(json);

@@ -101,6 +101,11 @@ static void addresses(void)
 	CHECK_EQ(cli_run(&client, line), 0);
 	cli_says(&client.out, "verified");
 	cli_free(&client);
+	snprintf(line, sizeof(line), "%u", port);
+	setenv("UCCL_TCPX_BOOTSTRAP_PORT", line, 1);
+	unsetenv("TCPX_PORT");
+	CHECK_EQ(cli_run(&client, "perf localhost --size 64K --count 2"), 0);
+	cli_free(&client);
 	cli_stop(&server, SIGTERM);
 	CHECK_EQ(server.status, 0);
 	cli_free(&server);

@@ -109,7 +109,7 @@ static void config_json(void)
 		json_object_del((json_t *)(uintptr_t)one, "value");
 		json_object_del((json_t *)(uintptr_t)one, "default");
 		cli_keys(one, "name:s variable:s aliases:a allowed:s source:s "
-			      "help:s");
+			      "from:s? help:s");
 	}
 	CHECK_STR(json_string_value(json_object_get(setting(json, "TCPX_FLOWS"),
 						    "source")),
@@ -135,6 +135,65 @@ static void config_values(void)
 			 json_object_get(setting(json, "TCPX_RAILS"), "value")),
 		 2);
 	json_decref(json);
+	cli_free(&cli);
+}
+
+static void says_from(const json_t *json, const char *variable,
+		      json_int_t value, const char *source, const char *from)
+{
+	const json_t *one = setting(json, variable);
+
+	CHECK_EQ(json_integer_value(json_object_get(one, "value")), value);
+	CHECK_STR(json_string_value(json_object_get(one, "source")), source);
+	if (from)
+		CHECK_STR(json_string_value(json_object_get(one, "from")),
+			  from);
+	else
+		CHECK(json_is_null(json_object_get(one, "from")));
+}
+
+/* Option, own name, older name, last resort: the first of them that is there
+ * counts, and is named. */
+static void config_precedence(void)
+{
+	struct cli cli;
+	json_t *json;
+
+	setenv("NCCL_P2P_NET_CHUNKSIZE", "131072", 1);
+	json = settings_of(&cli, "config -j");
+	says_from(json, "TCPX_CHUNK_BYTES", 131072, "environment",
+		  "NCCL_P2P_NET_CHUNKSIZE");
+	json_decref(json);
+	cli_free(&cli);
+	setenv("UCCL_TCPX_CHUNK_BYTES", "262144", 1);
+	setenv("UCCL_TCPX_NUM_CHANNELS", "3", 1);
+	setenv("UCCL_TCPX_WINDOW_SIZE", "12", 1);
+	json = settings_of(&cli, "config -j");
+	says_from(json, "TCPX_CHUNK_BYTES", 262144, "environment",
+		  "UCCL_TCPX_CHUNK_BYTES");
+	says_from(json, "TCPX_FLOWS", 3, "environment",
+		  "UCCL_TCPX_NUM_CHANNELS");
+	says_from(json, "TCPX_WINDOW_CHUNKS", 12, "environment",
+		  "UCCL_TCPX_WINDOW_SIZE");
+	json_decref(json);
+	cli_free(&cli);
+	setenv("TCPX_CHUNK_BYTES", "1M", 1);
+	json = settings_of(&cli, "config -j");
+	says_from(json, "TCPX_CHUNK_BYTES", 1 << 20, "environment",
+		  "TCPX_CHUNK_BYTES");
+	json_decref(json);
+	cli_free(&cli);
+	json = settings_of(&cli, "config -j --chunk 64K --channels 5 "
+				 "--window 7");
+	says_from(json, "TCPX_CHUNK_BYTES", 65536, "program", NULL);
+	says_from(json, "TCPX_FLOWS", 5, "program", NULL);
+	says_from(json, "TCPX_WINDOW_CHUNKS", 7, "program", NULL);
+	json_decref(json);
+	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "config --window 7"), 0);
+	cli_says(&cli.out, "set by its older name UCCL_TCPX_NUM_CHANNELS");
+	cli_says(&cli.out, "7               option      TCPX_WINDOW_CHUNKS");
+	cli_fits(&cli.out, 80);
 	cli_free(&cli);
 }
 
@@ -339,7 +398,10 @@ static void bad_flags(void)
 		{"perf --self --segments 1000001", "to 1000000"},
 		{"perf --self --segments x", "--segments x"},
 		{"perf --self --outstanding 5000", "to 4096"},
-		{"perf --self --flows 17", "--flows 17: a number from 1 to 16"},
+		{"perf --self --flows 17",
+		 "--channels 17: a number from 1 to 16"},
+		{"perf --self --chunk 65K", "--chunk 65K: a size from 64K"},
+		{"perf --self --window 1025", "--window 1025: a number from"},
 		{"perf --self --rails 9", "--rails 9: a number from 1 to 8"},
 		{"perf --self --port 65536", "to 65535"},
 		{"perf --self --count 0", "--count 0"},
@@ -425,6 +487,7 @@ static const struct check_case cases[] = {
 	{"version", version, 0},
 	{"config_json", config_json, 0},
 	{"config_values", config_values, 0},
+	{"config_precedence", config_precedence, 0},
 	{"config_text", config_text, 0},
 	{"config_secret", config_secret, 0},
 	{"config_unknown", config_unknown, 0},

@@ -20,6 +20,7 @@ struct remote {
 	struct tcpx_session *session;
 	uint64_t peer;
 	const char *raw_host; /* where bare connections go */
+	uint16_t port; /* of the server, where its address has none */
 	uint16_t raw_port; /* 0: any the server has free */
 	uint32_t socket_buffer_bytes;
 };

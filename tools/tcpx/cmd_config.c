@@ -33,6 +33,13 @@ static int config_text(void *arg, char *buf, size_t cap_bytes,
 	return tcpx_config_json(arg, buf, cap_bytes, len_bytes);
 }
 
+static const char *text_of(const json_t *setting, const char *key)
+{
+	const char *text = json_string_value(json_object_get(setting, key));
+
+	return text ? text : "";
+}
+
 static bool ends_with(const char *text, const char *end)
 {
 	size_t n = strlen(text), k = strlen(end);
@@ -60,19 +67,33 @@ static const char *cell(const json_t *setting, const char *key, char *buf,
 	return buf;
 }
 
+/* "environment", and by which variable if that is not its own; what a program
+ * says is here what the command line says. */
+static void print_source(const json_t *setting)
+{
+	const char *source = text_of(setting, "source");
+	const char *from = text_of(setting, "from");
+
+	printf("%-11s ", strcmp(source, "program") ? source : "option");
+	fputs(text_of(setting, "variable"), stdout);
+	if (*from && strcmp(from, text_of(setting, "variable")))
+		printf("\n%*sset by its older name %s", 4, "", from);
+	putchar('\n');
+}
+
 /* Two lines and more: what it is, and what it is for. */
 static void print_setting(const json_t *setting)
 {
 	static const struct {
 		const char *key;
 		int columns;
-	} columns[] = {{"name", 20}, {"value", 15}, {"source", 11}};
+	} columns[] = {{"name", 20}, {"value", 15}};
 	char text[1100], def[256], allowed[256], help[256];
 
 	for (unsigned i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
 		printf("%-*s ", columns[i].columns,
 		       cell(setting, columns[i].key, text, sizeof(text)));
-	puts(cell(setting, "variable", text, sizeof(text)));
+	print_source(setting);
 	snprintf(text, sizeof(text), "%s (default %s; allowed: %s)",
 		 cell(setting, "help", help, sizeof(help)),
 		 cell(setting, "default", def, sizeof(def)),

@@ -229,8 +229,10 @@ static int run_client(struct perf_options *o)
 	/* Before the session opens: a fork wants a process of one thread. */
 	if (o->self && peer_process_start(&o->session, &pid, &fd))
 		return EXIT_SETUP;
-	if (!o->self) /* a server's port is not ours, were it on this host */
+	if (!o->self) { /* the server's port is not ours, were it here */
+		remote.port = config.port_first;
 		config.port_first = config.port_last = 0;
+	}
 	if (session_open(&config, "cannot open a session", &session))
 		goto out_process;
 	if (place_check(session, &o->plan.params.mem, why, sizeof(why))) {

@@ -64,6 +64,10 @@ int options_config(const struct session_options *options,
 		config->n_flows = options->n_flows;
 	if (options->n_rails)
 		config->n_rails = options->n_rails;
+	if (options->chunk_bytes)
+		config->chunk_bytes = options->chunk_bytes;
+	if (options->window_chunks)
+		config->window_chunks = options->window_chunks;
 	if (options->loopback) /* two sessions here: no port of their own */
 		config->port_first = config->port_last = 0;
 	if (options->port)

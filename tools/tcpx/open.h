@@ -27,6 +27,8 @@ struct session_options {
 	const char *secret;
 	uint32_t n_flows;
 	uint32_t n_rails;
+	uint32_t chunk_bytes;
+	uint32_t window_chunks;
 	uint16_t port;
 	bool checksum;
 	enum wait_style wait;

@@ -9,10 +9,16 @@
 /* Of the library: a rail's connections, a peer's rails. */
 #define FLOWS_MAX 16
 #define RAILS_MAX 8
+#define WINDOW_MAX 1024
+#define CHUNK_MIN (64u << 10)
+#define CHUNK_MAX (4u << 20)
+#define CHUNK_STEP 4096u
 
 enum {
 	KEY_TRANSPORT = 0x200,
 	KEY_FLOWS,
+	KEY_CHUNK,
+	KEY_WINDOW,
 	KEY_RAILS,
 	KEY_CHECKSUM,
 	KEY_IFNAMES,
@@ -26,12 +32,18 @@ static const struct argp_option option_table[] = {
 	 "The session (others: environment, tcpx config):", 10},
 	{"transport", KEY_TRANSPORT, "NAME[,NAME]", 0,
 	 "transports allowed, best first (TCPX_TRANSPORTS)", 0},
-	{"flows", KEY_FLOWS, "N", 0, "connections a rail (TCPX_FLOWS)", 0},
+	{"channels", KEY_FLOWS, "N", 0, "connections a rail (TCPX_FLOWS)", 0},
+	{"flows", 0, NULL, OPTION_ALIAS, NULL, 0},
+	{"chunk", KEY_CHUNK, "SIZE", 0,
+	 "bytes of one channel operation at most (TCPX_CHUNK_BYTES)", 0},
+	{"window", KEY_WINDOW, "N", 0,
+	 "chunks in flight a channel at most (TCPX_WINDOW_CHUNKS)", 0},
 	{"rails", KEY_RAILS, "N", 0, "rails at most (TCPX_RAILS)", 0},
 	{"ifnames", KEY_IFNAMES, "LIST", 0,
 	 "interfaces to use, \"eth1,eth2\" or all but some, \"^docker0,lo\" "
 	 "(TCPX_IFNAMES)",
 	 0},
+	{"ifaces", 0, NULL, OPTION_ALIAS, NULL, 0},
 	{"checksum", KEY_CHECKSUM, NULL, 0,
 	 "checksum every chunk on the wire (TCPX_CHECKSUM)", 0},
 	{"secret", KEY_SECRET, "TEXT", 0,
@@ -79,6 +91,19 @@ static uint32_t number_arg(struct argp_state *state, const char *name,
 	return (uint32_t)n;
 }
 
+static uint32_t chunk_arg(struct argp_state *state, const char *text)
+{
+	uint64_t bytes = 0;
+
+	if (size_parse(text, &bytes) || bytes < CHUNK_MIN ||
+	    bytes > CHUNK_MAX || bytes % CHUNK_STEP)
+		argp_error(state,
+			   "--chunk %s: a size from 64K to 4M in steps of 4K "
+			   "is wanted",
+			   text);
+	return (uint32_t)bytes;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct session_options *o = state->input;
@@ -88,7 +113,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->transport = arg;
 		return 0;
 	case KEY_FLOWS:
-		o->n_flows = number_arg(state, "flows", arg, FLOWS_MAX);
+		o->n_flows = number_arg(state, "channels", arg, FLOWS_MAX);
+		return 0;
+	case KEY_CHUNK:
+		o->chunk_bytes = chunk_arg(state, arg);
+		return 0;
+	case KEY_WINDOW:
+		o->window_chunks = number_arg(state, "window", arg, WINDOW_MAX);
 		return 0;
 	case KEY_RAILS:
 		o->n_rails = number_arg(state, "rails", arg, RAILS_MAX);

@@ -60,6 +60,7 @@ static const struct argp_option option_table[] = {
 	 "about so long a case, as 2s, 500ms (default 2s)", 0},
 	{"count", KEY_COUNT, "N", 0,
 	 "so many transfers a case instead, the same number in each round", 0},
+	{"iters", 0, NULL, OPTION_ALIAS, NULL, 0},
 	{"warmup", KEY_WARMUP, "N", 0,
 	 "transfers at least before the clock runs", 0},
 	{"rounds", KEY_ROUNDS, "N", 0,
@@ -258,26 +259,38 @@ static const struct argp parser = {
 	       "  tcpx perf --self --mem gpu:0 --peer-mem gpu:1 --ceiling\n"
 	       "  TCPX_SECRET=abc tcpx perf                on one host\n"
 	       "  TCPX_SECRET=abc tcpx perf HOST --size 4K:64M --json\n\n"
-	       "UCCL_TCPX_PERF_SIZE and UCCL_TCPX_PERF_ITERS give the default "
-	       "size and count.\n\n" EXIT_STATUS_HELP,
+	       "TCPX_PERF_SIZE and TCPX_PERF_ITERS give the default size and "
+	       "count,\nTCPX_PORT the port of a HOST without one.\n\n" EXIT_STATUS_HELP,
 };
 
-/* The names of the variables are those of an older program. */
+/* TCPX_PERF_name, or the older UCCL_TCPX_PERF_name. Empty is not set. */
+static const char *variable(const char *name, char *whole, size_t cap_bytes)
+{
+	static const char *const prefixes[] = {"", "UCCL_"};
+	const char *text = NULL;
+
+	for (unsigned i = 0; i < 2 && !(text && *text); i++) {
+		snprintf(whole, cap_bytes, "%sTCPX_PERF_%s", prefixes[i], name);
+		text = getenv(whole);
+	}
+	return text && *text ? text : NULL;
+}
+
 static void take_environment(struct perf_options *o)
 {
-	const char *bytes = getenv("UCCL_TCPX_PERF_SIZE");
-	const char *count = getenv("UCCL_TCPX_PERF_ITERS");
+	char name[40];
+	const char *text = variable("SIZE", name, sizeof(name));
 
 	o->plan.params.piece_bytes = 0;
-	if (bytes && (size_parse(bytes, &o->plan.params.piece_bytes) ||
-		      !o->plan.params.piece_bytes)) {
-		complain("UCCL_TCPX_PERF_SIZE=%s: a size as 64M is wanted",
-			 bytes);
+	if (text && (size_parse(text, &o->plan.params.piece_bytes) ||
+		     !o->plan.params.piece_bytes)) {
+		complain("%s=%s: a size as 64M is wanted", name, text);
 		exit(EXIT_USAGE);
 	}
 	o->last_bytes = o->plan.params.piece_bytes;
-	if (count && number_parse(count, 1, 1ull << 40, &o->plan.count)) {
-		complain("UCCL_TCPX_PERF_ITERS=%s: a number is wanted", count);
+	text = variable("ITERS", name, sizeof(name));
+	if (text && number_parse(text, 1, 1ull << 40, &o->plan.count)) {
+		complain("%s=%s: a number is wanted", name, text);
 		exit(EXIT_USAGE);
 	}
 }

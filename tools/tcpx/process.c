@@ -59,6 +59,10 @@ static void peer_args(const struct session_options *o, int fd,
 		add_arg(args, "--flows=%u", o->n_flows);
 	if (o->n_rails)
 		add_arg(args, "--rails=%u", o->n_rails);
+	if (o->chunk_bytes)
+		add_arg(args, "--chunk=%u", o->chunk_bytes);
+	if (o->window_chunks)
+		add_arg(args, "--window=%u", o->window_chunks);
 	if (o->checksum)
 		add_arg(args, "--checksum");
 	if (o->loopback)

@@ -105,10 +105,10 @@ static bool is_bare_v6(const char *address)
 	return first && address[0] != '[' && strchr(first + 1, ':');
 }
 
-int address_split(const char *address, char *host, size_t cap_host_bytes,
-		  char *full, size_t cap_full_bytes)
+int address_split(const char *address, uint16_t port, char *host,
+		  size_t cap_host_bytes, char *full, size_t cap_full_bytes)
 {
-	const char *begin = address, *end, *port;
+	const char *begin = address, *end, *own_port;
 	bool brackets = address[0] == '[', bare = is_bare_v6(address);
 	size_t n;
 
@@ -118,19 +118,18 @@ int address_split(const char *address, char *host, size_t cap_host_bytes,
 	if (!end && brackets)
 		return -1;
 	n = end ? (size_t)(end - begin) : strlen(begin);
-	port = end ? strchr(end, ':') : NULL;
+	own_port = end ? strchr(end, ':') : NULL;
 	if (n == 0 || n >= cap_host_bytes)
 		return -1;
 	memcpy(host, begin, n);
 	host[n] = '\0';
 	n = (size_t)snprintf(full, cap_full_bytes,
 			     brackets || bare ? "[%s]:" : "%s:", host);
-	if (port)
+	if (own_port)
 		n += (size_t)snprintf(full + n, cap_full_bytes - n, "%s",
-				      port + 1);
+				      own_port + 1);
 	else
-		n += (size_t)snprintf(full + n, cap_full_bytes - n, "%d",
-				      TOOL_PORT);
+		n += (size_t)snprintf(full + n, cap_full_bytes - n, "%u", port);
 	return n < cap_full_bytes ? 0 : -1;
 }
 
@@ -141,7 +140,8 @@ int remote_dial(struct tcpx_session *session, const char *address,
 	char full[300], why[256];
 	int status;
 
-	if (address_split(address, host, sizeof(host), full, sizeof(full))) {
+	if (address_split(address, remote->port ? remote->port : TOOL_PORT,
+			  host, sizeof(host), full, sizeof(full))) {
 		complain("\"%s\" is no HOST[:PORT]", address);
 		return TCPX_EINVAL;
 	}

@@ -6,7 +6,8 @@
 #include "open.h"
 
 /* Connects to a process made by peer_process_start(), or to a server by
- * HOST[:PORT]. Both wait until the peer answers, and complain. */
+ * HOST[:PORT]. Both wait until the peer answers, and complain. Set before:
+ * remote->port, if it is not the usual one. */
 int remote_join(struct tcpx_session *session, int fd,
 		const struct tcpx_config *config, struct remote *remote);
 int remote_dial(struct tcpx_session *session, const char *address,
@@ -16,10 +17,10 @@ void remote_leave(struct remote *remote);
 
 /*
  * HOST[:PORT] in its forms "name", "name:port", "1.2.3.4", "::1", "[::1]",
- * "[::1]:port": writes host alone and "host:port" with the default port
- * filled in. Returns 0 or -1 if either does not fit.
+ * "[::1]:port": writes host alone and "host:port" with the given port where
+ * there is none. Returns 0 or -1 if either does not fit.
  */
-int address_split(const char *address, char *host, size_t cap_host_bytes,
-		  char *full, size_t cap_full_bytes);
+int address_split(const char *address, uint16_t port, char *host,
+		  size_t cap_host_bytes, char *full, size_t cap_full_bytes);
 
 #endif
