@@ -12,6 +12,9 @@
 	"ceiling_p99_us:n? ceiling_cpu_s_per_gigabyte:n? ratio:n? checked:b "  \
 	"verified:b failure:s? seed:i"
 
+#define PERF_KEYS                                                              \
+	"settings:o cases:a path:o nic_counters:a devmem_packets:i? held:b"
+
 #define KILL_KEYS                                                              \
 	"case:s op:s bytes:i? segments:i? transport:s? rails:i? flows:i? "     \
 	"outstanding:i gigabytes_per_s:n? p50_us:n? p99_us:n? "                \

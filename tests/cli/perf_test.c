@@ -58,7 +58,7 @@ static json_t *perf(const char *line, bool checked)
 	}
 	cli_silent(&cli.err);
 	json = cli_json(&cli);
-	cli_keys(json, "settings:o cases:a held:b");
+	cli_keys(json, PERF_KEYS);
 	cli_keys(json_object_get(json, "settings"), PERF_SETTINGS_KEYS);
 	CHECK(json_is_true(json_object_get(json, "held")));
 	json_array_foreach(json_object_get(json, "cases"), i, one)
@@ -223,6 +223,26 @@ static void durations(void)
 	json_decref(json);
 }
 
+/* Both ends say what their NICs count; lo counts nothing. */
+static void nic_counters(void)
+{
+	json_t *json = perf("--size 1M --count 2", true);
+	const json_t *list = json_object_get(json, "nic_counters"), *one;
+	size_t i;
+
+	CHECK_EQ(json_array_size(list), 2);
+	json_array_foreach(list, i, one)
+	{
+		cli_keys(one, "end:s ifname:s why:s? counters:a");
+		CHECK_STR(string(one, "end"), i ? "there" : "here");
+		CHECK_STR(string(one, "ifname"), "lo");
+		CHECK_STR(string(one, "why"), "no such counters on lo");
+		CHECK_EQ(json_array_size(json_object_get(one, "counters")), 0);
+	}
+	CHECK(is_null(json, "devmem_packets"));
+	json_decref(json);
+}
+
 static void seeds(void)
 {
 	json_t *json = perf("--size 4K --count 1 --seed 12345", true);
@@ -272,6 +292,8 @@ static void table(void)
 	cli_says(&cli.out, "socket, rail 0: lo to 127.0.0.1:");
 	cli_says(&cli.out, "by socket: ");
 	cli_says_not(&cli.out, "not by loop");
+	cli_says(&cli.out, "NIC counters here: no such counters on lo\n");
+	cli_says(&cli.out, "NIC counters there: no such counters on lo\n");
 	cli_says_not(&cli.out, "chunk_bytes");
 	cli_fits(&cli.out, 80);
 	cli_silent(&cli.err);
@@ -390,6 +412,7 @@ static const struct check_case cases[] = {
 	{"unverified", unverified, 0},
 	{"session_options", session_options, 0},
 	{"durations", durations, 0},
+	{"nic_counters", nic_counters, 0},
 	{"seeds", seeds, 0},
 	{"variables", variables, 0},
 	{"table", table, 60},

@@ -2,6 +2,7 @@
 #include "cmd.h"
 
 #include "perf.h"
+#include "proof.h"
 #include "remote.h"
 #include "report.h"
 #include "serve.h"
@@ -114,11 +115,10 @@ static int run_server(const struct perf_options *options)
 
 /* ---- measuring --------------------------------------------------------- */
 
-static json_t *settings_json(const struct perf_options *o,
-			     const struct tcpx_config *config)
+json_t *perf_settings(const struct perf_options *o,
+		      const struct tcpx_config *config)
 {
 	const struct bench_plan *plan = &o->plan;
-
 	char mem[PLACE_TEXT_MAX], peer_mem[PLACE_TEXT_MAX];
 
 	return json_pack("{ss ss ss sI sI sI sI sb ss ss sf sI sI sI sb sb ss "
@@ -186,31 +186,43 @@ static void print_begin(const struct perf_options *o, const json_t *settings)
 	report_header();
 }
 
-static int measure(const struct perf_options *o, struct remote *remote,
-		   const struct tcpx_config *config)
+static void print_end(const struct perf_options *o,
+		      const struct tcpx_config *config,
+		      struct tcpx_session *session, const json_t *path,
+		      const json_t *counted)
 {
-	json_t *settings = settings_json(o, config), *cases = json_array();
-	struct path_view view = {.own_name = tcpx_session_name(remote->session),
+	struct path_view view = {.own_name = tcpx_session_name(session),
 				 .allowed = config->transports,
 				 .all = o->verbose};
-	json_t *path;
-	bool held;
 
-	remote->raw_port = o->raw_port;
-	remote->socket_buffer_bytes = config->socket_buffer_bytes;
-	if (!o->json)
-		print_begin(o, settings);
-	held = sweep(o, remote, cases);
-	if (o->json) {
-		report_json(settings, cases, held);
-		return held ? EXIT_HELD : EXIT_BROKE;
-	}
-	path = path_describe(remote->session, remote->peer);
 	putchar('\n');
 	path_draw(stdout, &view, path);
-	json_decref(path);
-	json_decref(settings);
-	json_decref(cases);
+	proof_print(counted);
+}
+
+static int measure(const struct perf_options *o, const struct remote *remote,
+		   const struct tcpx_config *config)
+{
+	json_t *settings = perf_settings(o, config), *cases = json_array();
+	json_t *path, *counted, *all;
+	struct proof proof;
+	bool held;
+
+	if (!o->json)
+		print_begin(o, settings);
+	proof_begin(remote, &proof);
+	held = sweep(o, remote, cases);
+	counted = proof_end(remote, &proof);
+	path = path_describe(remote->session, remote->peer);
+	if (!o->json)
+		print_end(o, config, remote->session, path, counted);
+	all = json_pack("{so so so* so so sb}", "settings", settings, "cases",
+			cases, "path", path, "nic_counters", counted,
+			"devmem_packets", proof_packets(counted), "held", held);
+	if (o->json)
+		report_object(all);
+	else
+		json_decref(all);
 	return held ? EXIT_HELD : EXIT_BROKE;
 }
 
@@ -241,6 +253,8 @@ static int run_client(struct perf_options *o)
 	}
 	status = o->self ? remote_join(session, fd, &config, &remote) :
 			   remote_dial(session, o->host, &config, &remote);
+	remote.raw_port = o->raw_port;
+	remote.socket_buffer_bytes = config.socket_buffer_bytes;
 	if (!status)
 		rc = measure(o, &remote, &config);
 	remote_leave(&remote);

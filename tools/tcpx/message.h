@@ -20,6 +20,7 @@
  *   stop {}                       ->      {cpu_us, status}
  *   raw_close {}                  ->      {}
  *   end {}                        ->      {}        memory given back
+ *   counters {}                   ->      {nics}    proof.h, of that end
  *   bye {}                        ->      {}
  *
  * A reply with "error" (text) says that the request was not done.

@@ -21,4 +21,8 @@ struct perf_options {
 /* Ends the process on a wrong command line. */
 void perf_parse(int argc, char **argv, struct perf_options *options);
 
+/* What a report begins with; docs/json.md. */
+json_t *perf_settings(const struct perf_options *options,
+		      const struct tcpx_config *config);
+
 #endif

@@ -242,14 +242,17 @@ json_t *report_case(const struct bench_result *r)
 		json_integer((json_int_t)p->seed));
 }
 
-void report_json(json_t *settings, json_t *cases, bool held)
+void report_object(json_t *all)
 {
-	json_t *all = json_pack("{so so sb}", "settings", settings, "cases",
-				cases, "held", held);
-
 	json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 	putchar('\n');
 	json_decref(all);
+}
+
+void report_json(json_t *settings, json_t *cases, bool held)
+{
+	report_object(json_pack("{so so sb}", "settings", settings, "cases",
+				cases, "held", held));
 }
 
 void report_settings(const json_t *settings)

@@ -22,7 +22,9 @@ void report_row(const struct bench_result *result);
 void report_text_row(const char *label, const char *text, bool held);
 
 json_t *report_case(const struct bench_result *result);
-/* Prints {settings, cases, held} and drops both. */
+/* Prints it and drops it. */
+void report_object(json_t *all);
+/* The same with {settings, cases, held}. */
 void report_json(json_t *settings, json_t *cases, bool held);
 /* Key = value lines, for people. */
 void report_settings(const json_t *settings);

@@ -5,6 +5,7 @@
 #include "common/size.h"
 #include "end.h"
 #include "message.h"
+#include "proof.h"
 #include "raw.h"
 #include "samples.h"
 
@@ -241,6 +242,12 @@ static json_t *do_raw_close(struct service *service, const json_t *request)
 	return json_object();
 }
 
+static json_t *do_counters(struct service *service, const json_t *request)
+{
+	return json_pack("{so}", "nics",
+			 proof_read(service->session, service->peer));
+}
+
 static json_t *do_end(struct service *service, const json_t *request)
 {
 	raw_drop(service);
@@ -265,6 +272,7 @@ static const struct request requests[] = {
 	{"raw_open", do_raw_open, next_raw_open},
 	{"raw_run", do_raw_run, next_raw_run},
 	{"raw_close", do_raw_close, NULL},
+	{"counters", do_counters, NULL},
 	{"end", do_end, NULL},
 	{"bye", do_bye, NULL},
 };
