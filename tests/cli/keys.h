@@ -15,6 +15,11 @@
 #define PERF_KEYS                                                              \
 	"settings:o cases:a path:o nic_counters:a devmem_packets:i? held:b"
 
+#define SINGLE_KEYS                                                            \
+	"settings:o op:s bytes:i mem:s peer_mem:s transport:s rails:i "        \
+	"flows:i took_us:n? verified:b failed_at:s? failure:s? path:o "        \
+	"nic_counters:a devmem_packets:i? held:b"
+
 #define KILL_KEYS                                                              \
 	"case:s op:s bytes:i? segments:i? transport:s? rails:i? flows:i? "     \
 	"outstanding:i gigabytes_per_s:n? p50_us:n? p99_us:n? "                \

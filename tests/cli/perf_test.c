@@ -243,6 +243,76 @@ static void nic_counters(void)
 	json_decref(json);
 }
 
+static json_t *single(const char *line, int status)
+{
+	char all[256];
+	struct cli cli;
+	json_t *json;
+
+	snprintf(all, sizeof(all), "perf --self --single --json %s", line);
+	CHECK_EQ(cli_run(&cli, all), status);
+	json = cli_json(&cli);
+	cli_keys(json, SINGLE_KEYS);
+	CHECK_STR(string(json, "transport"), "socket");
+	CHECK_EQ(json_is_true(json_object_get(json, "held")), !status);
+	CHECK_EQ(json_is_true(json_object_get(json, "verified")), !status);
+	cli_free(&cli);
+	return json;
+}
+
+/* One message, by a channel and not in the request, however small. */
+static void one_message(void)
+{
+	static const char *const ops[] = {"write", "read", "send"};
+	char line[64];
+	json_t *json;
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(line, sizeof(line), "--op %s --size %d", ops[i],
+			 i ? 4096 : 1);
+		json = single(line, 0);
+		CHECK_STR(string(json, "op"), ops[i]);
+		CHECK_EQ(integer(json, "bytes"), i ? 4096 : 1);
+		CHECK(real(json, "took_us") > 0);
+		CHECK(is_null(json, "failed_at"));
+		CHECK_EQ(integer(json_object_get(json_object_get(json, "path"),
+						 "limits"),
+				 "small_bytes"),
+			 0);
+		json_decref(json);
+	}
+}
+
+/* Where it broke, in words, and what to look at. */
+static void one_message_fails(void)
+{
+	struct cli cli;
+	json_t *json;
+
+	setenv("TCPX_GPU", "host", 1);
+	json = single("--peer-mem gpu:63", 1);
+	CHECK_STR(string(json, "failed_at"), "memory");
+	CHECK(strstr(string(json, "failure"), "no GPU 63 here"));
+	CHECK(is_null(json, "took_us"));
+	json_decref(json);
+	setenv("TCPX_GPU_HOST_FAULT", "break:1", 1);
+	json = single("--mem gpu:0", 1);
+	CHECK_STR(string(json, "failed_at"), "transfer");
+	CHECK(strstr(string(json, "failure"), "GPU"));
+	json_decref(json);
+	CHECK_EQ(cli_run(&cli, "perf --self --single --mem gpu:0"), 1);
+	cli_says(&cli.out, "BROKE: WRITE 4K gpu:0>host, transfer (socket): ");
+	cli_says(&cli.out, "the connection stands; ");
+	cli_says(&cli.out, "by socket: ");
+	cli_fits(&cli.out, 80);
+	cli_free(&cli);
+	setenv("TCPX_SECRET", "s", 1);
+	setenv("TCPX_CONNECT_TIMEOUT_MS", "500", 1);
+	CHECK_EQ(cli_run(&cli, "perf 127.0.0.1:20997 --single"), 3);
+	cli_says(&cli.err, "no tcpx perf serves there");
+	cli_free(&cli);
+}
+
 static void seeds(void)
 {
 	json_t *json = perf("--size 4K --count 1 --seed 12345", true);
@@ -413,6 +483,8 @@ static const struct check_case cases[] = {
 	{"session_options", session_options, 0},
 	{"durations", durations, 0},
 	{"nic_counters", nic_counters, 0},
+	{"one_message", one_message, 0},
+	{"one_message_fails", one_message_fails, 0},
 	{"seeds", seeds, 0},
 	{"variables", variables, 0},
 	{"table", table, 60},

@@ -186,10 +186,10 @@ static void print_begin(const struct perf_options *o, const json_t *settings)
 	report_header();
 }
 
-static void print_end(const struct perf_options *o,
-		      const struct tcpx_config *config,
-		      struct tcpx_session *session, const json_t *path,
-		      const json_t *counted)
+void perf_print_path(const struct perf_options *o,
+		     const struct tcpx_config *config,
+		     struct tcpx_session *session, const json_t *path,
+		     const json_t *counted)
 {
 	struct path_view view = {.own_name = tcpx_session_name(session),
 				 .allowed = config->transports,
@@ -215,7 +215,7 @@ static int measure(const struct perf_options *o, const struct remote *remote,
 	counted = proof_end(remote, &proof);
 	path = path_describe(remote->session, remote->peer);
 	if (!o->json)
-		print_end(o, config, remote->session, path, counted);
+		perf_print_path(o, config, remote->session, path, counted);
 	all = json_pack("{so so so* so so sb}", "settings", settings, "cases",
 			cases, "path", path, "nic_counters", counted,
 			"devmem_packets", proof_packets(counted), "held", held);
@@ -238,6 +238,8 @@ static int run_client(struct perf_options *o)
 	o->session.loopback = o->self;
 	if (options_config(&o->session, &config))
 		return EXIT_SETUP;
+	if (o->single) /* by a channel, not inside a control message */
+		config.small_bytes = 0;
 	/* Before the session opens: a fork wants a process of one thread. */
 	if (o->self && peer_process_start(&o->session, &pid, &fd))
 		return EXIT_SETUP;
@@ -256,7 +258,8 @@ static int run_client(struct perf_options *o)
 	remote.raw_port = o->raw_port;
 	remote.socket_buffer_bytes = config.socket_buffer_bytes;
 	if (!status)
-		rc = measure(o, &remote, &config);
+		rc = o->single ? perf_single(o, &remote, &config) :
+				 measure(o, &remote, &config);
 	remote_leave(&remote);
 out_session:
 	tcpx_session_close(session);

@@ -11,6 +11,7 @@ struct perf_options {
 	uint64_t last_bytes; /* of the sweep, doubling up to here */
 	const char *host; /* NULL: serve, unless self */
 	bool self;
+	bool single; /* one message instead */
 	bool json;
 	bool verbose; /* all settings, all transports */
 	const char *client_option; /* the last that says nothing to a server */
@@ -24,5 +25,14 @@ void perf_parse(int argc, char **argv, struct perf_options *options);
 /* What a report begins with; docs/json.md. */
 json_t *perf_settings(const struct perf_options *options,
 		      const struct tcpx_config *config);
+/* What one ends with, for people: the path, and what NICs counted. */
+void perf_print_path(const struct perf_options *options,
+		     const struct tcpx_config *config,
+		     struct tcpx_session *session, const json_t *path,
+		     const json_t *counted);
+
+/* One message and its check; the exit status. */
+int perf_single(const struct perf_options *options, const struct remote *remote,
+		const struct tcpx_config *config);
 
 #endif

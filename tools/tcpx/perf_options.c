@@ -12,6 +12,7 @@
 
 enum {
 	KEY_SELF = 0x100,
+	KEY_SINGLE,
 	KEY_OP,
 	KEY_SIZE,
 	KEY_SEGMENTS,
@@ -35,6 +36,10 @@ static const struct argp_option option_table[] = {
 	{NULL, 0, NULL, 0, "What is measured:", 1},
 	{"self", KEY_SELF, NULL, 0,
 	 "both ends on this machine, in two processes", 0},
+	{"single", KEY_SINGLE, NULL, 0,
+	 "one small message, checked, and what carried it (default size 4K): "
+	 "the first thing to try on a new cluster",
+	 0},
 	{"op", KEY_OP, "OP", 0, "write (default), read or send", 0},
 	{"notify", KEY_NOTIFY, NULL, 0,
 	 "small write and notification, to and fro (default size 8)", 0},
@@ -192,6 +197,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_SELF:
 		o->self = true;
 		return 0;
+	case KEY_SINGLE:
+		o->single = true;
+		return 0;
 	case KEY_OP:
 		o->op_given = true;
 		parse_op(o, arg, state);
@@ -253,6 +261,7 @@ static const struct argp parser = {
 	       "(TCPX_SECRET)."
 	       "\v"
 	       "Examples:\n"
+	       "  tcpx perf HOST --single\n"
 	       "  tcpx perf --self --ceiling\n"
 	       "  tcpx perf --self --op read --size 4K --segments 16384\n"
 	       "  tcpx perf --self --notify --wait spin --ceiling\n"
@@ -310,18 +319,44 @@ static _Noreturn void refuse(const char *fmt, ...)
 	exit(EXIT_USAGE);
 }
 
+static uint64_t default_size(const struct perf_options *o)
+{
+	if (o->single)
+		return 4096;
+	return o->plan.params.op == CASE_NOTIFY ? 8 : 64u << 20;
+}
+
+static void check_single(const struct perf_options *o)
+{
+	const struct case_params *p = &o->plan.params;
+
+	if (o->notify || p->n_pieces > 1 || p->n_outstanding > 1 ||
+	    p->both_directions || o->plan.ceiling ||
+	    o->last_bytes != p->piece_bytes)
+		refuse("--single is one message of one segment: --op, --size, "
+		       "--mem and --peer-mem go with it");
+}
+
+static void check_notify(const struct perf_options *o)
+{
+	const struct case_params *p = &o->plan.params;
+
+	if (p->n_pieces > 1 || p->n_outstanding > 1 || p->piece_bytes < 8 ||
+	    o->last_bytes > 65536 || p->both_directions)
+		refuse("--notify goes with one segment of 8 to 64K bytes, one "
+		       "at a time");
+}
+
 static void check(struct perf_options *o)
 {
 	struct case_params *p = &o->plan.params;
-	bool both = p->both_directions;
 
 	if (o->op_given && o->notify)
 		refuse("--op and --notify exclude each other");
 	if (o->notify)
 		p->op = CASE_NOTIFY;
 	if (!p->piece_bytes)
-		o->last_bytes = p->piece_bytes =
-			p->op == CASE_NOTIFY ? 8 : 64u << 20;
+		o->last_bytes = p->piece_bytes = default_size(o);
 	p->wait = o->session.wait;
 	bench_defaults(&o->plan);
 	if (o->self && o->host)
@@ -333,10 +368,10 @@ static void check(struct perf_options *o)
 	if (o->last_bytes > TCPX_XFER_MAX / p->n_pieces)
 		refuse("a transfer moves 1T at most, --size and --segments "
 		       "ask for more");
-	if (o->notify && (p->n_pieces > 1 || p->n_outstanding > 1 ||
-			  p->piece_bytes < 8 || o->last_bytes > 65536 || both))
-		refuse("--notify goes with one segment of 8 to 64K bytes, one "
-		       "at a time");
+	if (o->single)
+		check_single(o);
+	if (o->notify)
+		check_notify(o);
 }
 
 void perf_parse(int argc, char **argv, struct perf_options *options)

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command over the transport netplugin: a stand-in for the plugin, in a
+ * helper process whose pages are on the pretend GPU. */
+#include "check.h"
+#include "cli/cli.h"
+#include "cli/keys.h"
+
+#define BROKE 1
+#define SETUP 3
+
+static void set_up(void)
+{
+	setenv("TCPX_GPU", "host", 1);
+	setenv("TCPX_GPU_HOST_DEVICES", "1", 1);
+	setenv("TCPX_NETPLUGIN_PATH", getenv("TEST_DOUBLE"), 1);
+	setenv("TCPX_NETPLUGIN_HELPER", getenv("TEST_HELPER"), 1);
+	setenv("TCPX_NETPLUGIN_ALLOW", "loopback,daemon,pci,numa", 1);
+	setenv("TCPX_NETPLUGIN_MAP", "0=lo", 1);
+	setenv("DOUBLE_MEMORY", ":double_on_pretend_gpu", 1);
+	setenv("NCCL_GPUDIRECTTCPX_SOCKET_IFNAME", "lo", 1);
+	setenv("NCCL_GPUDIRECTTCPX_PROGRAM_FLOW_STEERING_WAIT_MICROS", "2000",
+	       1);
+}
+
+static const char *string(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+static json_int_t integer(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static json_t *run(const char *line, int status)
+{
+	struct cli cli;
+	json_t *json;
+
+	if (cli_run(&cli, line) != status) {
+		fprintf(stderr, "%s%s", cli.out.text, cli.err.text);
+		check_fail(CHECK_AT, "tcpx %s: exit status %d", line,
+			   cli.status);
+	}
+	json = cli_json(&cli);
+	cli_free(&cli);
+	return json;
+}
+
+#define PAIR "--mem gpu:0 --peer-mem gpu:0 "
+
+/* One message says whether the plugin carries bytes at all. */
+static void single(void)
+{
+	json_t *json;
+
+	set_up();
+	json = run("perf --self --single --json --transport netplugin " PAIR,
+		   0);
+	cli_keys(json, SINGLE_KEYS);
+	CHECK_STR(string(json, "transport"), "netplugin");
+	CHECK_EQ(integer(json, "bytes"), 4096);
+	json_decref(json);
+}
+
+/* What the older program was told by variables, over the plugin. */
+static void older_names(void)
+{
+	const json_t *session, *one;
+	json_t *json;
+
+	set_up();
+	setenv("UCCL_TCPX_PERF_SIZE", "1M", 1);
+	setenv("UCCL_TCPX_PERF_ITERS", "6", 1);
+	setenv("UCCL_TCPX_NUM_CHANNELS", "2", 1);
+	setenv("UCCL_TCPX_WINDOW_SIZE", "8", 1);
+	setenv("NCCL_P2P_NET_CHUNKSIZE", "131072", 1);
+	json = run("perf --self --json --rounds 2 --transport netplugin " PAIR,
+		   0);
+	session = json_object_get(json_object_get(json, "settings"), "session");
+	one = json_array_get(json_object_get(json, "cases"), 0);
+	CHECK_STR(string(one, "transport"), "netplugin");
+	CHECK(json_is_true(json_object_get(one, "verified")));
+	CHECK_EQ(integer(one, "bytes"), 1 << 20);
+	CHECK_EQ(integer(one, "transfers"), 6);
+	CHECK_EQ(integer(one, "flows"), 2);
+	CHECK_EQ(integer(session, "chunk_bytes"), 131072);
+	CHECK_EQ(integer(session, "window_chunks"), 8);
+	json_decref(json);
+	json = run("perf --self --json --rounds 2 --transport netplugin "
+		   "--channels 1 --chunk 256K --window 4 --size 512K "
+		   "--iters 2 " PAIR,
+		   0);
+	session = json_object_get(json_object_get(json, "settings"), "session");
+	one = json_array_get(json_object_get(json, "cases"), 0);
+	CHECK_EQ(integer(one, "bytes"), 512 << 10);
+	CHECK_EQ(integer(one, "flows"), 1);
+	CHECK_EQ(integer(session, "chunk_bytes"), 256 << 10);
+	CHECK_EQ(integer(session, "window_chunks"), 4);
+	json_decref(json);
+}
+
+/* No plugin there, and nothing else allowed: what was tried. */
+static void no_plugin(void)
+{
+	struct cli cli;
+
+	set_up();
+	setenv("TCPX_NETPLUGIN_PATH", "/nowhere/libnccl-net.so", 1);
+	CHECK_EQ(cli_run(&cli, "perf --self --single --transport netplugin"),
+		 SETUP);
+	cli_says(&cli.err, "/nowhere/libnccl-net.so: No such file");
+	cli_silent(&cli.out);
+	cli_free(&cli);
+	/* with sockets allowed it is them, and why */
+	CHECK_EQ(cli_run(&cli, "perf --self --single "
+			       "--transport netplugin,socket"),
+		 0);
+	cli_says(&cli.out, "by socket in");
+	cli_says(&cli.err, "/nowhere/libnccl-net.so: No such file");
+	cli_free(&cli);
+}
+
+static const struct check_case cases[] = {
+	{"single", single, 60},
+	{"older_names", older_names, 60},
+	{"no_plugin", no_plugin, 60},
+};
+
+int main(int argc, char **argv)
+{
+	if (!getenv("TEST_DOUBLE") || !getenv("TEST_HELPER")) {
+		printf("1..0 # SKIP TEST_DOUBLE and TEST_HELPER are not set\n");
+		return 0;
+	}
+	return CHECK_RUN(cases, argc, argv);
+}
