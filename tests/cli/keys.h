@@ -20,6 +20,17 @@
 	"flows:i took_us:n? verified:b failed_at:s? failure:s? path:o "        \
 	"nic_counters:a devmem_packets:i? held:b"
 
+#define MESH_KEYS                                                              \
+	"settings:o devices:a pairs:a matrix:a slowest:o? fastest:o? "         \
+	"median_gigabytes_per_s:n? failure:s? held:b"
+#define MESH_SETTINGS_KEYS                                                     \
+	"version:s ranks:i op:s bytes:i iterations:i warmup:i outstanding:i "  \
+	"verify:b wait:s seed:i session:o"
+#define MESH_DEVICE_KEYS "device:i rank:i host:s name:s mem:s gpu:s pci:s"
+#define MESH_PAIR_KEYS                                                         \
+	"from:i to:i gigabytes_per_s:n? p50_us:n? p99_us:n? transport:s? "     \
+	"rails:i flows:i verified:b failure:s?"
+
 #define KILL_KEYS                                                              \
 	"case:s op:s bytes:i? segments:i? transport:s? rails:i? flows:i? "     \
 	"outstanding:i gigabytes_per_s:n? p50_us:n? p99_us:n? "                \

@@ -30,8 +30,9 @@ static void unknown_command(void)
 static void help(void)
 {
 	static const char *const lines[] = {
-		"--help",     "help",	     "demo --help",   "perf --help",
-		"raw --help", "info --help", "config --help", "perf --usage",
+		"--help",      "help",		"demo --help",
+		"perf --help", "mesh --help",	"raw --help",
+		"info --help", "config --help", "perf --usage",
 	};
 	struct cli cli;
 

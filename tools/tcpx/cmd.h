@@ -25,6 +25,7 @@ enum exit_status {
 
 int cmd_demo(int argc, char **argv);
 int cmd_perf(int argc, char **argv);
+int cmd_mesh(int argc, char **argv);
 int cmd_raw(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_config(int argc, char **argv);

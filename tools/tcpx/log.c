@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <time.h>
 
 #define N_HELD_MAX 32u
 #define LINE_BYTES 512
@@ -18,16 +19,50 @@ static struct {
 	bool hushed, holding;
 	unsigned n;
 	struct held held[N_HELD_MAX];
+	FILE *also;
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void print(enum tcpx_log_level level, const char *subsystem,
-		  const char *line)
+static const char *level_name(enum tcpx_log_level level)
 {
 	static const char *const names[] = {"",	    "error", "warning",
 					    "info", "debug", "trace"};
 
-	fprintf(stderr, "%s: %s: %s\n",
-		(unsigned)level < 6 ? names[level] : "log", subsystem, line);
+	return (unsigned)level < 6 ? names[level] : "log";
+}
+
+static void print(enum tcpx_log_level level, const char *subsystem,
+		  const char *line)
+{
+	fprintf(stderr, "%s: %s: %s\n", level_name(level), subsystem, line);
+}
+
+void log_stamp(FILE *file)
+{
+	struct timespec now;
+	struct tm parts;
+	char text[32];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	localtime_r(&now.tv_sec, &parts);
+	strftime(text, sizeof(text), "%F %T", &parts);
+	fprintf(file, "%s.%03ld ", text, now.tv_nsec / 1000000);
+}
+
+void log_also(FILE *file)
+{
+	pthread_mutex_lock(&state.lock);
+	state.also = file;
+	pthread_mutex_unlock(&state.lock);
+}
+
+/* state.lock held */
+static void print_also(enum tcpx_log_level level, const char *subsystem,
+		       const char *line)
+{
+	if (!state.also)
+		return;
+	log_stamp(state.also);
+	fprintf(state.also, "%s: %s: %s\n", level_name(level), subsystem, line);
 }
 
 /* state.lock held */
@@ -46,6 +81,7 @@ void log_line(void *arg, enum tcpx_log_level level, const char *subsystem,
 {
 	(void)arg;
 	pthread_mutex_lock(&state.lock);
+	print_also(level, subsystem, line);
 	if (state.hushed && level > TCPX_LOG_ERROR)
 		;
 	else if (state.holding && state.n < N_HELD_MAX)

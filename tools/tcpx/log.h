@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <tcpx/p2p.h>
 
 void log_line(void *arg, enum tcpx_log_level level, const char *subsystem,
@@ -32,5 +33,11 @@ void log_drop(void);
 void log_take_error(char *buf, size_t cap_bytes);
 /* The held errors, oldest first; NULL after the last. */
 const char *log_held_error(unsigned i);
+
+/* A file that gets every line too, with the time; NULL: no more. From any
+ * thread. */
+void log_also(FILE *file);
+/* "2026-11-30 12:00:00.123 ", for lines beside them. */
+void log_stamp(FILE *file);
 
 #endif

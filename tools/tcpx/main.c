@@ -12,6 +12,8 @@ static const struct command commands[] = {
 	 "show host memory moving between two processes, all bytes checked"},
 	{"perf", cmd_perf,
 	 "measure transfers: serve, be the client of a server, or both"},
+	{"mesh", cmd_mesh,
+	 "measure all pairs of GPUs of several hosts: a matrix"},
 	{"raw", cmd_raw, "measure bare TCP on this machine, the ceiling alone"},
 	{"info", cmd_info, "version, rails and transports of this machine"},
 	{"config", cmd_config, "every setting in force and where it is from"},
@@ -50,6 +52,8 @@ static void usage(FILE *out)
 	      "  tcpx perf                       serve on port 7174\n"
 	      "  tcpx perf HOST --op read        measure against a server\n"
 	      "  tcpx perf --self --ceiling      both ends here, with raw TCP\n"
+	      "  tcpx perf HOST --single         does one message arrive?\n"
+	      "  tcpx mesh --hosts A,B           all pairs, same line on each\n"
 	      "  tcpx COMMAND --help             what a command can do\n\n",
 	      out);
 	fputs(EXIT_STATUS_HELP, out);

@@ -22,6 +22,10 @@ struct perf_options {
 /* Ends the process on a wrong command line. */
 void perf_parse(int argc, char **argv, struct perf_options *options);
 
+/* TCPX_PERF_SIZE and _ITERS, or their older names; 0: not set. Ends the
+ * process on bad ones. */
+void perf_environment(uint64_t *bytes, uint64_t *count);
+
 /* What a report begins with; docs/json.md. */
 json_t *perf_settings(const struct perf_options *options,
 		      const struct tcpx_config *config);

@@ -285,20 +285,19 @@ static const char *variable(const char *name, char *whole, size_t cap_bytes)
 	return text && *text ? text : NULL;
 }
 
-static void take_environment(struct perf_options *o)
+void perf_environment(uint64_t *bytes, uint64_t *count)
 {
 	char name[40];
 	const char *text = variable("SIZE", name, sizeof(name));
 
-	o->plan.params.piece_bytes = 0;
-	if (text && (size_parse(text, &o->plan.params.piece_bytes) ||
-		     !o->plan.params.piece_bytes)) {
+	*bytes = *count = 0;
+	if (text &&
+	    (size_parse(text, bytes) || !*bytes || *bytes > TCPX_XFER_MAX)) {
 		complain("%s=%s: a size as 64M is wanted", name, text);
 		exit(EXIT_USAGE);
 	}
-	o->last_bytes = o->plan.params.piece_bytes;
 	text = variable("ITERS", name, sizeof(name));
-	if (text && number_parse(text, 1, 1ull << 40, &o->plan.count)) {
+	if (text && number_parse(text, 1, 1ull << 40, count)) {
 		complain("%s=%s: a number is wanted", name, text);
 		exit(EXIT_USAGE);
 	}
@@ -378,7 +377,9 @@ void perf_parse(int argc, char **argv, struct perf_options *options)
 {
 	memset(options, 0, sizeof(*options));
 	options->plan.verify = true;
-	take_environment(options);
+	perf_environment(&options->plan.params.piece_bytes,
+			 &options->plan.count);
+	options->last_bytes = options->plan.params.piece_bytes;
 	argp_parse(&parser, argc, argv, 0, NULL, options);
 	check(options);
 }
