@@ -121,9 +121,33 @@ static void no_plugin(void)
 	cli_free(&cli);
 }
 
+/* A plugin is started once a process; each point has its own. */
+static void sweep(void)
+{
+	const json_t *one;
+	json_t *json;
+	size_t i;
+
+	set_up();
+	json = run("perf --self --json --sweep=channels=1,2 "
+		   "--sweep=window=4,16 --transport netplugin --size 1M "
+		   "--count 2 " PAIR,
+		   0);
+	json_array_foreach(json_object_get(json, "points"), i, one)
+	{
+		CHECK_STR(string(json_object_get(one, "case"), "transport"),
+			  "netplugin");
+		CHECK_EQ(integer(json_object_get(one, "case"), "flows"),
+			 1 + i % 2);
+	}
+	CHECK_EQ(i, 4);
+	json_decref(json);
+}
+
 static const struct check_case cases[] = {
 	{"single", single, 60},
 	{"older_names", older_names, 60},
+	{"sweep", sweep, 60},
 	{"no_plugin", no_plugin, 60},
 };
 

@@ -313,6 +313,68 @@ static void one_message_fails(void)
 	cli_free(&cli);
 }
 
+/* Every point of the grid, the best one named; settings are the point's. */
+static void sweep(void)
+{
+	const json_t *points, *one;
+	struct cli cli;
+	json_t *json;
+	double best = 0;
+	size_t i;
+
+	CHECK_EQ(cli_run(&cli, "perf --self --json --sweep=chunk=64K,128K "
+			       "--sweep=channels=1,2 --size 256K --count 4 "
+			       "--window 9"),
+		 0);
+	json = cli_json(&cli);
+	cli_keys(json, "settings:o? points:a best:i? held:b");
+	cli_keys(json_object_get(json, "settings"), PERF_SETTINGS_KEYS);
+	points = json_object_get(json, "points");
+	CHECK_EQ(json_array_size(points), 4);
+	json_array_foreach(points, i, one)
+	{
+		cli_keys(one, SWEEP_POINT_KEYS);
+		check_case(json_object_get(one, "case"), true);
+		CHECK_EQ(integer(one, "chunk_bytes"),
+			 i / 2 ? 128 << 10 : 64 << 10);
+		CHECK_EQ(integer(one, "channels"), 1 + i % 2);
+		CHECK_EQ(integer(one, "window_chunks"), 9);
+		CHECK_EQ(integer(json_object_get(one, "case"), "flows"),
+			 1 + i % 2);
+		if (real(json_object_get(one, "case"), "gigabytes_per_s") >
+		    best)
+			best = real(json_object_get(one, "case"),
+				    "gigabytes_per_s");
+	}
+	one = json_array_get(points, (size_t)integer(json, "best"));
+	CHECK(real(json_object_get(one, "case"), "gigabytes_per_s") == best);
+	json_decref(json);
+	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "perf --self --sweep=window --size 64K "
+			       "--count 4"),
+		 0);
+	cli_says(&cli.out, "3 points\n");
+	cli_says(&cli.out, "* best: --window ");
+	cli_fits(&cli.out, 80);
+	cli_silent(&cli.err);
+	cli_free(&cli);
+}
+
+/* Points that cannot be measured say why, each. */
+static void sweep_fails(void)
+{
+	struct cli cli;
+
+	setenv("TCPX_SECRET", "s", 1);
+	setenv("TCPX_CONNECT_TIMEOUT_MS", "300", 1);
+	CHECK_EQ(cli_run(&cli, "perf 127.0.0.1:20996 --sweep=window=4,8"), 3);
+	cli_says(&cli.out, "failed: cannot connect to 127.0.0.1:20996");
+	cli_says(&cli.out, "2 points\n");
+	cli_says_not(&cli.out, "best");
+	cli_fits(&cli.out, 80);
+	cli_free(&cli);
+}
+
 static void seeds(void)
 {
 	json_t *json = perf("--size 4K --count 1 --seed 12345", true);
@@ -485,6 +547,8 @@ static const struct check_case cases[] = {
 	{"nic_counters", nic_counters, 0},
 	{"one_message", one_message, 0},
 	{"one_message_fails", one_message_fails, 0},
+	{"sweep", sweep, 60},
+	{"sweep_fails", sweep_fails, 60},
 	{"seeds", seeds, 0},
 	{"variables", variables, 0},
 	{"table", table, 60},

@@ -275,5 +275,7 @@ int cmd_perf(int argc, char **argv)
 	perf_parse(argc, argv, &options);
 	if (!options.self && !options.host)
 		return run_server(&options);
+	if (sweep_wanted(&options) && !options.point)
+		return perf_sweep(&options);
 	return run_client(&options);
 }

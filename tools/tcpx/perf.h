@@ -5,6 +5,10 @@
 #include "bench.h"
 #include "open.h"
 
+enum sweep_axis { SWEEP_CHUNK = 0, SWEEP_WINDOW, SWEEP_CHANNELS, SWEEP_AXES };
+
+#define SWEEP_VALUES_MAX 16
+
 struct perf_options {
 	struct session_options session;
 	struct bench_plan plan; /* piece_bytes: of the first of the sweep */
@@ -12,6 +16,13 @@ struct perf_options {
 	const char *host; /* NULL: serve, unless self */
 	bool self;
 	bool single; /* one message instead */
+	bool point; /* of a sweep: does one of its measurements */
+	struct {
+		unsigned n; /* 0: this one is not swept */
+		uint64_t value[SWEEP_VALUES_MAX];
+	} sweep[SWEEP_AXES];
+	int argc; /* a copy of the command line, where there is a sweep */
+	char **argv;
 	bool json;
 	bool verbose; /* all settings, all transports */
 	const char *client_option; /* the last that says nothing to a server */
@@ -34,6 +45,17 @@ void perf_print_path(const struct perf_options *options,
 		     const struct tcpx_config *config,
 		     struct tcpx_session *session, const json_t *path,
 		     const json_t *counted);
+
+/* A measurement at each point of the sweep; the exit status. */
+int perf_sweep(const struct perf_options *options);
+/* "chunk", "window=4,16", "all". False: not such. */
+bool sweep_parse(const char *text, struct perf_options *options);
+static inline bool sweep_wanted(const struct perf_options *options)
+{
+	return options->sweep[SWEEP_CHUNK].n ||
+	       options->sweep[SWEEP_WINDOW].n ||
+	       options->sweep[SWEEP_CHANNELS].n;
+}
 
 /* One message and its check; the exit status. */
 int perf_single(const struct perf_options *options, const struct remote *remote,

@@ -13,6 +13,7 @@
 enum {
 	KEY_SELF = 0x100,
 	KEY_SINGLE,
+	KEY_SWEEP,
 	KEY_OP,
 	KEY_SIZE,
 	KEY_SEGMENTS,
@@ -30,6 +31,7 @@ enum {
 	KEY_RAW_PORT,
 	KEY_NOTIFY,
 	KEY_SEED,
+	KEY_POINT, /* behind those that a server must not be given */
 };
 
 static const struct argp_option option_table[] = {
@@ -40,6 +42,11 @@ static const struct argp_option option_table[] = {
 	 "one small message, checked, and what carried it (default size 4K): "
 	 "the first thing to try on a new cluster",
 	 0},
+	{"sweep", KEY_SWEEP, "AXIS[=LIST]", OPTION_ARG_OPTIONAL,
+	 "measure at each point of chunk, window and channels, or of those "
+	 "named, as --sweep=channels=1,2,4 --sweep=window",
+	 0},
+	{"point", KEY_POINT, NULL, OPTION_HIDDEN, NULL, 0},
 	{"op", KEY_OP, "OP", 0, "write (default), read or send", 0},
 	{"notify", KEY_NOTIFY, NULL, 0,
 	 "small write and notification, to and fro (default size 8)", 0},
@@ -200,6 +207,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_SINGLE:
 		o->single = true;
 		return 0;
+	case KEY_SWEEP:
+		if (!sweep_parse(arg ? arg : "all", o))
+			argp_error(state,
+				   "--sweep=%s: chunk, window or channels, "
+				   "perhaps with a list, as channels=1,2,4",
+				   arg);
+		return 0;
+	case KEY_POINT:
+		o->point = true;
+		return 0;
 	case KEY_OP:
 		o->op_given = true;
 		parse_op(o, arg, state);
@@ -262,6 +279,7 @@ static const struct argp parser = {
 	       "\v"
 	       "Examples:\n"
 	       "  tcpx perf HOST --single\n"
+	       "  tcpx perf HOST --sweep --size 16M\n"
 	       "  tcpx perf --self --ceiling\n"
 	       "  tcpx perf --self --op read --size 4K --segments 16384\n"
 	       "  tcpx perf --self --notify --wait spin --ceiling\n"
@@ -369,14 +387,31 @@ static void check(struct perf_options *o)
 		       "ask for more");
 	if (o->single)
 		check_single(o);
+	if (sweep_wanted(o) && (o->single || o->last_bytes != p->piece_bytes))
+		refuse("--sweep goes with one --size, and not with --single");
 	if (o->notify)
 		check_notify(o);
+}
+
+/* Parsing changes their order, and cuts some. Kept as long as the process. */
+static void keep_arguments(int argc, char **argv, struct perf_options *options)
+{
+	static char **copy;
+
+	copy = calloc((size_t)argc + 1, sizeof(*copy));
+	if (!copy)
+		refuse("no memory");
+	for (int i = 0; i < argc; i++)
+		copy[i] = strdup(argv[i]);
+	options->argc = argc;
+	options->argv = copy;
 }
 
 void perf_parse(int argc, char **argv, struct perf_options *options)
 {
 	memset(options, 0, sizeof(*options));
 	options->plan.verify = true;
+	keep_arguments(argc, argv, options);
 	perf_environment(&options->plan.params.piece_bytes,
 			 &options->plan.count);
 	options->last_bytes = options->plan.params.piece_bytes;
