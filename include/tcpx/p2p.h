@@ -229,6 +229,17 @@ TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_session_stats_prometheus(struct tcpx_session *session, char *buf,
 			      size_t cap_bytes, size_t *len_bytes);
 
+/*
+ * Every transport and whether it can be used on this machine, as a JSON array
+ * of objects {transport, allowed (by the settings), open (in use by this
+ * session), usable, why (null, or why it is not there at all), checks:
+ * [{check, holds, why}] (its preconditions, all of them)}. Asks files and
+ * drivers: some 100 ms.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int
+tcpx_session_transports(struct tcpx_session *session, char *buf,
+			size_t cap_bytes, size_t *len_bytes);
+
 /* ---- peers ------------------------------------------------------------ */
 
 /*

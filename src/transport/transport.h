@@ -153,6 +153,15 @@ struct transport_ops {
 	 */
 	int (*probe)(const struct transport_params *params, char *why,
 		     size_t cap_bytes);
+	/*
+	 * Tells each precondition that open would find, by a short name: why
+	 * it does not hold, in words, or NULL. As cheap as probe, and NULL
+	 * where there is nothing to tell.
+	 */
+	void (*explain)(const struct transport_params *params,
+			void (*tell)(void *arg, const char *check,
+				     const char *why),
+			void *arg);
 	/* The only place for environment, files and allocation of what all
 	 * channels share. May block briefly. */
 	int (*open)(const struct transport_params *params,

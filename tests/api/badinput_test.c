@@ -438,6 +438,7 @@ static void null_session(void)
 	CHECK_EQ(tcpx_session_port(NULL), 0);
 	CHECK(tcpx_session_progress(NULL, 0) < 0);
 	CHECK(tcpx_session_stats_json(NULL, NULL, 0, &len) < 0);
+	CHECK(tcpx_session_transports(NULL, NULL, 0, &len) < 0);
 	CHECK(tcpx_peer_connect(NULL, "x", 1, &id) < 0);
 	CHECK(tcpx_peer_wait(NULL, 1, 0) < 0);
 	CHECK(tcpx_peer_disconnect(NULL, 1) < 0);

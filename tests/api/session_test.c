@@ -169,6 +169,35 @@ static void statistics(void)
 	pair_close(&pair);
 }
 
+/* All there are, in a text that is as long as it was said to be. */
+static void transports(void)
+{
+	static char buf[1 << 16];
+	const json_t *one;
+	struct sess a;
+	json_t *list;
+	size_t len, again, i, n_open = 0;
+
+	sess_open(&a, "a", NULL);
+	CHECK_STATUS(tcpx_session_transports(a.s, NULL, 0, &len), TCPX_ENOSPC);
+	CHECK_STATUS(tcpx_session_transports(a.s, buf, len + 1, &again),
+		     TCPX_OK);
+	CHECK_EQ(again, len);
+	list = json_loads(buf, 0, NULL);
+	CHECK(json_array_size(list) >= 4);
+	json_array_foreach(list, i, one)
+	{
+		bool open = json_is_true(json_object_get(one, "open"));
+
+		n_open += open;
+		CHECK(!open || json_is_true(json_object_get(one, "allowed")));
+		CHECK(!open || json_is_true(json_object_get(one, "usable")));
+	}
+	CHECK_EQ(n_open, 1);
+	json_decref(list);
+	sess_close(&a);
+}
+
 static void no_events(void)
 {
 	struct tcpx_event event;
@@ -188,6 +217,7 @@ static const struct check_case cases[] = {
 	{"open_close", open_close, 0}, {"blob_rules", blob_rules, 0},
 	{"port_range", port_range, 0}, {"described", described, 0},
 	{"statistics", statistics, 0}, {"no_events", no_events, 0},
+	{"transports", transports, 0},
 };
 
 int main(int argc, char **argv)

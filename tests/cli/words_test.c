@@ -332,7 +332,11 @@ static void info_json(void)
 			      "megabits_per_s:i");
 	CHECK(i > 0);
 	cli_keys(json, "version:s name:s port:i interfaces:a self:o "
-		       "statistics:o gpus:a gpus_why:s?");
+		       "statistics:o gpus:a gpus_why:s? transports:a");
+	json_array_foreach(json_object_get(json, "transports"), i, one)
+		cli_keys(one, "transport:s allowed:b open:b usable:b why:s? "
+			      "checks:a");
+	CHECK_EQ(i, 4);
 	json_decref(json);
 	cli_free(&cli);
 }
@@ -367,7 +371,9 @@ static void info_gpus(void)
 	json_array_foreach(json_object_get(json, "gpus"), i, one)
 	{
 		cli_keys(one, "gpu:i name:s pci:s driver:s memory_bytes:i "
-			      "copy_engines:i compute_capability:s");
+			      "copy_engines:i compute_capability:s "
+			      "numa_node:i? nics:a missing:a");
+		CHECK_EQ(json_array_size(json_object_get(one, "missing")), 1);
 		CHECK_EQ(json_integer_value(json_object_get(one, "gpu")), i);
 	}
 	CHECK(i > 0);
@@ -375,10 +381,92 @@ static void info_gpus(void)
 	cli_free(&cli);
 	CHECK_EQ(cli_run(&cli, "info --ifnames lo"), 0);
 	cli_says(&cli.out, "\nGPUs\n  gpu:0  ");
+	cli_says(&cli.out,
+		 "2 copy engines; NUMA node and nearest NICs: it is ");
+	cli_fits(&cli.out, 80);
 	cli_free(&cli);
 	setenv("TCPX_GPU", "off", 1);
 	CHECK_EQ(cli_run(&cli, "info --ifnames lo"), 0);
 	cli_says(&cli.out, "\nGPUs: none, ");
+	cli_fits(&cli.out, 80);
+	cli_free(&cli);
+}
+
+static const json_t *transport(const json_t *json, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(json, "transports"), i, one)
+	{
+		if (!strcmp(name, json_string_value(
+					  json_object_get(one, "transport"))))
+			return one;
+	}
+	check_fail(CHECK_AT, "no transport %s", name);
+	return NULL;
+}
+
+/* The reason of a check of netplugin; NULL: it holds. */
+static const char *reason(const json_t *json, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(
+		json_object_get(transport(json, "netplugin"), "checks"), i, one)
+	{
+		cli_keys(one, "check:s holds:b why:s?");
+		if (!strcmp(name,
+			    json_string_value(json_object_get(one, "check"))))
+			return json_string_value(json_object_get(one, "why"));
+	}
+	check_fail(CHECK_AT, "no check %s", name);
+	return NULL;
+}
+
+static bool is(const json_t *transport, const char *key)
+{
+	return json_is_true(json_object_get(transport, key));
+}
+
+/* All that keeps a net plugin out, not only the first; whether it is allowed
+ * or not. */
+static void info_transports(void)
+{
+	struct cli cli;
+	json_t *json;
+
+	setenv("TCPX_GPU", "host", 1);
+	setenv("TCPX_GPU_HOST_DEVICES", "1", 1);
+	setenv("TCPX_NETPLUGIN_PATH", "/nowhere/plugin.so", 1);
+	setenv("NCCL_USE_DMA_BUF", "0", 1);
+	setenv("NCCL_INLINE_THRESHOLD", "5", 1);
+	setenv("NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX", "/nowhere", 1);
+	CHECK_EQ(cli_run(&cli, "info --json --ifnames lo"), 0);
+	json = cli_json(&cli);
+	CHECK(is(transport(json, "socket"), "open"));
+	CHECK(is(transport(json, "socket"), "usable"));
+	CHECK(!is(transport(json, "netplugin"), "usable"));
+	CHECK(!is(transport(json, "netplugin"), "allowed"));
+	CHECK(strstr(reason(json, "plugin"), "/nowhere/plugin.so: No such"));
+	CHECK(strstr(reason(json, "dma-buf"), "NCCL_USE_DMA_BUF is 0"));
+	CHECK(strstr(reason(json, "inline"), "NCCL_INLINE_THRESHOLD is 5"));
+	CHECK(strstr(reason(json, "daemon"), "no socket /nowhere/rx_rule"));
+	CHECK(strstr(reason(json, "home-nic"), "TCPX_NETPLUGIN_MAP=0="));
+	CHECK(!reason(json, "device-memory"));
+	CHECK(!reason(json, "settings"));
+	CHECK(!reason(json, "threads"));
+	json_decref(json);
+	cli_free(&cli);
+	setenv("TCPX_NETPLUGIN_ALLOW", "daemon,pci,numa", 1);
+	setenv("TCPX_NETPLUGIN_MAP", "0=lo", 1);
+	CHECK_EQ(cli_run(&cli, "info --ifnames lo"), 0);
+	cli_says(&cli.out, "\ntransports\n  netplugin    not usable, not "
+			   "allowed by the settings");
+	cli_says(&cli.out, "    dma-buf: NCCL_USE_DMA_BUF is 0: ");
+	cli_says_not(&cli.out, "    daemon: ");
+	cli_says(&cli.out, "  socket       in use\n");
 	cli_fits(&cli.out, 80);
 	cli_free(&cli);
 }
@@ -506,6 +594,7 @@ static const struct check_case cases[] = {
 	{"info_json", info_json, 0},
 	{"info_text", info_text, 0},
 	{"info_gpus", info_gpus, 0},
+	{"info_transports", info_transports, 0},
 	{"bad_flags", bad_flags, 0},
 	{"bad_sizes", bad_sizes, 0},
 	{"bad_perf_variables", bad_perf_variables, 0},

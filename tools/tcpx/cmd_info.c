@@ -3,6 +3,7 @@
 
 #include "common/wrap.h"
 #include "gpus.h"
+#include "nearest.h"
 #include "open.h"
 #include "path.h"
 
@@ -105,6 +106,12 @@ static int stats_text(void *arg, char *buf, size_t cap_bytes, size_t *len_bytes)
 	return tcpx_session_stats_json(arg, buf, cap_bytes, len_bytes);
 }
 
+static int transports_text(void *arg, char *buf, size_t cap_bytes,
+			   size_t *len_bytes)
+{
+	return tcpx_session_transports(arg, buf, cap_bytes, len_bytes);
+}
+
 /* How the session reaches itself says what it has to offer to others. */
 static json_t *describe_self(struct tcpx_session *session)
 {
@@ -150,7 +157,7 @@ static void print_gpus(const json_t *all)
 {
 	const char *why = json_string_value(json_object_get(all, "gpus_why"));
 	const json_t *one;
-	char line[256], text[320];
+	char line[256], text[768];
 	size_t i;
 
 	if (why) {
@@ -160,7 +167,62 @@ static void print_gpus(const json_t *all)
 	}
 	printf("GPUs\n");
 	json_array_foreach(json_object_get(all, "gpus"), i, one)
+	{
 		printf("  %s\n", gpus_line(one, line, sizeof(line)));
+		snprintf(text, sizeof(text), "%lld copy engines; ",
+			 (long long)json_integer_value(
+				 json_object_get(one, "copy_engines")));
+		nearest_line(one, text + strlen(text),
+			     sizeof(text) - strlen(text));
+		text_wrap(stdout, 9, 11, text);
+	}
+}
+
+/* What keeps a transport out, each reason by its name. */
+static void print_checks(const json_t *transport)
+{
+	const json_t *check;
+	char text[640];
+	size_t i;
+
+	json_array_foreach(json_object_get(transport, "checks"), i, check)
+	{
+		if (json_is_true(json_object_get(check, "holds")))
+			continue;
+		snprintf(text, sizeof(text), "%s: %s",
+			 json_string_value(json_object_get(check, "check")),
+			 json_string_value(json_object_get(check, "why")));
+		text_wrap(stdout, 4, 6, text);
+	}
+}
+
+static void print_transports(const json_t *list, bool all)
+{
+	const json_t *one;
+	const char *name, *why;
+	size_t i;
+
+	printf("transports\n");
+	json_array_foreach(list, i, one)
+	{
+		name = json_string_value(json_object_get(one, "transport"));
+		why = json_string_value(json_object_get(one, "why"));
+		if (!all && !strncmp(name, "loop", 4))
+			continue;
+		printf("  %-12s %s%s\n", name,
+		       json_is_true(json_object_get(one, "open")) ?
+			       "in use" :
+		       json_is_true(json_object_get(one, "usable")) ?
+			       "usable" :
+			       "not usable",
+		       json_is_true(json_object_get(one, "allowed")) ?
+			       "" :
+			       ", not allowed by the settings "
+			       "(TCPX_TRANSPORTS)");
+		if (why && !json_array_size(json_object_get(one, "checks")))
+			text_wrap(stdout, 4, 6, why);
+		print_checks(one);
+	}
 }
 
 static void print_all(const json_t *all, struct tcpx_session *session,
@@ -171,6 +233,8 @@ static void print_all(const json_t *all, struct tcpx_session *session,
 	print_interfaces(json_object_get(all, "interfaces"));
 	putchar('\n');
 	print_gpus(all);
+	putchar('\n');
+	print_transports(json_object_get(all, "transports"), view->all);
 	printf("\nhow the session reaches itself, as it would others\n\n");
 	path_draw(stdout, view, json_object_get(all, "self"));
 }
@@ -181,7 +245,7 @@ int cmd_info(int argc, char **argv)
 	struct tcpx_config config;
 	struct tcpx_session *session;
 	struct path_view view = {.all = false};
-	json_t *self, *stats, *all, *gpus;
+	json_t *self, *stats, *all, *gpus, *transports;
 	char why[160];
 
 	argp_parse(&parser, argc, argv, 0, NULL, &arguments);
@@ -191,11 +255,14 @@ int cmd_info(int argc, char **argv)
 	self = describe_self(session);
 	stats = json_from_library("the statistics", stats_text, session);
 	gpus = gpus_list(session, why, sizeof(why));
-	all = json_pack("{ss ss si so so* so* so ss?}", "version",
+	transports =
+		json_from_library("the transports", transports_text, session);
+	all = json_pack("{ss ss si so so* so* so ss? so*}", "version",
 			tcpx_version(), "name", tcpx_session_name(session),
 			"port", (int)tcpx_session_port(session), "interfaces",
 			interfaces(), "self", self, "statistics", stats, "gpus",
-			gpus, "gpus_why", why[0] ? why : NULL);
+			gpus, "gpus_why", why[0] ? why : NULL, "transports",
+			transports);
 	if (arguments.json) {
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		putchar('\n');

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gpus.h"
 
+#include "nearest.h"
+
 #include <stdio.h>
 
 static json_t *describe(uint32_t index, const struct tcpx_gpu_info *info)
 {
 	char capability[24];
+	json_t *gpu;
 
 	snprintf(capability, sizeof(capability), "%u.%u", info->major,
 		 info->minor);
-	return json_pack("{si ss ss ss sI sI ss}", "gpu", (int)index, "name",
-			 info->name, "pci", info->pci, "driver", info->driver,
-			 "memory_bytes", (json_int_t)info->mem_bytes,
-			 "copy_engines", (json_int_t)info->copy_engines,
-			 "compute_capability", capability);
+	gpu = json_pack("{si ss ss ss sI sI ss}", "gpu", (int)index, "name",
+			info->name, "pci", info->pci, "driver", info->driver,
+			"memory_bytes", (json_int_t)info->mem_bytes,
+			"copy_engines", (json_int_t)info->copy_engines,
+			"compute_capability", capability);
+	nearest_add(gpu, info->pci);
+	return gpu;
 }
 
 json_t *gpus_list(struct tcpx_session *session, char *why, size_t cap_bytes)

@@ -124,6 +124,7 @@ const struct transport_ops transport_netplugin = {
 	.name = "netplugin",
 	.caps = TRANSPORT_FRAGMENTS | TRANSPORT_SLOTS_ONLY | TRANSPORT_GPU,
 	.probe = open_probe,
+	.explain = open_explain,
 	.open = front_open,
 	.close = front_close,
 	.limits = front_limits,

@@ -9,6 +9,10 @@
 
 int open_probe(const struct transport_params *params, char *why,
 	       size_t cap_bytes);
+/* Of transport.h: every precondition, whether it holds. */
+void open_explain(const struct transport_params *params,
+		  void (*tell)(void *arg, const char *check, const char *why),
+		  void *arg);
 int open_transport(const struct transport_params *params,
 		   struct transport **transport);
 void open_close(struct transport *t);

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every precondition at once, for whoever sets a host up: opening stops at the
+ * first that does not hold. Nothing is loaded, so the plugin is taken for
+ * GPUDirect-TCPX, which all of them are about; its devices are guessed from
+ * the host's interfaces.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tcpx/status.h>
+
+#include "gpu/gpu.h"
+#include "topo/distance.h"
+#include "topo/homes.h"
+#include "topo/nic.h"
+#include "transport/netplugin/open.h"
+
+struct explanation {
+	const struct transport_params *params;
+	struct options options;
+	struct nic nics[NICS_MAX];
+	uint32_t n_nics;
+	void (*say)(void *arg, const char *check, const char *why);
+	void *arg;
+};
+
+/* As if everything but this check were allowed. */
+static struct options only(const struct explanation *e,
+			   enum options_check check)
+{
+	struct options options = e->options;
+
+	options.allow = ~(uint32_t)check;
+	return options;
+}
+
+/* err: whether why is filled. What the user allows does not count. */
+static void say(const struct explanation *e, enum options_check check, int err,
+		const char *why)
+{
+	bool holds = !err || e->options.allow & check;
+
+	e->say(e->arg, options_check_name(check), holds ? NULL : why);
+}
+
+static void explain_env(const struct explanation *e)
+{
+	char why[400];
+
+	for (uint32_t check = OPTIONS_CHUNK_SIZE; check <= OPTIONS_CTRL_DEV;
+	     check <<= 1) {
+		struct options options = only(e, check);
+		int err = options_check_env(&options_env_process, &options, why,
+					    sizeof(why));
+
+		say(e, check, err, why);
+	}
+}
+
+static void explain_nic(const struct explanation *e, const struct nic *nic)
+{
+	const struct options_nic seen = {nic->ifname, nic->pci, nic->numa_node};
+	static const enum options_check checks[] = {OPTIONS_PCI, OPTIONS_NUMA};
+	char why[400];
+
+	for (int i = 0; i < 2; i++) {
+		struct options options = only(e, checks[i]);
+		int err = options_check_nic(&options_env_process, &options,
+					    &seen, why, sizeof(why));
+
+		say(e, checks[i], err, why);
+	}
+}
+
+static const char *name_of(const void *arg, uint32_t nic)
+{
+	const struct explanation *e = arg;
+
+	return e->nics[nic].ifname;
+}
+
+/* The NIC of a GPU, by the map or by distance; HOME_NONE with the reason. */
+static uint32_t home_of(const struct explanation *e, uint32_t gpu,
+			const char *pci, char *why, size_t cap_bytes)
+{
+	uint32_t distance[NICS_MAX], home[NETPLUGIN_RAILS_MAX];
+	struct topo_map *map = NULL;
+	const char *wrong;
+
+	if (topo_map_load(NULL, &map))
+		map = NULL;
+	for (uint32_t n = 0; n < e->n_nics; n++)
+		distance[n] =
+			map && pci[0] && e->nics[n].pci[0] ?
+				topo_map_distance(map, pci, e->nics[n].pci) :
+				TOPO_UNKNOWN;
+	topo_map_free(map);
+	for (uint32_t g = 0; g < NETPLUGIN_RAILS_MAX; g++)
+		home[g] = HOME_NONE;
+	homes_plan(distance, 1, e->n_nics, &home[gpu]);
+	if (e->options.map &&
+	    !homes_read_map(e->options.map, NETPLUGIN_RAILS_MAX, e->n_nics,
+			    name_of, e, home, &wrong))
+		snprintf(why, cap_bytes,
+			 "TCPX_NETPLUGIN_MAP: no such GPU or interface at "
+			 "\"%.40s\"",
+			 wrong);
+	else
+		snprintf(why, cap_bytes,
+			 "no interface is near GPU %u%s%s; "
+			 "TCPX_NETPLUGIN_MAP=%u=INTERFACE says which one is "
+			 "its",
+			 gpu, *pci ? " at " : "", pci, gpu);
+	return home[gpu];
+}
+
+static void explain_gpu(const struct explanation *e, uint32_t gpu)
+{
+	struct options options = only(e, OPTIONS_DAEMON);
+	struct gpu_info info = {0};
+	char why[400] = "";
+	uint32_t home;
+	int err = gpu_set_info(e->params->gpus, gpu, &info);
+
+	if (err)
+		return;
+	snprintf(why, sizeof(why), "GPU %u: ", gpu);
+	err = options_check_daemon(&options_env_process, &options, info.pci,
+				   why + strlen(why),
+				   sizeof(why) - strlen(why));
+	say(e, OPTIONS_DAEMON, err, why);
+	home = home_of(e, gpu, info.pci, why, sizeof(why));
+	say(e, OPTIONS_HOME_NIC, home == HOME_NONE, why);
+	if (home != HOME_NONE)
+		explain_nic(e, &e->nics[home]);
+}
+
+static void explain_gpus(struct explanation *e)
+{
+	char why[200] = "no GPU driver in use", text[300];
+	uint32_t n = e->params->gpus ?
+			     gpu_set_count(e->params->gpus, why, sizeof(why)) :
+			     0;
+
+	if (nic_list(NULL, e->nics, &e->n_nics, text, sizeof(text)))
+		e->n_nics = 0;
+	for (uint32_t i = 0; i < n && i < NETPLUGIN_RAILS_MAX; i++)
+		explain_gpu(e, i);
+	snprintf(text, sizeof(text),
+		 "no GPU to receive into: %s (to go on all the same: "
+		 "TCPX_NETPLUGIN_ALLOW=device-memory)",
+		 why);
+	say(e, OPTIONS_DEVICE_MEMORY, !n, text);
+}
+
+void open_explain(const struct transport_params *params,
+		  void (*tell)(void *arg, const char *check, const char *why),
+		  void *arg)
+{
+	struct explanation *e = calloc(1, sizeof(*e));
+	char why[400] = "";
+	int err;
+
+	if (!e)
+		return;
+	e->params = params;
+	e->say = tell;
+	e->arg = arg;
+	err = open_probe(params, why, sizeof(why));
+	tell(arg, "plugin", err ? why : NULL);
+	err = options_read(&options_env_process,
+			   params->chunk_bytes ? params->chunk_bytes :
+						 OPTIONS_CHUNK_MAX,
+			   &e->options, why, sizeof(why));
+	tell(arg, "settings", err ? why : NULL);
+	if (!err) {
+		explain_env(e);
+		explain_gpus(e);
+	}
+	free(e);
+}
