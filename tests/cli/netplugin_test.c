@@ -100,6 +100,60 @@ static void older_names(void)
 	json_decref(json);
 }
 
+/* Ranks talk by sockets, and measure what was asked for. */
+static void mesh(void)
+{
+	struct cli ranks[2];
+	const json_t *one;
+	char line[256];
+	json_t *json;
+	size_t i;
+
+	set_up();
+	setenv("TCPX_SECRET", "a secret", 1);
+	for (int rank = 1; rank >= 0; rank--) {
+		snprintf(line, sizeof(line),
+			 "mesh --json --rank %d --ranks 2 --root 127.0.0.1:%d "
+			 "--transport netplugin --channels 2 --size 1M "
+			 "--iters 3",
+			 rank, 29000 + getpid() % 1000);
+		cli_start(&ranks[rank], line);
+	}
+	for (int rank = 0; rank < 2; rank++) {
+		cli_end(&ranks[rank]);
+		CHECK_EQ(ranks[rank].status, 0);
+	}
+	json = cli_json(&ranks[0]);
+	cli_keys(json, MESH_KEYS);
+	json_array_foreach(json_object_get(json, "pairs"), i, one)
+	{
+		CHECK_STR(string(one, "transport"), "netplugin");
+		CHECK(json_is_true(json_object_get(one, "verified")));
+	}
+	CHECK_EQ(i, 2);
+	json_decref(json);
+	cli_free(&ranks[0]);
+	cli_free(&ranks[1]);
+}
+
+/* Where it is open, nothing keeps it out. */
+static void info(void)
+{
+	const json_t *one, *check;
+	json_t *json;
+	size_t k;
+
+	set_up();
+	json = run("info --json --transport netplugin", 0);
+	one = json_array_get(json_object_get(json, "transports"), 0);
+	CHECK_STR(string(one, "transport"), "netplugin");
+	CHECK(json_is_true(json_object_get(one, "open")));
+	json_array_foreach(json_object_get(one, "checks"), k, check)
+		CHECK(json_is_true(json_object_get(check, "holds")));
+	CHECK(k > 10);
+	json_decref(json);
+}
+
 /* No plugin there, and nothing else allowed: what was tried. */
 static void no_plugin(void)
 {
@@ -145,10 +199,9 @@ static void sweep(void)
 }
 
 static const struct check_case cases[] = {
-	{"single", single, 60},
-	{"older_names", older_names, 60},
-	{"sweep", sweep, 60},
-	{"no_plugin", no_plugin, 60},
+	{"single", single, 60}, {"older_names", older_names, 60},
+	{"sweep", sweep, 60},	{"mesh", mesh, 60},
+	{"info", info, 60},	{"no_plugin", no_plugin, 60},
 };
 
 int main(int argc, char **argv)

@@ -466,6 +466,7 @@ static void info_transports(void)
 			   "allowed by the settings");
 	cli_says(&cli.out, "    dma-buf: NCCL_USE_DMA_BUF is 0: ");
 	cli_says_not(&cli.out, "    daemon: ");
+	cli_says_not(&cli.out, "    home-nic: ");
 	cli_says(&cli.out, "  socket       in use\n");
 	cli_fits(&cli.out, 80);
 	cli_free(&cli);

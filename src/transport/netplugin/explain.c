@@ -136,6 +136,32 @@ static void explain_gpu(const struct explanation *e, uint32_t gpu)
 		explain_nic(e, &e->nics[home]);
 }
 
+static bool has_nic(const struct explanation *e, const char *ifname)
+{
+	for (uint32_t n = 0; n < e->n_nics; n++)
+		if (!strcmp(e->nics[n].ifname, ifname))
+			return true;
+	return false;
+}
+
+/* Those of the map, which need not be among the usual ones (lo is not). */
+static void add_mapped(struct explanation *e)
+{
+	struct nic found[NICS_MAX];
+	char name[16], why[128];
+	const char *at = e->options.map;
+	uint32_t n;
+
+	while (at && (at = strchr(at, '='))) {
+		at++;
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ", "),
+			 at);
+		if (e->n_nics < NICS_MAX && !has_nic(e, name) &&
+		    !nic_list(name, found, &n, why, sizeof(why)))
+			e->nics[e->n_nics++] = found[0];
+	}
+}
+
 static void explain_gpus(struct explanation *e)
 {
 	char why[200] = "no GPU driver in use", text[300];
@@ -145,6 +171,7 @@ static void explain_gpus(struct explanation *e)
 
 	if (nic_list(NULL, e->nics, &e->n_nics, text, sizeof(text)))
 		e->n_nics = 0;
+	add_mapped(e);
 	for (uint32_t i = 0; i < n && i < NETPLUGIN_RAILS_MAX; i++)
 		explain_gpu(e, i);
 	snprintf(text, sizeof(text),
