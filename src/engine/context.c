@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/sigmask.h"
 
 #define EVENTS_A_PASS 64
 #define GRACE_NS (100 * NS_PER_US) /* the worker comes back after this, ... */
@@ -489,6 +490,7 @@ static void *worker_main(void *arg)
 	struct harvest harvest = {.n = 0};
 	uint64_t grace_ns = GRACE_NS;
 
+	sigmask_shut_pipe();
 	/* It is not urgent to whoever wakes it: it takes a free CPU at once,
 	 * but not the CPU of a caller in the middle of a post. */
 	struct sched_param param = {0};
