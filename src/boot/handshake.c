@@ -135,9 +135,7 @@ static void challenge(struct handshake *hs, const struct hello_hello *hello)
 				     self->keys.shared :
 				     self->keys.blob;
 	struct hello_challenge m = {
-		.version = hello->version_max < HELLO_VERSION ?
-				   hello->version_max :
-				   HELLO_VERSION,
+		.version = HELLO_VERSION,
 		.limits = self->limits,
 		.rails = own_rails(hs),
 	};

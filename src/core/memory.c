@@ -8,6 +8,7 @@
 
 #include "core/peering.h"
 #include "core/session.h"
+#include "engine/device.h"
 #include "engine/region.h"
 
 #define ACCESS_ALL (TCPX_ACCESS_REMOTE_READ | TCPX_ACCESS_REMOTE_WRITE)
@@ -164,7 +165,7 @@ int tcpx_mem_blob(struct tcpx_session *session, const uint64_t *mems, size_t n,
 				.key = region->key,
 				.len_bytes = region->len_bytes,
 				.access = region->access,
-				.device = region->gpu ? 1 : 0,
+				.device = device_number(region->gpu),
 			};
 	}
 	pthread_mutex_unlock(&session->mem_lock);

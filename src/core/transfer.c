@@ -171,9 +171,10 @@ static int resolve_theirs(struct builder *b, size_t i, struct cached *row)
 			     b->remote->remote[index].key != remote.key))
 		index++;
 	struct msg_region msg = {remote.mem, remote.key};
-	int err = index < n ? 0 : seglist_add_remote(b->remote, &msg);
+	int err = index < n ?
+			  0 :
+			  seglist_add_remote(b->remote, &msg, remote.device);
 
-	b->remote->has_device |= remote.device != 0;
 	if (err)
 		return err == TCPX_EINVAL ?
 			       complain(b, i, err,

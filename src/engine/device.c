@@ -9,6 +9,11 @@
  * several copies. */
 #define SEGMENTS_A_JOB 2048
 
+uint32_t device_number(const struct gpu *gpu)
+{
+	return gpu ? 1 + gpu_index(gpu) : WIRE_DEVICE_HOST;
+}
+
 struct gpu *device_at(const struct seglist *list, struct segcursor at)
 {
 	if (!list->has_device || at.i >= list->n)

@@ -27,6 +27,8 @@
 
 #define PLACING_JOBS 4 /* of one chunk at once */
 
+/* A device as the wire names it: 0 the host, 1 + its index. */
+uint32_t device_number(const struct gpu *gpu);
 /* Whose memory byte `at` is in; NULL: the host's. */
 struct gpu *device_at(const struct seglist *list, struct segcursor at);
 /* Whether (and whose) device memory is among len_bytes from pos on; the first

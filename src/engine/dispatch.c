@@ -33,7 +33,7 @@ TAKES(on_get, msg_get, get, target_on_get(peer, &msg))
 TAKES(on_get_data, msg_get_data, get_data,
       xfer_on_get_data(peer, msg.xfer, &msg.data))
 TAKES(on_send, msg_send, send, match_send(peer, &msg))
-TAKES(on_send_go, msg_xfer, xfer, xfer_on_send_go(peer, msg.xfer))
+TAKES(on_send_go, msg_send_go, send_go, xfer_on_send_go(peer, &msg))
 TAKES(on_done, msg_done, done, xfer_on_done(peer, &msg))
 TAKES(on_cancel, msg_xfer, xfer, target_on_cancel(peer, msg.xfer))
 TAKES(on_notify, msg_notify, notify,

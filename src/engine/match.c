@@ -149,7 +149,8 @@ static int receive_early_on_device(struct xfer *recv, struct early_send *send)
 static int receive_late(struct xfer *recv, struct early_send *send)
 {
 	struct peer *peer = recv->peer;
-	struct msg_xfer go = {.xfer = send->wire_id};
+	struct msg_send_go go = {.xfer = send->wire_id,
+				 .device = recv->local->device};
 	struct request *request;
 	struct wire_writer w;
 	int err = make_request(recv, send, &request);
@@ -160,7 +161,7 @@ static int receive_late(struct xfer *recv, struct early_send *send)
 		request_end(request);
 		return TCPX_ENOMEM;
 	}
-	msg_xfer_encode(&w, &go);
+	msg_send_go_encode(&w, &go);
 	ctl_end(peer, &w);
 	hand_over(recv, send, request);
 	return 0;

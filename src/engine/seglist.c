@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "base/atomic.h"
+#include "engine/device.h"
 #include "engine/region.h"
 
 #define BLOCK 64 /* segments between two kept positions */
@@ -77,6 +78,15 @@ static void *table_grow(void *table, uint32_t n, size_t row_bytes)
 	return realloc(table, (n ? 2ul * n : 4ul) * row_bytes);
 }
 
+/* Before the row is counted. */
+static void note_device(struct seglist *list, uint32_t device)
+{
+	if (list->n_regions && list->device != device)
+		device = WIRE_DEVICE_SEVERAL;
+	list->device = device;
+	list->has_device |= device != WIRE_DEVICE_HOST;
+}
+
 int seglist_add_region(struct seglist *list, struct region *region)
 {
 	if (list->n_regions == MSG_REGIONS_MAX)
@@ -90,12 +100,13 @@ int seglist_add_region(struct seglist *list, struct region *region)
 		list->regions = grown;
 	}
 	region_get(region);
+	note_device(list, device_number(region->gpu));
 	list->regions[list->n_regions++] = region;
-	list->has_device |= region->gpu != NULL;
 	return 0;
 }
 
-int seglist_add_remote(struct seglist *list, const struct msg_region *remote)
+int seglist_add_remote(struct seglist *list, const struct msg_region *remote,
+		       uint32_t device)
 {
 	if (list->n_regions == MSG_REGIONS_MAX)
 		return TCPX_EINVAL;
@@ -107,6 +118,7 @@ int seglist_add_remote(struct seglist *list, const struct msg_region *remote)
 			return TCPX_ENOMEM;
 		list->remote = grown;
 	}
+	note_device(list, device);
 	list->remote[list->n_regions++] = *remote;
 	return 0;
 }

@@ -45,6 +45,8 @@ struct seglist {
 	struct msg_region *remote;
 	uint32_t n_regions;
 	bool has_device;	/* some of it is, here or there, device memory */
+	uint32_t device; /* whose memory all of it is, as on the wire:
+				   0, 1 + i, or WIRE_DEVICE_SEVERAL */
 };
 
 /* Where in a list: byte `off` of segment `i`. */
@@ -58,10 +60,12 @@ struct seglist *seglist_create(uint32_t cap);
 struct seglist *seglist_get(struct seglist *list);
 void seglist_put(struct seglist *list); /* NULL is allowed */
 
-/* The table's next row; the list takes a reference on the region. Returns 0,
- * TCPX_ENOMEM, or TCPX_EINVAL beyond MSG_REGIONS_MAX. */
+/* The table's next row; the list takes a reference on the region. device: the
+ * remote one's, as on the wire. Returns 0, TCPX_ENOMEM, or TCPX_EINVAL beyond
+ * MSG_REGIONS_MAX. */
 int seglist_add_region(struct seglist *list, struct region *region);
-int seglist_add_remote(struct seglist *list, const struct msg_region *remote);
+int seglist_add_remote(struct seglist *list, const struct msg_region *remote,
+		       uint32_t device);
 
 /* Appends a run. Returns 0 or TCPX_ENOSPC (cap). */
 int seglist_add(struct seglist *list, uint32_t region, uint64_t off,

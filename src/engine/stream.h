@@ -45,6 +45,8 @@ struct stream {
 	bool copy;		/* short segments: gather and scatter by copy */
 	uintptr_t event;	/* of the caller's GPU, to gather after; or 0 */
 	uint64_t total_bytes;
+	uint32_t to_device; /* sending: whose memory the bytes go to over
+				   there, as on the wire */
 
 	uint64_t next, limit;	/* sending */
 	struct segcursor cursor; /* of next */

@@ -249,6 +249,7 @@ int target_on_read(struct peer *peer, const struct msg_write *msg)
 		return err;
 	request->stream->reply = true;
 	request->stream->ended = read_ended;
+	request->stream->to_device = msg->device;
 	request->stream->limit = request->list->segs->total_bytes;
 	peer_offer(peer, request->stream);
 	return 0;

@@ -25,6 +25,7 @@ struct peer;
 struct stream;
 struct msg_done;
 struct msg_bytes;
+struct msg_send_go;
 
 struct xfer {
 	struct list link;	/* peer->posts, ->recvs or none */
@@ -99,7 +100,7 @@ void xfer_bury(struct peer *peer);
 int xfer_on_done(struct peer *peer, const struct msg_done *msg);
 int xfer_on_get_data(struct peer *peer, uint64_t wire_id,
 		     const struct msg_bytes *data);
-int xfer_on_send_go(struct peer *peer, uint64_t wire_id);
+int xfer_on_send_go(struct peer *peer, const struct msg_send_go *msg);
 /* Every transfer in flight ends. */
 void xfer_fail_all(struct peer *peer, int status, const char *cause);
 /* Ends what is past its deadline. Whether there was any. */

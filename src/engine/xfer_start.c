@@ -364,15 +364,19 @@ static int start_request(struct xfer *xfer)
 				64 + msg.note.len_bytes, &w);
 	if (err)
 		return err;
+	if (read)
+		msg.device = xfer->local->device;
+	else
+		xfer->stream->to_device = xfer->remote->device;
 	msg_write_encode(&w, &msg);
 	ctl_end(peer, &w);
 	extend_stream(xfer, listed_bytes(xfer));
 	return 0;
 }
 
-int xfer_on_send_go(struct peer *peer, uint64_t wire_id)
+int xfer_on_send_go(struct peer *peer, const struct msg_send_go *msg)
 {
-	struct xfer *xfer = u64map_get(&peer->started, wire_id);
+	struct xfer *xfer = u64map_get(&peer->started, msg->xfer);
 
 	store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	if (!xfer)
@@ -386,6 +390,7 @@ int xfer_on_send_go(struct peer *peer, uint64_t wire_id)
 		xfer_end(xfer, TCPX_ENOMEM, "no memory for the transfer");
 		return 0;
 	}
+	xfer->stream->to_device = msg->device;
 	extend_stream(xfer, xfer->total_bytes);
 	return 0;
 }

@@ -51,7 +51,7 @@ struct mem_blob_entry {
 	uint64_t key;
 	uint64_t len_bytes;
 	uint32_t access;	/* enum tcpx_access */
-	uint32_t device;	/* 0: host */
+	uint32_t device; /* 0: host; 1 + i: the owner's GPU i */
 };
 
 int mem_blob_encode(const uint8_t session[SESSION_ID_BYTES],

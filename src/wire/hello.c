@@ -142,7 +142,10 @@ int hello_hello_decode(const void *body, size_t len_bytes,
 	    got.key < HELLO_KEY_BLOB || got.key > HELLO_KEY_SHARED)
 		return TCPX_EPROTO;
 	*m = got;
-	return got.version_min > HELLO_VERSION ? TCPX_EVERSION : 0;
+	return got.version_min > HELLO_VERSION ||
+			       got.version_max < HELLO_VERSION ?
+		       TCPX_EVERSION :
+		       0;
 }
 
 int hello_challenge_encode(const struct hello_challenge *m, void *buf)

@@ -181,6 +181,7 @@ void msg_write_encode(struct wire_writer *w, const struct msg_write *m)
 	wire_write_u64(w, m->xfer);
 	wire_write_u64(w, m->list);
 	wire_write_u64(w, m->total_bytes);
+	wire_write_u32(w, m->device);
 	wire_write_u8(w, m->notify);
 	write_rest(w, &m->note);
 }
@@ -192,6 +193,7 @@ int msg_write_decode(struct wire_reader *r, struct msg_write *m)
 	got.xfer = wire_read_u64(r);
 	got.list = wire_read_u64(r);
 	got.total_bytes = wire_read_u64(r);
+	got.device = wire_read_u32(r);
 	got.notify = wire_read_u8(r);
 	got.note = read_rest(r);
 	if (!wire_reader_done(r) || !total_valid(got.total_bytes) ||
@@ -336,6 +338,24 @@ int msg_send_decode(struct wire_reader *r, struct msg_send *m)
 }
 
 /* ---- how transfers and the connection end ----------------------------- */
+
+void msg_send_go_encode(struct wire_writer *w, const struct msg_send_go *m)
+{
+	wire_write_u64(w, m->xfer);
+	wire_write_u32(w, m->device);
+}
+
+int msg_send_go_decode(struct wire_reader *r, struct msg_send_go *m)
+{
+	struct msg_send_go got;
+
+	got.xfer = wire_read_u64(r);
+	got.device = wire_read_u32(r);
+	if (!wire_reader_done(r))
+		return TCPX_EPROTO;
+	*m = got;
+	return 0;
+}
 
 void msg_xfer_encode(struct wire_writer *w, const struct msg_xfer *m)
 {

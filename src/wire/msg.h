@@ -128,10 +128,19 @@ struct msg_list_drop { /* MSG_LIST_DROP: forget a list not in use */
 	uint64_t list;
 };
 
+/*
+ * Whose memory bytes go to, over there: 0 the host's, 1 + i that of GPU i in
+ * the numbering of the session it belongs to. Lanes are chosen by it; nothing
+ * else depends on it.
+ */
+#define WIRE_DEVICE_HOST 0u
+#define WIRE_DEVICE_SEVERAL UINT32_MAX
+
 struct msg_write { /* MSG_WRITE, MSG_READ (without notify) */
 	uint64_t xfer;
 	uint64_t list;
 	uint64_t total_bytes;
+	uint32_t device; /* READ: the initiator's memory; WRITE: 0 */
 	uint8_t notify;		/* enum msg_notify_flag */
 	struct msg_bytes note;	/* the rest, for NOTIFY_INLINE */
 };
@@ -177,7 +186,12 @@ struct msg_send { /* MSG_SEND */
 	struct msg_bytes note;	/* the rest */
 };
 
-struct msg_xfer { /* MSG_SEND_GO, MSG_CANCEL */
+struct msg_send_go { /* MSG_SEND_GO */
+	uint64_t xfer;
+	uint32_t device; /* the RECV's memory */
+};
+
+struct msg_xfer { /* MSG_CANCEL */
 	uint64_t xfer;
 };
 
@@ -236,13 +250,15 @@ struct msg_notify_taken { /* MSG_NOTIFY_TAKEN: opens the window */
 /*
  * A lane is a channel that is not adopted from a connection of ours: the data
  * receiver listens and offers the transport's address, the data sender
- * connects, and both say READY (or DOWN and why).
+ * connects. The receiver says READY before its first CREDIT; either may say
+ * DOWN and why.
  */
 struct msg_lane { /* MSG_LANE_OFFER, _READY, _DOWN */
 	uint32_t channel;
 	uint32_t generation;
 	uint8_t to_receiver;	/* as in msg_channel */
-	uint32_t rail;
+	uint32_t rail; /* the receiver's, of that transport */
+	uint32_t device; /* READY: whose memory it receives into */
 	char transport[16];
 	int32_t status;
 	char text[MSG_TEXT_MAX];
@@ -268,6 +284,7 @@ MSG_CODEC(put, msg_put);
 MSG_CODEC(get, msg_get);
 MSG_CODEC(get_data, msg_get_data);
 MSG_CODEC(send, msg_send);
+MSG_CODEC(send_go, msg_send_go);
 MSG_CODEC(xfer, msg_xfer);
 MSG_CODEC(done, msg_done);
 MSG_CODEC(chunk, msg_chunk);

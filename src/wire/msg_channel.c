@@ -89,6 +89,7 @@ void msg_lane_encode(struct wire_writer *w, const struct msg_lane *m)
 	wire_write_u32(w, m->generation);
 	wire_write_u8(w, m->to_receiver);
 	wire_write_u32(w, m->rail);
+	wire_write_u32(w, m->device);
 	wire_write_text(w, m->transport);
 	wire_write_u32(w, (uint32_t)m->status);
 	wire_write_text(w, m->text);
@@ -103,6 +104,7 @@ int msg_lane_decode(struct wire_reader *r, struct msg_lane *m)
 	got.generation = wire_read_u32(r);
 	got.to_receiver = wire_read_u8(r);
 	got.rail = wire_read_u32(r);
+	got.device = wire_read_u32(r);
 	wire_read_text(r, got.transport, sizeof(got.transport));
 	got.status = (int32_t)wire_read_u32(r);
 	wire_read_text(r, got.text, sizeof(got.text));

@@ -15,13 +15,13 @@ static void say_numbers(const uint64_t *words, size_t n, uint16_t type)
 	evil_say(&stage.evil, type);
 }
 
-static void say_xfer(uint16_t type, uint64_t xfer)
+static void say_cancel(uint64_t xfer)
 {
 	struct msg_xfer msg = {xfer};
 
 	evil_begin(&stage.evil);
 	msg_xfer_encode(&stage.evil.w, &msg);
-	evil_say(&stage.evil, type);
+	evil_say(&stage.evil, MSG_CANCEL);
 }
 
 static void say_header(uint32_t body_bytes, uint16_t type, uint16_t flags,
@@ -229,12 +229,16 @@ static void done_of_nothing(void)
 
 static void go_for_nothing(void)
 {
-	say_xfer(MSG_SEND_GO, 12345);
+	struct msg_send_go msg = {12345, WIRE_DEVICE_HOST};
+
+	evil_begin(&stage.evil);
+	msg_send_go_encode(&stage.evil.w, &msg);
+	evil_say(&stage.evil, MSG_SEND_GO);
 }
 
 static void cancel_of_the_future(void)
 {
-	say_xfer(MSG_CANCEL, 12345);
+	say_cancel(12345);
 }
 
 static void say_part(uint32_t total, uint32_t off, uint32_t len)

@@ -21,7 +21,7 @@
 	X(MSG_GET, get, msg_get)                                               \
 	X(MSG_GET_DATA, get_data, msg_get_data)                                \
 	X(MSG_SEND, send, msg_send)                                            \
-	X(MSG_SEND_GO, xfer, msg_xfer)                                         \
+	X(MSG_SEND_GO, send_go, msg_send_go)                                   \
 	X(MSG_DONE, done, msg_done)                                            \
 	X(MSG_CANCEL, xfer, msg_xfer)                                          \
 	X(MSG_CHUNK, chunk, msg_chunk)                                         \
@@ -45,6 +45,7 @@ union any_msg {
 	struct msg_get get;
 	struct msg_get_data get_data;
 	struct msg_send send;
+	struct msg_send_go send_go;
 	struct msg_xfer xfer;
 	struct msg_done done;
 	struct msg_chunk chunk;

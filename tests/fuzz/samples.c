@@ -26,12 +26,12 @@ const struct sample_msg sample_msgs[] = {
 	 {.list = {7, 1001024, 1001023, 1, TCPX_XFER_MAX, 0, {NULL, 0},
 		   BYTES("\x04\x80\x01")}}},
 	{"list_drop", MSG_LIST_DROP, 0, 0, {.list_drop = {7}}},
-	{"write", MSG_WRITE, 0, 0, {.write = {9, 7, 12288, NOTIFY_NONE, {0}}}},
+	{"write", MSG_WRITE, 0, 0, {.write = {9, 7, 12288, 0, NOTIFY_NONE, {0}}}},
 	{"write_note", MSG_WRITE, 5, 0,
-	 {.write = {9, 7, 12288, NOTIFY_INLINE, BYTES("hello")}}},
+	 {.write = {9, 7, 12288, 0, NOTIFY_INLINE, BYTES("hello")}}},
 	{"write_parts", MSG_WRITE, 0, 0,
-	 {.write = {9, 7, TCPX_XFER_MAX, NOTIFY_PARTS, {0}}}},
-	{"read", MSG_READ, 0, 0, {.write = {10, 7, 12288, NOTIFY_NONE, {0}}}},
+	 {.write = {9, 7, TCPX_XFER_MAX, 0, NOTIFY_PARTS, {0}}}},
+	{"read", MSG_READ, 0, 0, {.write = {10, 7, 12288, 3, NOTIFY_NONE, {0}}}},
 	{"read_end", MSG_READ_END, 2, 0,
 	 {.read_end = {10, 0, NOTIFY_INLINE, BYTES("ok")}}},
 	{"read_failed", MSG_READ_END, 0, 0,
@@ -46,7 +46,7 @@ const struct sample_msg sample_msgs[] = {
 	 {.send = {13, 0xfeedfacecafebeef, 1 << 20, 0, NOTIFY_NONE, {0}, {0}}}},
 	{"send_early", MSG_SEND, 1, 0,
 	 {.send = {14, 5, 8, 1, NOTIFY_INLINE, BYTES("8 bytes."), BYTES("n")}}},
-	{"send_go", MSG_SEND_GO, 0, 0, {.xfer = {13}}},
+	{"send_go", MSG_SEND_GO, 0, 0, {.send_go = {13, WIRE_DEVICE_SEVERAL}}},
 	{"done", MSG_DONE, 0, 0, {.done = {9, 0, ""}}},
 	{"done_failed", MSG_DONE, 0, 0,
 	 {.done = {9, TCPX_EKEY, "region 17: wrong remote key"}}},
@@ -66,11 +66,11 @@ const struct sample_msg sample_msgs[] = {
 	 {.notify_part = {TCPX_NOTIFY_MAX, 32768, BYTES("part")}}},
 	{"notify_taken", MSG_NOTIFY_TAKEN, 0, 0, {.notify_taken = {1 << 20}}},
 	{"lane_offer", MSG_LANE_OFFER, 6, 0,
-	 {.lane = {4, 2, 0, 1, "devmem", 0, "", BYTES("\1\2\3\4\5\6")}}},
+	 {.lane = {132, 2, 0, 1, 0, "devmem", 0, "", BYTES("\1\2\3\4\5\6")}}},
 	{"lane_ready", MSG_LANE_READY, 0, 0,
-	 {.lane = {4, 2, 1, 1, "devmem", 0, "", {0}}}},
+	 {.lane = {132, 2, 0, 1, 2, "devmem", 0, "", {0}}}},
 	{"lane_down", MSG_LANE_DOWN, 0, 0,
-	 {.lane = {4, 2, 1, 1, "netplugin", TCPX_EUNSUPPORTED,
+	 {.lane = {132, 2, 1, 1, 0, "netplugin", TCPX_EUNSUPPORTED,
 		   "no steering rule left", {0}}}},
 };
 /* clang-format on */
@@ -136,8 +136,8 @@ const size_t n_sample_segs = sizeof(sample_segs) / sizeof(*sample_segs);
 	      "eth1\x04\x01\x04\x0a\x00\x00\x01\xa8\x61\x00\x00")
 
 const struct hello_hello sample_hello = {
-	.version_min = 1,
-	.version_max = 1,
+	.version_min = HELLO_VERSION,
+	.version_max = HELLO_VERSION,
 	.purpose = HELLO_CONTROL,
 	.key = HELLO_KEY_BLOB,
 	.session = "connector id...",
@@ -150,8 +150,8 @@ const struct hello_hello sample_hello = {
 };
 
 const struct hello_hello sample_flow_hello = {
-	.version_min = 1,
-	.version_max = 1,
+	.version_min = HELLO_VERSION,
+	.version_max = HELLO_VERSION,
 	.purpose = HELLO_FLOW,
 	.key = HELLO_KEY_SHARED,
 	.session = "connector id...",
@@ -165,7 +165,7 @@ const struct hello_hello sample_flow_hello = {
 };
 
 const struct hello_challenge sample_challenge = {
-	.version = 1,
+	.version = HELLO_VERSION,
 	.session = "listener id....",
 	.nonce = "nonce b of thirty-two bytes....",
 	.name = "right-99",

@@ -227,9 +227,12 @@ static int hello_with(uint16_t version_min, uint16_t version_max,
 
 static void versions(void)
 {
-	CHECK_STATUS(hello_with(1, 1, 1, 1), 0);
+	const uint16_t ours = HELLO_VERSION;
+
+	CHECK_STATUS(hello_with(ours, ours, 1, 1), 0);
 	CHECK_STATUS(hello_with(1, 9, 1, 1), 0);
-	CHECK_STATUS(hello_with(2, 2, 1, 1), TCPX_EVERSION);
+	CHECK_STATUS(hello_with(ours + 1, ours + 1, 1, 1), TCPX_EVERSION);
+	CHECK_STATUS(hello_with(ours - 1, ours - 1, 1, 1), TCPX_EVERSION);
 	CHECK_STATUS(hello_with(UINT16_MAX, UINT16_MAX, 1, 1), TCPX_EVERSION);
 	CHECK_STATUS(hello_with(2, 1, 1, 1), TCPX_EPROTO);
 	CHECK_STATUS(hello_with(0, 1, 1, 1), TCPX_EPROTO);
@@ -253,11 +256,15 @@ static void ranges(void)
 	struct hello_challenge c = sample_challenge, got;
 	size_t n;
 
-	CHECK_STATUS(hello_with(1, 1, 0, 1), TCPX_EPROTO);
-	CHECK_STATUS(hello_with(1, 1, 2, 2), 0);
-	CHECK_STATUS(hello_with(1, 1, 3, 1), TCPX_EPROTO);
-	CHECK_STATUS(hello_with(1, 1, 1, 0), TCPX_EPROTO);
-	CHECK_STATUS(hello_with(1, 1, 1, 3), TCPX_EPROTO);
+	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 0, 1),
+		     TCPX_EPROTO);
+	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 2, 2), 0);
+	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 3, 1),
+		     TCPX_EPROTO);
+	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 1, 0),
+		     TCPX_EPROTO);
+	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 1, 3),
+		     TCPX_EPROTO);
 	c.version = HELLO_VERSION + 1;
 	n = check_header(hello_challenge_encode(&c, frame), HELLO_CHALLENGE);
 	CHECK_STATUS(hello_challenge_decode(body, n, &got), TCPX_EPROTO);

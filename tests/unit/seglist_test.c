@@ -25,7 +25,7 @@ static struct seglist *repeated(uint32_t n, uint64_t len)
 	struct msg_region row = {1, 2};
 
 	CHECK(list);
-	CHECK_STATUS(seglist_add_remote(list, &row), TCPX_OK);
+	CHECK_STATUS(seglist_add_remote(list, &row, 0), TCPX_OK);
 	for (uint32_t i = 0; i < n; i++)
 		CHECK_STATUS(seglist_add(list, 0, 1000, len), TCPX_OK);
 	return list;
@@ -58,7 +58,7 @@ static void long_run_is_split(void)
 	uint64_t sum = 0;
 
 	CHECK(list);
-	CHECK_STATUS(seglist_add_remote(list, &row), TCPX_OK);
+	CHECK_STATUS(seglist_add_remote(list, &row, 0), TCPX_OK);
 	CHECK_STATUS(seglist_add(list, 0, 5, TEBIBYTE), TCPX_OK);
 	CHECK_EQ(load_relaxed(&list->total_bytes), TEBIBYTE);
 	for (uint32_t i = 0; i < load_relaxed(&list->n); i++) {
