@@ -101,6 +101,17 @@ struct transport_limits {
 	uint32_t slot_bytes;	/* largest chunk that is sent from a slot or
 				   received as fragments; 0: no such */
 	uint32_t spans_max;	/* of one bind or post_send */
+	uint32_t n_rails; /* of its own, see rail(); 0: the session's */
+	uint32_t n_channels; /* a rail that suit it; 0: any number does */
+};
+
+/* A rail of the transport's own. */
+struct transport_rail {
+	char ifname[16]; /* "": not known (yet) */
+	struct gpu *gpu; /* at home there; NULL: none */
+	int status; /* 0: it can be used; TCPX_INPROGRESS: that will
+				   be seen; else why not, in words: */
+	char why[200];
 };
 
 struct transport_params {
@@ -111,6 +122,8 @@ struct transport_params {
 	uint32_t socket_buffer_bytes; /* 0: the kernel's choice */
 	uint64_t seed;		/* for transports that play at dice */
 	struct gpu_set *gpus;	/* the session's; NULL: none */
+	char *why; /* where open says why not; NULL: nowhere */
+	size_t why_bytes;
 };
 
 struct transport_fragment {
@@ -183,7 +196,8 @@ struct transport_ops {
 	/*
 	 * Second way: the data receiver listens; the address (opaque, at most
 	 * TRANSPORT_ADDR_MAX bytes) travels to the data sender by the control
-	 * connection; that one connects. One accept a listener. connect and
+	 * connection; that one connects. One accept a listener. TCPX_EAGAIN of
+	 * connect: the transport is not ready for it yet. connect and
 	 * accept give a half-made channel at once and return
 	 * TCPX_INPROGRESS until it is ready: call again with the same channel
 	 * pointer (or listener) until 0 or a failure (then *channel is NULL
@@ -199,6 +213,23 @@ struct transport_ops {
 		       struct channel **sender);
 	int (*accept)(struct listener *listener, struct channel **receiver);
 	void (*listener_close)(struct listener *listener);
+	/*
+	 * listen() of a transport whose listening takes time: listen_start
+	 * gives a half-made listener at once, listen_poll its address (0),
+	 * TCPX_INPROGRESS, or a failure; it stays its owner's to close. NULL,
+	 * both: listen() does not wait.
+	 */
+	int (*listen_start)(struct transport *transport, uint32_t rail,
+			    struct listener **listener);
+	int (*listen_poll)(struct listener *listener, void *addr,
+			   size_t *addr_bytes);
+	/* In words, why the last listen, connect or accept that failed in this
+	 * thread did; "": nothing is known. NULL: the status says it all. */
+	const char *(*refusal)(void);
+	/* What its rail is and whether it can be used; i < limits.n_rails.
+	 * NULL: its rails are the session's. */
+	void (*rail)(struct transport *transport, uint32_t i,
+		     struct transport_rail *rail);
 
 	/* Ends a channel, in any state. Spans and slots are not touched any
 	 * more when it returns. */

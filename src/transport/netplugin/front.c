@@ -8,8 +8,8 @@
 
 #include <tcpx/status.h>
 
-#include "base/log.h"
 #include "transport/netplugin/open.h"
+#include "transport/netplugin/refusal.h"
 #include "transport/netplugin/remote_ops.h"
 
 static const struct transport_ops *via(const void *object)
@@ -26,7 +26,7 @@ static int front_open(const struct transport_params *params,
 			       &options, why, sizeof(why));
 
 	if (err) {
-		log_warn(params->log, "netplugin", "%s", why);
+		refusal_of_open(params, why);
 		return TCPX_EUNSUPPORTED;
 	}
 	return (options.isolate ? &netplugin_remote : &netplugin_inside)
@@ -48,6 +48,23 @@ static int front_listen(struct transport *t, uint32_t rail,
 			size_t *addr_bytes)
 {
 	return via(t)->listen(t, rail, listener, addr, addr_bytes);
+}
+
+static int front_listen_start(struct transport *t, uint32_t rail,
+			      struct listener **listener)
+{
+	return via(t)->listen_start(t, rail, listener);
+}
+
+static int front_listen_poll(struct listener *l, void *addr, size_t *addr_bytes)
+{
+	return via(l)->listen_poll(l, addr, addr_bytes);
+}
+
+static void front_rail(struct transport *t, uint32_t i,
+		       struct transport_rail *rail)
+{
+	via(t)->rail(t, i, rail);
 }
 
 static int front_connect(struct transport *t, uint32_t rail, const void *addr,
@@ -132,6 +149,10 @@ const struct transport_ops transport_netplugin = {
 	.connect = front_connect,
 	.accept = front_accept,
 	.listener_close = front_listener_close,
+	.listen_start = front_listen_start,
+	.listen_poll = front_listen_poll,
+	.refusal = refusal_get,
+	.rail = front_rail,
 	.channel_close = front_channel_close,
 	.post_recv = front_post_recv,
 	.consume = front_consume,

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/sigmask.h"
 #include "gpu/gpu.h"
+#include "transport/netplugin/refusal.h"
 
 static const struct transport_ops *const inside = &netplugin_inside;
 
@@ -55,26 +56,37 @@ static void on_log(void *arg, enum tcpx_log_level level, const char *subsystem,
 
 /* ---- messages ---------------------------------------------------------- */
 
+static void tell_closed(uint32_t index)
+{
+	struct shared_message m = {.type = SHARED_CLOSED, .index = index};
+
+	helper_tell(&m, NULL, 0);
+}
+
+static void tell_listened(uint32_t id, int status)
+{
+	struct shared_message m = {
+		.type = SHARED_LISTENED, .id = id, .status = status};
+
+	snprintf(m.text, sizeof(m.text), "%s", refusal_get());
+	helper_tell(&m, NULL, 0);
+}
+
 static void on_listen(struct helper *h, const struct shared_message *m)
 {
-	struct shared_message reply = {.type = SHARED_LISTENED, .id = m->id};
 	struct helper_listener *l = calloc(1, sizeof(*l));
-	size_t addr_bytes = sizeof(reply.addr);
+	int err = l ? inside->listen_start(h->t, h->rail, &l->in) : TCPX_ENOMEM;
 
-	reply.status = TCPX_ENOMEM;
-	if (l)
-		reply.status = inside->listen(h->t, h->rail, &l->in, reply.addr,
-					      &addr_bytes);
-	reply.addr_bytes = (uint32_t)addr_bytes;
-	if (!reply.status) {
-		l->id = m->id;
-		l->index = m->index;
-		list_init(&l->link);
-		list_add_tail(&h->listeners, &l->link);
-	} else {
+	if (err) {
 		free(l);
+		tell_listened(m->id, err);
+		tell_closed(m->index);
+		return;
 	}
-	helper_tell(&reply, NULL, 0);
+	l->id = m->id;
+	l->index = m->index;
+	list_init(&l->link);
+	list_add_tail(&h->listeners, &l->link);
 }
 
 static void on_connect(struct helper *h, const struct shared_message *m)
@@ -96,13 +108,6 @@ static void on_connect(struct helper *h, const struct shared_message *m)
 	memcpy(c->addr, m->addr, m->addr_bytes);
 	list_init(&c->link);
 	list_add_tail(&h->connects, &c->link);
-}
-
-static void tell_closed(uint32_t index)
-{
-	struct shared_message m = {.type = SHARED_CLOSED, .index = index};
-
-	helper_tell(&m, NULL, 0);
 }
 
 /* Its receiver, if it was not made before, will not be. */
@@ -186,8 +191,32 @@ static void make_one(struct helper *h, uint32_t id, uint32_t index, int status,
 		helper_channel_create(h, id, index, in);
 		return;
 	}
+	snprintf(m.text, sizeof(m.text), "%s", refusal_get());
 	helper_tell(&m, NULL, 0);
 	tell_closed(index);
+}
+
+/* Has it begun to listen? Then the session is told the address, once; one
+ * that fails it gives up by itself. */
+static bool listens(struct helper_listener *l)
+{
+	struct shared_message m = {.type = SHARED_LISTENED, .id = l->id};
+	size_t addr_bytes = sizeof(m.addr);
+
+	if (l->listened)
+		return true;
+	int status = inside->listen_poll(l->in, m.addr, &addr_bytes);
+
+	if (status == TCPX_INPROGRESS)
+		return false;
+	l->listened = true;
+	m.addr_bytes = (uint32_t)addr_bytes;
+	if (!status)
+		helper_tell(&m, NULL, 0);
+	else
+		tell_listened(l->id, status);
+	l->deaf = status != 0;
+	return !l->deaf;
 }
 
 static void make_all(struct helper *h)
@@ -196,8 +225,9 @@ static void make_all(struct helper *h)
 		struct helper_listener *l =
 			list_entry(node, struct helper_listener, link);
 		struct channel *in = NULL;
-		int status = l->made ? TCPX_INPROGRESS :
-				       inside->accept(l->in, &in);
+		int status = l->made || l->deaf || !listens(l) ?
+				     TCPX_INPROGRESS :
+				     inside->accept(l->in, &in);
 
 		if (status == TCPX_INPROGRESS)
 			continue;

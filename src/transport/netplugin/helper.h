@@ -47,6 +47,8 @@ struct helper_listener {
 	struct list link;
 	uint32_t id, index;
 	struct listener *in;
+	bool listened; /* the session knows whether it does */
+	bool deaf; /* it does not */
 	bool made; /* accept() has given its channel away */
 };
 

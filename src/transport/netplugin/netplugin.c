@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "transport/netplugin/make.h"
 #include "transport/netplugin/open.h"
+#include "transport/netplugin/refusal.h"
 
 /* How long a receiver whose peer has said goodbye goes on looking for what
  * the peer had sent by then. */
@@ -16,33 +17,59 @@
 
 static int rail_at(struct transport *t, uint32_t i, struct rail **rail)
 {
-	if (i >= t->n_rails || t->rails[i].refusal[0])
+	if (i >= t->n_rails || t->rails[i].refusal[0]) {
+		refusal_set("%s", i < t->n_rails ? t->rails[i].refusal :
+						   "there is no such GPU");
 		return TCPX_EUNSUPPORTED;
+	}
 	*rail = &t->rails[i];
 	return TCPX_OK;
+}
+
+static int np_listen_start(struct transport *t, uint32_t i,
+			   struct listener **listener)
+{
+	struct rail *rail;
+	int err = rail_at(t, i, &rail);
+
+	if (!err)
+		err = listener_create(t, rail, listener);
+	if (!err)
+		netplugin_add_listener(t, *listener);
+	return err;
+}
+
+static int np_listen_poll(struct listener *l, void *addr, size_t *addr_bytes)
+{
+	switch (load_acquire(&l->state)) {
+	case END_MAKING:
+		return TCPX_INPROGRESS;
+	case END_READY:
+		listener_address(l, addr);
+		*addr_bytes = ADDRESS_BYTES;
+		return TCPX_OK;
+	default:
+		refusal_set("the plugin does not listen");
+		return l->status;
+	}
 }
 
 static int np_listen(struct transport *t, uint32_t i,
 		     struct listener **listener, void *addr, size_t *addr_bytes)
 {
 	struct listener *l;
-	struct rail *rail;
-	int err = rail_at(t, i, &rail);
+	int err = np_listen_start(t, i, &l);
 
-	if (!err)
-		err = listener_create(t, rail, &l);
 	if (err)
 		return err;
-	netplugin_add_listener(t, l);
 	err = netplugin_await_listener(l);
-	if (err) {
+	if (!err)
+		err = np_listen_poll(l, addr, addr_bytes);
+	if (err)
 		netplugin_close_listener(l);
-		return err;
-	}
-	listener_address(l, addr);
-	*addr_bytes = ADDRESS_BYTES;
-	*listener = l;
-	return TCPX_OK;
+	else
+		*listener = l;
+	return err;
 }
 
 static int connect_first(struct transport *t, uint32_t i, const void *addr,
@@ -78,12 +105,14 @@ static int look(struct channel *channel)
 		/* The control thread itself is stuck in the plugin. */
 		if (!channel->sends || clock_now_ns() < channel->patience_ns)
 			return TCPX_INPROGRESS;
+		refusal_set("the plugin is in a call and does not come back");
 		netplugin_close_channel(channel);
 		return TCPX_EUNREACHABLE;
 	case END_READY:
 		return TCPX_OK;
 	default:
 		status = channel->status;
+		refusal_set("%s", channel->cause);
 		netplugin_close_channel(channel);
 		return status;
 	}
@@ -253,6 +282,19 @@ static int poll_channel(struct channel *c, struct channel_event *events,
 	return n;
 }
 
+static void describe_rail(struct transport *t, uint32_t i,
+			  struct transport_rail *out)
+{
+	const struct rail *rail = &t->rails[i];
+
+	*out = (struct transport_rail){
+		.gpu = rail->gpu,
+		.status = rail->refusal[0] ? TCPX_EUNSUPPORTED : TCPX_OK,
+	};
+	memcpy(out->ifname, rail->ifname, sizeof(out->ifname));
+	memcpy(out->why, rail->refusal, sizeof(out->why));
+}
+
 static struct gpu *channel_gpu(struct channel *c)
 {
 	return c->rail->gpu;
@@ -289,6 +331,10 @@ const struct transport_ops netplugin_inside = {
 	.connect = np_connect,
 	.accept = np_accept,
 	.listener_close = np_listener_close,
+	.listen_start = np_listen_start,
+	.listen_poll = np_listen_poll,
+	.refusal = refusal_get,
+	.rail = describe_rail,
 	.channel_close = np_channel_close,
 	.post_recv = post_recv,
 	.consume = consume,

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "gpu/gpu.h"
+#include "transport/netplugin/refusal.h"
 
 static uint32_t wanted_chunk(const struct transport_params *params)
 {
@@ -95,6 +96,7 @@ static int set_limits(struct transport *t,
 		.chunk_bytes = chunk,
 		.slot_bytes = chunk,
 		.spans_max = 1,
+		.n_channels = OPTIONS_CHANNELS,
 	};
 	return TCPX_OK;
 }
@@ -128,6 +130,7 @@ static int prepare(struct transport *t, const struct transport_params *params,
 		err = rails_find(t, why, cap_bytes);
 	if (err)
 		return err;
+	t->limits.n_rails = t->n_rails;
 	read_host_id(t->host_id);
 	err = netplugin_start(t);
 	if (err)
@@ -161,7 +164,7 @@ int open_transport(const struct transport_params *params,
 	int err = prepare(t, params, why, sizeof(why));
 
 	if (err) {
-		log_warn(t->log, "netplugin", "%s", why);
+		refusal_of_open(params, why);
 		plugin_log_forget(t->log);
 		free(t);
 		return err;
@@ -282,7 +285,8 @@ int sender_rail(struct transport *t, uint32_t i, const struct address *peer,
 	if (fits(t, peer, why, sizeof(why)))
 		r = rails_for(t, i, peer->ifname, why, sizeof(why));
 	if (!r) {
-		log_warn(t->log, "netplugin", "%s", why);
+		log_info(t->log, "netplugin", "%s", why);
+		refusal_set("%s", why);
 		return TCPX_EUNSUPPORTED;
 	}
 	*rail = r;

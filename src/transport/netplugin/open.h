@@ -22,7 +22,7 @@ int listener_create(struct transport *t, struct rail *rail,
 /* to: ADDRESS_BYTES. Once it listens. */
 void listener_address(const struct listener *l, void *to);
 /* The rail of ours that reaches the peer's, and whether both ends fit each
- * other: TCPX_EUNSUPPORTED, logged in words. */
+ * other: TCPX_EUNSUPPORTED, with the words in refusal.h. */
 int sender_rail(struct transport *t, uint32_t i, const struct address *peer,
 		struct rail **rail);
 

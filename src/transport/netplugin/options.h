@@ -19,6 +19,7 @@
 #define OPTIONS_PATHS_MAX 4
 #define OPTIONS_CHUNK_MAX (512u << 10) /* more overflows a queue's entries */
 #define OPTIONS_PAGE 4096u
+#define OPTIONS_CHANNELS 8u /* a rail that suit the plugins known */
 
 struct options_env {
 	const char *(*get)(void *arg, const char *variable);

@@ -214,8 +214,8 @@ struct rail *rails_for(struct transport *t, uint32_t index, const char *ifname,
 		return &t->rails[gpu];
 	snprintf(why, cap_bytes,
 		 "the peer's GPU is at home on %s, and no GPU "
-		 "that this process may use is: the pair goes by socket; one "
-		 "process for all GPUs, or TCPX_NETPLUGIN_MAP, would help",
+		 "that this process may use is; one process for all GPUs, or "
+		 "TCPX_NETPLUGIN_MAP, would help",
 		 ifname);
 	return NULL;
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "transport/netplugin/address.h"
+#include "transport/netplugin/refusal.h"
 
 #define ANSWER_NS (2 * NS_PER_S) /* to a listen, start of a helper included */
 
@@ -96,33 +97,82 @@ static void wait_heard(struct transport *t, const enum remote_state *state,
 		;
 }
 
-static int await_listener(struct listener *l, struct helper_process *h,
-			  uint64_t limit_ns)
+/* Its receiver's place in the helper's area; then the helper is told. */
+static int tell_listen(struct listener *l)
 {
-	struct shared_message m = {
-		.type = SHARED_LISTEN,
-		.id = l->id,
-		.index = l->receiver->index,
-	};
 	struct transport *t = l->transport;
-	int status = TCPX_ECHANNEL;
+	struct channel *c = channel_create(l->helper, false);
 
-	wait_heard(t, &h->state, limit_ns);
-	if (h->state == REMOTE_FAILED) {
-		log_debug(t->log, "netplugin", "%s", h->cause);
+	if (!c)
+		return TCPX_ENOMEM;
+	struct shared_message m = {
+		.type = SHARED_LISTEN, .id = c->id, .index = c->index};
+
+	pthread_mutex_lock(&t->lock);
+	l->receiver = c;
+	l->id = c->id;
+	pthread_mutex_unlock(&t->lock);
+	return remote_tell(l->helper, &m);
+}
+
+static int remote_listen_start(struct transport *t, uint32_t rail,
+			       struct listener **listener)
+{
+	struct listener *l;
+
+	if (rail >= t->n_helpers) {
+		refusal_set("there is no such GPU");
 		return TCPX_EUNSUPPORTED;
 	}
-	if (h->state != REMOTE_READY)
-		return status;
-	pthread_mutex_unlock(&t->lock);
-	int err = remote_tell(h, &m);
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return TCPX_ENOMEM;
+	l->via = &netplugin_remote;
+	l->transport = t;
+	l->helper = &t->helpers[rail];
+	list_init(&l->link);
 	pthread_mutex_lock(&t->lock);
-	if (err)
-		return err;
-	wait_heard(t, &l->state, limit_ns);
-	if (l->state == REMOTE_FAILED)
-		status = l->status;
-	return l->state == REMOTE_READY ? TCPX_OK : status;
+	list_add_tail(&t->listeners, &l->link);
+	pthread_mutex_unlock(&t->lock);
+	*listener = l;
+	return TCPX_OK;
+}
+
+/* The lock is held. */
+static int look_listener(struct listener *l, void *addr, size_t *addr_bytes)
+{
+	const struct helper_process *h = l->helper;
+
+	if (!l->receiver && h->state == REMOTE_FAILED) {
+		refusal_set("%s", h->cause);
+		return h->wait_ns ? TCPX_ECHANNEL : TCPX_EUNSUPPORTED;
+	}
+	if (l->state == REMOTE_MAKING)
+		return TCPX_INPROGRESS;
+	if (l->state == REMOTE_FAILED) {
+		refusal_set("%s", l->cause);
+		return l->status;
+	}
+	memcpy(addr, l->addr, l->addr_bytes);
+	*addr_bytes = l->addr_bytes;
+	return TCPX_OK;
+}
+
+static int remote_listen_poll(struct listener *l, void *addr,
+			      size_t *addr_bytes)
+{
+	struct transport *t = l->transport;
+
+	pthread_mutex_lock(&t->lock);
+	int status = look_listener(l, addr, addr_bytes);
+	bool tell = !l->receiver && l->helper->state == REMOTE_READY;
+	pthread_mutex_unlock(&t->lock);
+	if (status == TCPX_INPROGRESS && tell) {
+		int err = tell_listen(l);
+
+		status = err ? err : TCPX_INPROGRESS;
+	}
+	return status;
 }
 
 static void remote_listener_close(struct listener *l);
@@ -131,36 +181,27 @@ static int remote_listen(struct transport *t, uint32_t rail,
 			 struct listener **listener, void *addr,
 			 size_t *addr_bytes)
 {
-	struct helper_process *h = &t->helpers[rail];
+	uint64_t limit_ns = clock_now_ns() + ANSWER_NS;
 	struct listener *l;
+	int err = remote_listen_start(t, rail, &l);
 
-	if (rail >= t->n_helpers)
-		return TCPX_EUNSUPPORTED;
-	l = calloc(1, sizeof(*l));
-	if (!l)
-		return TCPX_ENOMEM;
-	l->via = &netplugin_remote;
-	l->transport = t;
-	l->helper = h;
-	list_init(&l->link);
-	l->receiver = channel_create(h, false);
-	if (!l->receiver) {
-		free(l);
-		return TCPX_ENOMEM;
-	}
-	l->id = l->receiver->id;
-	pthread_mutex_lock(&t->lock);
-	list_add_tail(&t->listeners, &l->link);
-	int err = await_listener(l, h, clock_now_ns() + ANSWER_NS);
-	pthread_mutex_unlock(&t->lock);
-	if (err) {
-		remote_listener_close(l);
+	if (err)
 		return err;
+	while ((err = remote_listen_poll(l, addr, addr_bytes)) ==
+		       TCPX_INPROGRESS &&
+	       clock_now_ns() < limit_ns) {
+		pthread_mutex_lock(&t->lock);
+		wait_heard(t, &l->helper->state, limit_ns);
+		if (l->receiver)
+			wait_heard(t, &l->state, limit_ns);
+		pthread_mutex_unlock(&t->lock);
 	}
-	memcpy(addr, l->addr, l->addr_bytes);
-	*addr_bytes = l->addr_bytes;
-	*listener = l;
-	return TCPX_OK;
+	if (!err) {
+		*listener = l;
+		return TCPX_OK;
+	}
+	remote_listener_close(l);
+	return err == TCPX_INPROGRESS ? TCPX_ECHANNEL : err;
 }
 
 static void remote_listener_close(struct listener *l)
@@ -172,49 +213,76 @@ static void remote_listener_close(struct listener *l)
 	pthread_mutex_lock(&t->lock);
 	list_del(&l->link);
 	pthread_mutex_unlock(&t->lock);
-	(void)remote_tell(l->helper, &m);
+	if (l->id)
+		(void)remote_tell(l->helper, &m);
 	if (c)
 		channel_free(c);
 	free(l);
 }
 
-/* Which helper's GPU is at home where the peer's is: best the same index. */
-static struct helper_process *helper_for(struct transport *t, uint32_t rail,
-					 const char *ifname)
+static void remote_rail(struct transport *t, uint32_t i,
+			struct transport_rail *rail)
 {
-	struct helper_process *found = NULL;
+	static const int statuses[] = {
+		[REMOTE_MAKING] = TCPX_INPROGRESS,
+		[REMOTE_READY] = TCPX_OK,
+		[REMOTE_FAILED] = TCPX_EUNSUPPORTED,
+	};
+	const struct helper_process *h = &t->helpers[i];
 
+	pthread_mutex_lock(&t->lock);
+	*rail = (struct transport_rail){.gpu = h->gpu,
+					.status = statuses[h->state]};
+	snprintf(rail->ifname, sizeof(rail->ifname), "%.15s", h->ifname);
+	snprintf(rail->why, sizeof(rail->why), "%.199s", h->cause);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* Which helper's GPU is at home where the peer's is: best the same index. If
+ * none, why: TCPX_EAGAIN (one may be, once it has started) ... */
+static int find_helper(struct transport *t, uint32_t rail, const char *ifname,
+		       struct helper_process **found)
+{
+	int why = TCPX_EUNSUPPORTED;
+
+	*found = NULL;
 	pthread_mutex_lock(&t->lock);
 	for (uint32_t i = 0; i < t->n_helpers; i++) {
 		struct helper_process *h = &t->helpers[i];
 
 		if (h->state == REMOTE_READY && !strcmp(h->ifname, ifname) &&
-		    (!found || i == rail))
-			found = h;
+		    (!*found || i == rail))
+			*found = h;
+		if (h->state == REMOTE_MAKING)
+			why = TCPX_EAGAIN;
+		else if (h->state == REMOTE_FAILED && why != TCPX_EAGAIN)
+			refusal_set("%s", h->cause);
+		/* ... or TCPX_ECHANNEL: when it is started again. */
+		if (h->state == REMOTE_FAILED && h->wait_ns &&
+		    why == TCPX_EUNSUPPORTED)
+			why = TCPX_ECHANNEL;
 	}
 	pthread_mutex_unlock(&t->lock);
-	return found;
+	return *found ? TCPX_OK : why;
 }
 
 static int connect_first(struct transport *t, uint32_t rail, const void *addr,
 			 size_t addr_bytes, struct channel **sender)
 {
 	struct shared_message m = {.type = SHARED_CONNECT};
+	struct helper_process *h;
 	struct address peer;
 	int err = address_decode(addr, addr_bytes, &peer);
 
 	if (err)
 		return err;
-	struct helper_process *h = helper_for(t, rail, peer.ifname);
-	if (!h) {
-		log_warn(t->log, "netplugin",
-			 "the peer's GPU is at home on %s, "
-			 "and no GPU with a helper here is: the pair goes by "
-			 "socket (one process for all GPUs, or "
-			 "TCPX_NETPLUGIN_MAP, would help)",
-			 peer.ifname);
-		return TCPX_EUNSUPPORTED;
-	}
+	refusal_set("the peer's GPU is at home on %s, and no GPU with a helper "
+		    "here is (one process for all GPUs, or "
+		    "TCPX_NETPLUGIN_MAP, would help)",
+		    peer.ifname);
+	err = find_helper(t, rail, peer.ifname, &h);
+	if (err)
+		return err;
 	struct channel *c = channel_create(h, true);
 	if (!c)
 		return TCPX_ENOMEM;
@@ -251,6 +319,7 @@ static int remote_connect(struct transport *t, uint32_t rail, const void *addr,
 	int status = look(*sender);
 
 	if (status < 0) {
+		refusal_set("%s", (*sender)->end_cause);
 		channel_free(*sender);
 		*sender = NULL;
 	}
@@ -265,11 +334,15 @@ static int remote_accept(struct listener *l, struct channel **receiver)
 	*receiver = NULL;
 	if (!c || status == TCPX_INPROGRESS)
 		return status;
+	pthread_mutex_lock(&l->transport->lock);
 	l->receiver = NULL;
-	if (status)
+	pthread_mutex_unlock(&l->transport->lock);
+	if (status) {
+		refusal_set("%s", c->end_cause);
 		channel_free(c);
-	else
+	} else {
 		*receiver = c;
+	}
 	return status;
 }
 
@@ -486,6 +559,10 @@ const struct transport_ops netplugin_remote = {
 	.connect = remote_connect,
 	.accept = remote_accept,
 	.listener_close = remote_listener_close,
+	.listen_start = remote_listen_start,
+	.listen_poll = remote_listen_poll,
+	.refusal = refusal_get,
+	.rail = remote_rail,
 	.channel_close = remote_channel_close,
 	.post_recv = post_recv,
 	.consume = consume,

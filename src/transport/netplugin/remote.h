@@ -72,7 +72,8 @@ struct channel {
 	bool on_gpu;
 	uint8_t *mem, *host_mem;
 	uint64_t mem_bytes;
-	/* written before its generation is over (release) */
+	/* why it was not made; else why it ended, written before its
+	 * generation is over (release) */
 	char end_cause[SHARED_TEXT];
 	_Atomic uint32_t state; /* enum remote_state */
 
@@ -94,10 +95,12 @@ struct listener {
 	struct transport *transport;
 	struct helper_process *helper;
 	uint32_t id;
-	struct channel *receiver; /* its own from the start; NULL: taken */
 	/* the transport's lock */
+	struct channel *receiver; /* its own once the helper is told; NULL
+				     again: taken */
 	enum remote_state state;
 	int status;
+	char cause[SHARED_TEXT];
 	uint8_t addr[256];
 	uint32_t addr_bytes;
 };

@@ -105,6 +105,9 @@ static void on_listened(struct transport *t, const struct shared_message *m)
 		if (l->id != m->id)
 			continue;
 		l->status = m->status;
+		if (m->status)
+			snprintf(l->cause, sizeof(l->cause), "%.*s",
+				 (int)sizeof(l->cause) - 1, m->text);
 		l->state = m->status ? REMOTE_FAILED : REMOTE_READY;
 		if (m->addr_bytes <= sizeof(l->addr)) {
 			memcpy(l->addr, m->addr, m->addr_bytes);
@@ -124,6 +127,9 @@ static void on_ready(struct transport *t, const struct shared_message *m,
 		c->status = m->status;
 		if (!c->status)
 			c->status = map_memory(c, m, fds, n_fds);
+		else
+			snprintf(c->end_cause, sizeof(c->end_cause), "%.*s",
+				 (int)sizeof(c->end_cause) - 1, m->text);
 		store_release(&c->state,
 			      c->status ? REMOTE_FAILED : REMOTE_READY);
 	}
@@ -251,6 +257,7 @@ static void on_end(struct helper_process *h, const char *how, char *line,
 		    l->state == REMOTE_MAKING) {
 			l->status = TCPX_ECHANNEL;
 			l->state = REMOTE_FAILED;
+			memcpy(l->cause, h->cause, sizeof(l->cause));
 		}
 	}
 	list_for_each (node, &t->channels) {

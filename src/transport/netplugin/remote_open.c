@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "transport/netplugin/refusal.h"
 #include "transport/netplugin/remote.h"
 #include "transport/netplugin/spawn.h"
 
@@ -161,6 +162,8 @@ int remote_open(const struct transport_params *params,
 			.chunk_bytes = chunk,
 			.slot_bytes = chunk,
 			.spans_max = 1,
+			.n_rails = t->n_helpers,
+			.n_channels = OPTIONS_CHANNELS,
 		};
 		err = start_helpers(t, why, sizeof(why));
 	}
@@ -168,7 +171,7 @@ int remote_open(const struct transport_params *params,
 		*transport = t;
 		return TCPX_OK;
 	}
-	log_warn(t->log, "netplugin", "%s", why);
+	refusal_of_open(params, why);
 	end_helpers(t);
 	free(t);
 	return TCPX_EUNSUPPORTED;
