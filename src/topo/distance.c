@@ -2,6 +2,7 @@
 #include "topo/distance.h"
 
 #include <hwloc.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 #include <tcpx/status.h>
@@ -34,14 +35,20 @@ static int configure(hwloc_topology_t topology, const char *xml)
 	return hwloc_topology_load(topology) ? TCPX_EINVAL : TCPX_OK;
 }
 
+/* libraries under hwloc (libudev) set up their own state at first use, and not
+ * for several threads at once: sessions of one process wait for each other. */
+static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
+
 int topo_map_load(const char *xml, struct topo_map **map)
 {
 	hwloc_topology_t topology;
 
 	if (hwloc_topology_init(&topology))
 		return TCPX_ENOMEM;
+	pthread_mutex_lock(&load_lock);
 	int err = configure(topology, xml);
 
+	pthread_mutex_unlock(&load_lock);
 	if (err) {
 		hwloc_topology_destroy(topology);
 		return err;
