@@ -238,32 +238,47 @@ static void remote_rail(struct transport *t, uint32_t i,
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* Which helper's GPU is at home where the peer's is: best the same index. If
- * none, why: TCPX_EAGAIN (one may be, once it has started) ... */
+static bool fits(const struct helper_process *h, const char *ifname)
+{
+	return h->state == REMOTE_READY && !strcmp(h->ifname, ifname);
+}
+
+/* Not now, but it may soon be one that fits: when it has started, or again. */
+static int not_yet(const struct helper_process *h, const char *ifname)
+{
+	bool other = h->ifname[0] && strcmp(h->ifname, ifname);
+
+	if (h->state == REMOTE_MAKING)
+		return other ? 0 : TCPX_EAGAIN;
+	return h->state == REMOTE_FAILED && h->wait_ns && !other ?
+		       TCPX_ECHANNEL :
+		       0;
+}
+
+/* Which helper's GPU is at home where the peer's is: the one of the same index,
+ * else any. TCPX_EAGAIN: it is starting; TCPX_ECHANNEL: it will be started
+ * again; TCPX_EUNSUPPORTED: there is none. */
 static int find_helper(struct transport *t, uint32_t rail, const char *ifname,
 		       struct helper_process **found)
 {
-	int why = TCPX_EUNSUPPORTED;
+	int why = 0;
 
 	*found = NULL;
 	pthread_mutex_lock(&t->lock);
-	for (uint32_t i = 0; i < t->n_helpers; i++) {
-		struct helper_process *h = &t->helpers[i];
-
-		if (h->state == REMOTE_READY && !strcmp(h->ifname, ifname) &&
-		    (!*found || i == rail))
-			*found = h;
-		if (h->state == REMOTE_MAKING)
-			why = TCPX_EAGAIN;
-		else if (h->state == REMOTE_FAILED && why != TCPX_EAGAIN)
-			refusal_set("%s", h->cause);
-		/* ... or TCPX_ECHANNEL: when it is started again. */
-		if (h->state == REMOTE_FAILED && h->wait_ns &&
-		    why == TCPX_EUNSUPPORTED)
-			why = TCPX_ECHANNEL;
-	}
+	if (rail < t->n_helpers && fits(&t->helpers[rail], ifname))
+		*found = &t->helpers[rail];
+	else if (rail < t->n_helpers)
+		why = not_yet(&t->helpers[rail], ifname);
+	for (uint32_t i = 0; i < t->n_helpers && !*found && !why; i++)
+		if (fits(&t->helpers[i], ifname))
+			*found = &t->helpers[i];
+	for (uint32_t i = 0; i < t->n_helpers && !*found && !why; i++)
+		why = not_yet(&t->helpers[i], ifname);
+	for (uint32_t i = 0; i < t->n_helpers && !*found; i++)
+		if (t->helpers[i].state == REMOTE_FAILED)
+			refusal_set("%s", t->helpers[i].cause);
 	pthread_mutex_unlock(&t->lock);
-	return *found ? TCPX_OK : why;
+	return *found ? TCPX_OK : why ? why : TCPX_EUNSUPPORTED;
 }
 
 static int connect_first(struct transport *t, uint32_t rail, const void *addr,
