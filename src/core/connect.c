@@ -126,12 +126,29 @@ static int make_peer(struct peering *peering, int fd)
 		.name = peering->name,
 		.fd = fd,
 		.limits = peering->limits,
+		.opener = !peering->incoming,
 	};
+	int err = flows_plan(peering);
 
+	if (err) {
+		close(fd);
+		return err;
+	}
 	return peer_create(&params, &peering->peer);
 }
 
 /* ---- outgoing --------------------------------------------------------- */
+
+static void lost_at_once(struct peering *peering, int err)
+{
+	char cause[MSG_TEXT_MAX] = "the peer could not be set up";
+
+	if (err == TCPX_EUNSUPPORTED)
+		snprintf(cause, sizeof(cause),
+			 "no transport in common: here %.60s, there %.60s",
+			 peering->session->transports, peering->transports);
+	connect_lost(peering, err, cause);
+}
 
 static void control_connected(struct peering *peering,
 			      const struct boot_result *result)
@@ -158,7 +175,7 @@ static void control_connected(struct peering *peering,
 		err = flows_open(peering);
 	if (err) {
 		end = peering->peer;
-		connect_lost(peering, err, "the peer could not be set up");
+		lost_at_once(peering, err);
 	}
 	pthread_mutex_unlock(&session->lock);
 	if (end)
@@ -355,6 +372,8 @@ static void accepted_control(struct tcpx_session *session,
 		if (!err)
 			err = u64map_put(&session->tokens, peering->token,
 					 peering);
+		if (!err)
+			err = flows_open(peering);
 		if (err) {
 			end = peering->peer;
 			connect_lost(peering, err, "no memory for the peer");
@@ -448,7 +467,7 @@ void connect_tick(struct peering *peering, uint64_t now_ns)
 	bool give_up = false;
 
 	pthread_mutex_lock(&session->lock);
-	if (peering->flows && peering->state < PEERING_LOST)
+	if (peering->peer && peering->state < PEERING_LOST)
 		give_up = flows_tick(peering, now_ns);
 	if (peering->state == PEERING_CONNECTING && peering->retry_ns &&
 	    now_ns >= peering->retry_ns) {

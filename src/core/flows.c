@@ -7,32 +7,129 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "core/peering.h"
 
 #define RETRY_NS (200 * NS_PER_MS)
 #define RETRY_MAX_NS (10 * NS_PER_S)
+#define RETRY_REFUSED_NS (30 * NS_PER_S) /* what will hardly change */
+#define FIRST_LANES_NS (20 * NS_PER_S)
 
 static uint32_t lesser(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
 }
 
-static struct flow *flow_at(struct peering *peering, uint32_t rail,
-			    uint32_t flow)
+static uint32_t n_flows_of(const struct way *way)
 {
-	return &peering->flows[rail * peering->n_flows + flow];
+	return way->n_rails * way->n_flows;
 }
 
-static uint32_t n_flows_of(const struct peering *peering)
+static bool adopts(const struct way *way)
 {
-	return peering->n_rails * peering->n_flows;
+	return way->via->caps & TRANSPORT_ADOPTS;
+}
+
+/* ---- what is wanted --------------------------------------------------- */
+
+int flows_place_of(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (int place = 0; *list; place++) {
+		size_t n = strcspn(list, ", ");
+
+		if (n == len && !strncmp(list, name, n))
+			return place;
+		list += n;
+		list += strspn(list, ", ");
+	}
+	return -1;
+}
+
+/* Rails that both have: the session's interfaces against theirs. */
+static uint32_t common_rails(const struct peering *peering)
+{
+	uint32_t theirs = peering->n_their_rails ? peering->n_their_rails : 1;
+
+	return lesser(lesser(lesser(peering->session->n_rails, theirs),
+			     peering->limits.n_rails),
+		      PEER_RAILS_MAX);
+}
+
+static void plan_adopted(const struct peering *peering, struct way *way)
+{
+	way->n_rails = peering->incoming ? 0 : common_rails(peering);
+	way->n_flows = lesser(peering->limits.n_flows, PEER_FLOWS_MAX);
+}
+
+/* Of the transport's own rails, or of those the session has. */
+static void plan_offered(const struct peering *peering, struct way *way,
+			 uint32_t *n_offered)
+{
+	const struct transport_limits *limits = &way->via->limits;
+	uint32_t asked = peering->session->config->n_flows;
+	uint32_t room = PEER_OFFERS_MAX - *n_offered;
+
+	way->n_rails = limits->n_rails ?
+			       lesser(limits->n_rails, PEER_OFFER_RAILS_MAX) :
+			       common_rails(peering);
+	way->n_flows = !asked && limits->n_channels ? limits->n_channels :
+						      peering->limits.n_flows;
+	way->n_flows = lesser(way->n_flows, PEER_FLOWS_MAX);
+	if (n_flows_of(way) > room)
+		way->n_flows = way->n_rails ? room / way->n_rails : 0;
+	if (!way->n_flows)
+		way->n_rails = 0;
+	way->first_id = peer_offer_id(!peering->incoming, true) + *n_offered;
+	*n_offered += n_flows_of(way);
+}
+
+int flows_plan(struct peering *peering)
+{
+	struct engine *engine = peering->session->engine;
+	uint32_t n_offered = 0;
+
+	peering->ways = calloc(engine->n_transports, sizeof(*peering->ways));
+	if (!peering->ways)
+		return TCPX_ENOMEM;
+	for (uint32_t i = 0; i < engine->n_transports; i++) {
+		struct engine_transport *via = &engine->transports[i];
+		struct way *way = &peering->ways[peering->n_ways];
+
+		if (flows_place_of(peering->transports, via->ops->name) < 0)
+			continue;
+		way->via = via;
+		if (adopts(way))
+			plan_adopted(peering, way);
+		else
+			plan_offered(peering, way, &n_offered);
+		peering->n_ways++; /* from here on it is freed */
+		way->flows = calloc(n_flows_of(way) + 1, sizeof(*way->flows));
+		if (!adopts(way))
+			way->theirs = calloc(PEER_OFFER_RAILS_MAX,
+					     sizeof(*way->theirs));
+		if (!way->flows || (!adopts(way) && !way->theirs))
+			return TCPX_ENOMEM;
+	}
+	return 0;
+}
+
+void flows_free(struct peering *peering)
+{
+	for (uint32_t i = 0; i < peering->n_ways; i++) {
+		free(peering->ways[i].flows);
+		free(peering->ways[i].theirs);
+	}
+	free(peering->ways);
 }
 
 /* ---- one flow --------------------------------------------------------- */
 
-static int dial(struct peering *peering, uint32_t rail, uint32_t flow)
+static int dial(struct peering *peering, struct way *way, uint32_t i)
 {
 	struct tcpx_session *session = peering->session;
+	uint32_t rail = i / way->n_flows;
 	const struct wire_rail *theirs =
 		&peering->rails[rail % peering->n_their_rails];
 	const struct nic *ours = &session->nics[rail % session->n_rails];
@@ -41,8 +138,8 @@ static int dial(struct peering *peering, uint32_t rail, uint32_t flow)
 		.addr = theirs->addr,
 		.token = peering->token,
 		.rail = rail,
-		.flow = flow,
-		.generation = flow_at(peering, rail, flow)->generation,
+		.flow = i % way->n_flows,
+		.generation = way->flows[i].generation,
 	};
 
 	memcpy(target.session, peering->session_id, SESSION_ID_BYTES);
@@ -53,145 +150,155 @@ static int dial(struct peering *peering, uint32_t rail, uint32_t flow)
 	return connect_target(peering, &target);
 }
 
-static void open_one(struct peering *peering, uint32_t rail, uint32_t flow)
+/* One that was given up may still be on the way: each has a generation. */
+static int offer(struct peering *peering, struct way *way, uint32_t i)
 {
-	struct flow *f = flow_at(peering, rail, flow);
-	int err;
+	struct flow *f = &way->flows[i];
 
-	f->retry_ns = 0;
-	store_relaxed(&f->opened, TCPX_INPROGRESS);
-	if (peering->via->caps & TRANSPORT_ADOPTS)
-		err = dial(peering, rail, flow);
-	else
-		err = peer_offer_lane(peering->peer, peering->via, rail, flow,
-				      f->generation);
-	if (err) {
-		f->retry_ns = clock_now_ns() + RETRY_NS;
-		snprintf(f->why, sizeof(f->why), "%s", tcpx_strerror(err));
-		return;
-	}
-	f->dialing = true;
-	peering->n_dialing++;
+	return peer_offer_lane(peering->peer, way->via, way->first_id + i,
+			       i / way->n_flows, ++f->generation, f->why,
+			       sizeof(f->why));
 }
 
-static void failed(struct flow *f, const char *cause)
+/* Once for each thing that goes wrong; who retries says it often. */
+static void log_once(struct peering *peering, struct way *way, const char *why)
+{
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(way->logged[i], why))
+			return;
+	snprintf(way->logged[way->n_logged++ % 4], sizeof(way->logged[0]), "%s",
+		 why);
+	log_warn(&peering->session->log, "flows", "peer %s: %s: %s",
+		 peering->name, way->via->ops->name, why);
+}
+
+static void failed(struct flow *f, int status, const char *cause)
 {
 	uint64_t delay = RETRY_NS << lesser(f->n_failures, 6);
 
+	if (delay > RETRY_MAX_NS)
+		delay = RETRY_MAX_NS;
+	if (status == TCPX_EUNSUPPORTED)
+		delay = RETRY_REFUSED_NS;
 	f->up = false;
 	f->n_failures++;
-	f->retry_ns =
-		clock_now_ns() + (delay > RETRY_MAX_NS ? RETRY_MAX_NS : delay);
+	f->status = status;
+	f->retry_ns = clock_now_ns() + delay;
 	if (cause != f->why)
 		snprintf(f->why, sizeof(f->why), "%s", cause);
 }
 
-/* ---- the transport ---------------------------------------------------- */
-
-static void reject(struct peering *peering, const char *transport,
-		   const char *why)
+static void open_one(struct peering *peering, struct way *way, uint32_t i)
 {
-	if (peering->n_rejected == ENGINE_TRANSPORTS_MAX)
+	struct flow *f = &way->flows[i];
+	int err;
+
+	f->retry_ns = 0;
+	f->why[0] = '\0';
+	store_relaxed(&f->opened, TCPX_INPROGRESS);
+	err = adopts(way) ? dial(peering, way, i) : offer(peering, way, i);
+	if (err) {
+		failed(f, err, f->why[0] ? f->why : tcpx_strerror(err));
+		if (err != TCPX_EPEER)
+			log_once(peering, way, f->why);
 		return;
-	struct rejected *r = &peering->rejected[peering->n_rejected++];
-
-	snprintf(r->transport, sizeof(r->transport), "%s", transport);
-	snprintf(r->why, sizeof(r->why), "%s", why);
-}
-
-/* Is name one of a comma-separated list? */
-static bool allows(const char *list, const char *name)
-{
-	size_t len = strlen(name);
-
-	while (*list) {
-		size_t n = strcspn(list, ", ");
-
-		if (n == len && !strncmp(list, name, n))
-			return true;
-		list += n;
-		list += strspn(list, ", ");
 	}
-	return false;
-}
-
-/* The next of our transports that the peer allows. */
-static bool next_transport(struct peering *peering)
-{
-	struct engine *engine = peering->session->engine;
-
-	while (peering->n_tried < engine->n_transports) {
-		struct engine_transport *via =
-			&engine->transports[peering->n_tried++];
-
-		if (allows(peering->transports, via->ops->name)) {
-			peering->via = via;
-			return true;
-		}
-		reject(peering, via->ops->name, "the peer does not allow it");
-	}
-	return false;
-}
-
-static void open_all(struct peering *peering)
-{
-	memset(peering->flows, 0,
-	       n_flows_of(peering) * sizeof(*peering->flows));
-	for (uint32_t rail = 0; rail < peering->n_rails; rail++)
-		for (uint32_t flow = 0; flow < peering->n_flows; flow++)
-			open_one(peering, rail, flow);
+	f->dialing = true;
+	way->n_dialing++;
 }
 
 int flows_open(struct peering *peering)
 {
-	struct tcpx_session *session = peering->session;
-	uint32_t n = lesser(session->n_rails, peering->n_their_rails);
+	uint32_t n_dialing = 0;
 
-	peering->n_rails =
-		lesser(lesser(n, peering->limits.n_rails), PEER_RAILS_MAX);
-	peering->n_flows = lesser(peering->limits.n_flows, PEER_FLOWS_MAX);
-	peering->flows = calloc(n_flows_of(peering), sizeof(*peering->flows));
-	if (!peering->flows)
-		return TCPX_ENOMEM;
-	if (!next_transport(peering))
-		return TCPX_EUNSUPPORTED;
+	for (uint32_t w = 0; w < peering->n_ways; w++) {
+		struct way *way = &peering->ways[w];
+
+		for (uint32_t i = 0; i < n_flows_of(way); i++)
+			open_one(peering, way, i);
+		n_dialing += way->n_dialing;
+	}
+	if (peering->incoming)
+		return 0;
 	peering->state = PEERING_FLOWS;
-	open_all(peering);
-	return peering->n_dialing ? 0 : TCPX_ENOMEM;
+	peering->flows_end_ns = clock_now_ns() + FIRST_LANES_NS;
+	if (!peering->n_ways)
+		return TCPX_EUNSUPPORTED;
+	return 0;
 }
 
-/* Have all first attempts come to their ends? Then the peer is up, or the
- * next transport's turn has come, or there is none and it is given up. */
-static bool settle(struct peering *peering)
+/* ---- has it come about? ----------------------------------------------- */
+
+/* The reasons, for people. */
+static void why_none(const struct peering *peering, char *cause, size_t cap)
+{
+	struct text text;
+
+	text_init(&text, cause, cap);
+	text_add(&text, "no flow could be opened");
+	for (uint32_t w = 0; w < peering->n_ways; w++) {
+		const struct way *way = &peering->ways[w];
+
+		text_add(&text, "%s %s: %s", w ? ";" : ":", way->via->ops->name,
+			 n_flows_of(way) && way->flows[0].why[0] ?
+				 way->flows[0].why :
+				 "nothing came in time");
+	}
+}
+
+static uint32_t n_up(const struct way *way)
 {
 	uint32_t up = 0;
 
-	if (peering->state != PEERING_FLOWS || peering->n_dialing)
+	for (uint32_t i = 0; i < n_flows_of(way); i++)
+		up += way->flows[i].up;
+	return up;
+}
+
+/*
+ * The peer is up with its first round of adopted flows; what is offered joins
+ * when it is ready. Without those it is up when bytes can go and come. If
+ * nothing is left to hope for it is given up.
+ */
+static bool settle(struct peering *peering)
+{
+	uint32_t up = 0, dialing = 0, adopted_up = 0;
+	bool sends, receives;
+	char cause[MSG_TEXT_MAX];
+
+	if (peering->state != PEERING_FLOWS)
 		return false;
-	for (uint32_t i = 0; i < n_flows_of(peering); i++)
-		up += peering->flows[i].up;
-	if (up) {
+	for (uint32_t w = 0; w < peering->n_ways; w++) {
+		const struct way *way = &peering->ways[w];
+
+		if (adopts(way) && way->n_dialing)
+			return false;
+		if (adopts(way))
+			adopted_up += n_up(way);
+		up += n_up(way);
+		dialing += way->n_dialing;
+	}
+	peer_open_ways(peering->peer, &sends, &receives);
+	if (adopted_up || (sends && receives)) {
 		connect_up(peering);
 		return false;
 	}
-	reject(peering, peering->via->ops->name, peering->flows[0].why);
-	while (next_transport(peering)) {
-		open_all(peering);
-		if (peering->n_dialing)
-			return false;
-		reject(peering, peering->via->ops->name, peering->flows[0].why);
-	}
-	char cause[MSG_TEXT_MAX];
-	const struct rejected *last =
-		&peering->rejected[peering->n_rejected - 1];
-
-	snprintf(cause, sizeof(cause), "no flow could be opened: %s: %s",
-		 last->transport, last->why);
+	if ((up || dialing) && clock_now_ns() < peering->flows_end_ns)
+		return false;
+	why_none(peering, cause, sizeof(cause));
 	connect_lost(peering, TCPX_EUNREACHABLE, cause);
 	return true;
 }
 
 /* ---- what has happened ------------------------------------------------ */
+
+static struct way *adopting_way(struct peering *peering)
+{
+	for (uint32_t w = 0; w < peering->n_ways; w++)
+		if (adopts(&peering->ways[w]))
+			return &peering->ways[w];
+	return NULL;
+}
 
 void flows_dialed(struct peering *peering, uint32_t rail, uint32_t flow,
 		  int status, const char *cause,
@@ -200,12 +307,13 @@ void flows_dialed(struct peering *peering, uint32_t rail, uint32_t flow,
 	struct tcpx_session *session = peering->session;
 
 	pthread_mutex_lock(&session->lock);
-	struct flow *f = flow_at(peering, rail, flow);
+	struct way *way = adopting_way(peering);
+	struct flow *f = &way->flows[rail * way->n_flows + flow];
 	bool wanted = peering->state == PEERING_FLOWS ||
 		      peering->state == PEERING_UP;
 
 	f->dialing = false;
-	peering->n_dialing--;
+	way->n_dialing--;
 	if (!status && !wanted) {
 		close(result->fd);
 	} else if (!status) {
@@ -216,7 +324,7 @@ void flows_dialed(struct peering *peering, uint32_t rail, uint32_t flow,
 		cause = "the transport did not take it";
 	}
 	if (status)
-		failed(f, cause);
+		failed(f, status, cause);
 	bool give_up = settle(peering);
 
 	pthread_mutex_unlock(&session->lock);
@@ -226,24 +334,41 @@ void flows_dialed(struct peering *peering, uint32_t rail, uint32_t flow,
 }
 
 /* What the engine has left word of. */
-static void take_news(struct peering *peering, struct flow *f)
+static void take_news(struct peering *peering, struct way *way, struct flow *f)
 {
 	int opened = load_acquire(&f->opened); /* pairs with the op */
 
 	if (f->dialing && opened != TCPX_INPROGRESS) {
 		store_relaxed(&f->opened, TCPX_INPROGRESS);
 		f->dialing = false;
-		peering->n_dialing--;
-		if (opened)
-			failed(f, f->why);
-		else
-			f->up = true;
+		way->n_dialing--;
+		f->up = !opened;
+		if (opened) {
+			failed(f, opened, f->news);
+			log_once(peering, way, f->why);
+		}
 	}
 	if (f->up && load_acquire(&f->lost)) {
 		store_relaxed(&f->lost, 0);
-		f->generation++;
+		if (adopts(way))
+			f->generation++;
 		f->n_failures = 0;
-		failed(f, "the connection broke");
+		failed(f, TCPX_ECHANNEL, f->news);
+	}
+}
+
+/* The same of what they offer. */
+static void take_word(struct peering *peering, struct way *way)
+{
+	for (uint32_t r = 0; way->theirs && r < PEER_OFFER_RAILS_MAX; r++) {
+		struct refusal *refusal = &way->theirs[r];
+
+		if (!load_acquire(&refusal->told)) /* pairs with tell() */
+			continue;
+		memcpy(refusal->why, refusal->news, sizeof(refusal->why));
+		if (refusal->status)
+			log_once(peering, way, refusal->why);
+		store_release(&refusal->told, 0);
 	}
 }
 
@@ -258,61 +383,119 @@ uint64_t flows_due_ns(struct peering *peering)
 {
 	uint64_t due_ns = UINT64_MAX;
 
-	for (uint32_t i = 0; peering->flows && i < n_flows_of(peering); i++) {
-		const struct flow *f = &peering->flows[i];
+	for (uint32_t w = 0; w < peering->n_ways; w++) {
+		const struct way *way = &peering->ways[w];
 
-		if (waits(peering, f) && f->retry_ns < due_ns)
-			due_ns = f->retry_ns;
+		for (uint32_t i = 0; i < n_flows_of(way); i++) {
+			const struct flow *f = &way->flows[i];
+
+			if (waits(peering, f) && f->retry_ns < due_ns)
+				due_ns = f->retry_ns;
+		}
 	}
 	return due_ns;
 }
 
+void flows_hear(struct peering *peering)
+{
+	for (uint32_t w = 0; w < peering->n_ways; w++) {
+		struct way *way = &peering->ways[w];
+
+		take_word(peering, way);
+		for (uint32_t i = 0; i < n_flows_of(way); i++)
+			take_news(peering, way, &way->flows[i]);
+	}
+}
+
 bool flows_tick(struct peering *peering, uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < n_flows_of(peering); i++) {
-		struct flow *f = &peering->flows[i];
+	flows_hear(peering);
+	for (uint32_t w = 0; w < peering->n_ways; w++) {
+		struct way *way = &peering->ways[w];
 
-		take_news(peering, f);
-		if (waits(peering, f) && now_ns >= f->retry_ns)
-			open_one(peering, i / peering->n_flows,
-				 i % peering->n_flows);
+		for (uint32_t i = 0; i < n_flows_of(way); i++) {
+			struct flow *f = &way->flows[i];
+
+			if (waits(peering, f) && now_ns >= f->retry_ns)
+				open_one(peering, way, i);
+		}
 	}
 	return settle(peering);
 }
 
-static struct flow *flow_of(struct peer *peer, uint32_t rail, uint32_t flow)
-{
-	struct peering *peering = peer->user;
+/* ---- from the engine -------------------------------------------------- */
 
-	if (!peering->flows || rail >= peering->n_rails ||
-	    flow >= peering->n_flows)
-		return NULL;
-	return flow_at(peering, rail, flow);
+/* Ours of that id; NULL: it is theirs. */
+static struct flow *flow_of(struct peering *peering, uint32_t id)
+{
+	for (uint32_t w = 0; w < peering->n_ways; w++) {
+		struct way *way = &peering->ways[w];
+		uint32_t rail = id / PEER_FLOWS_MAX;
+		uint32_t i = id - way->first_id;
+
+		if (adopts(way)) {
+			if (rail >= way->n_rails ||
+			    id % PEER_FLOWS_MAX >= way->n_flows)
+				continue;
+			i = rail * way->n_flows + id % PEER_FLOWS_MAX;
+		}
+		if (i < n_flows_of(way))
+			return &way->flows[i];
+	}
+	return NULL;
 }
 
-void flows_on_lane_lost(void *arg, struct peer *peer, uint32_t rail,
-			uint32_t flow, uint32_t generation, const char *cause)
+static void tell(struct peering *peering, const struct engine_transport *via,
+		 uint32_t rail, int status, const char *cause)
+{
+	for (uint32_t w = 0; w < peering->n_ways; w++) {
+		const struct way *way = &peering->ways[w];
+
+		if (way->via != via || !way->theirs ||
+		    rail >= PEER_OFFER_RAILS_MAX ||
+		    load_acquire(&way->theirs[rail].told)) /* take_word() */
+			continue;
+		struct refusal *refusal = &way->theirs[rail];
+
+		refusal->status = status;
+		snprintf(refusal->news, sizeof(refusal->news), "%s", cause);
+		store_release(&refusal->told, 1);
+	}
+}
+
+void flows_on_lane_lost(void *arg, struct peer *peer,
+			struct engine_transport *via, uint32_t id,
+			uint32_t rail, const char *cause)
 {
 	struct tcpx_session *session = arg;
-	struct flow *f = flow_of(peer, rail, flow);
+	struct peering *peering = peer->user;
+	struct flow *f = flow_of(peering, id);
 
-	(void)generation;
-	if (f)
+	if (f) {
+		snprintf(f->news, sizeof(f->news), "it broke: %s", cause);
 		store_release(&f->lost, 1);
-	peering_event(peer->user, TCPX_EVENT_FLOW_LOST, TCPX_ECHANNEL, cause);
+	} else {
+		/* Status 0: an event, and nothing for the log. */
+		tell(peering, via, rail, 0, cause);
+	}
+	peering_event(peering, TCPX_EVENT_FLOW_LOST, TCPX_ECHANNEL, cause);
 	boot_wake(session->boot);
 }
 
-void flows_on_lane_opened(void *arg, struct peer *peer, uint32_t rail,
-			  uint32_t flow, int status, const char *cause)
+void flows_on_lane_opened(void *arg, struct peer *peer,
+			  struct engine_transport *via, uint32_t id,
+			  uint32_t rail, int status, const char *cause)
 {
 	struct tcpx_session *session = arg;
-	struct flow *f = flow_of(peer, rail, flow);
+	struct peering *peering = peer->user;
+	struct flow *f = flow_of(peering, id);
 
 	if (f) {
 		if (status)
-			snprintf(f->why, sizeof(f->why), "%s", cause);
+			snprintf(f->news, sizeof(f->news), "%s", cause);
 		store_release(&f->opened, status);
+	} else {
+		tell(peering, via, rail, status, cause);
 	}
 	boot_wake(session->boot);
 }

@@ -24,7 +24,7 @@ static int find_gpu(struct tcpx_session *session, const void *base,
 	if (!err && *gpu && !session->carries_gpu) {
 		err = TCPX_EUNSUPPORTED;
 		snprintf(why, sizeof(why),
-			 "not all transports in \"%s\" carry device memory",
+			 "the transports in \"%s\" do not carry device memory",
 			 session->config->transports);
 	}
 	if (err)

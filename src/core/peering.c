@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/flows.h"
+
 int peering_create(struct tcpx_session *session, struct peering **out)
 {
 	struct peering *peering = calloc(1, sizeof(*peering));
@@ -45,7 +47,7 @@ void peering_put(struct peering *peering)
 		return;
 	peering_put(load_relaxed(&peering->alias));
 	peer_destroy(peering->peer);
-	free(peering->flows);
+	flows_free(peering);
 	free(peering->address);
 	if (peering->blob)
 		explicit_bzero(peering->blob, sizeof(*peering->blob));

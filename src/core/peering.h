@@ -39,16 +39,40 @@ enum peering_state {
 	PEERING_GONE,	/* handle given up */
 };
 
-/* One flow we are to open and keep open. */
+/* One lane we are to open and keep open: a connection of ours, or one we have
+ * offered to receive on. */
 struct flow {
 	bool up, dialing;
 	_Atomic uint32_t lost;	/* set by the engine: the lane is dead */
 	_Atomic int32_t opened;	/* set by the engine: TCPX_INPROGRESS, 0 or why
 				   a lane that was offered did not come */
+	char news[112];		/* the engine's words for both, set before */
 	uint32_t generation;
 	uint64_t retry_ns;	/* 0: none planned */
 	uint32_t n_failures;
-	char why[96];		/* the last failure */
+	int status;		/* of the last failure */
+	char why[112];
+};
+
+/* Of the lanes a peer offers on one of its rails: why the last did not come,
+ * or broke. */
+struct refusal {
+	_Atomic uint32_t told;	/* by the engine: there is news */
+	int status;		/* of it; 0: it broke, that is an event */
+	char news[112];
+	char why[112];		/* "": nothing is known against it */
+};
+
+/* A transport that both sides use. */
+struct way {
+	struct engine_transport *via;
+	uint32_t n_rails, n_flows; /* of ours; n_rails 0: they open them */
+	uint32_t first_id;	/* of those offered */
+	uint32_t n_dialing;
+	struct flow *flows;	/* n_rails x n_flows */
+	struct refusal *theirs;	/* by their rail; NULL: nothing is offered */
+	char logged[4][112];	/* what the log has heard last; n_logged % 4 */
+	uint32_t n_logged;	/* is the oldest */
 };
 
 struct peering {
@@ -81,16 +105,9 @@ struct peering {
 	struct wire_limits limits;
 	struct wire_rail rails[BLOB_RAILS_MAX]; /* theirs */
 	uint32_t n_their_rails;
-	uint32_t n_rails, n_flows; /* in use; of rails, of flows each */
-	uint32_t n_dialing;
-	struct engine_transport *via; /* of the flows */
-	uint32_t n_tried;	/* transports tried, in our order */
-	struct rejected {
-		char transport[16];
-		char why[112];
-	} rejected[ENGINE_TRANSPORTS_MAX];
-	uint32_t n_rejected;
-	struct flow *flows;	/* n_rails x n_flows; only where we open them */
+	struct way *ways;	/* our order; before the engine's peer is there */
+	uint32_t n_ways;
+	uint64_t flows_end_ns;	/* until then lanes must have come */
 	char transports[64];	/* what they allow */
 };
 

@@ -213,13 +213,19 @@ static int open_gpus(struct tcpx_session *session)
 	return err;
 }
 
-/* Any lane may have to carry any transfer. */
-static bool all_carry_gpu(const struct engine *engine)
+/* What peers are told, and whether any of it carries memory of GPUs. */
+static void list_transports(struct tcpx_session *session)
 {
-	for (uint32_t i = 0; i < engine->n_transports; i++)
-		if (!(engine->transports[i].caps & TRANSPORT_GPU))
-			return false;
-	return true;
+	const struct engine *engine = session->engine;
+	struct text text;
+
+	text_init(&text, session->transports, sizeof(session->transports));
+	for (uint32_t i = 0; i < engine->n_transports; i++) {
+		const struct engine_transport *via = &engine->transports[i];
+
+		text_add(&text, "%s%s", i ? "," : "", via->ops->name);
+		session->carries_gpu |= !!(via->caps & TRANSPORT_GPU);
+	}
 }
 
 static int open_engine(struct tcpx_session *session)
@@ -251,7 +257,7 @@ static int open_engine(struct tcpx_session *session)
 		engine_create(&params, &engine_ops, session, &session->engine);
 
 	if (!err)
-		session->carries_gpu = all_carry_gpu(session->engine);
+		list_transports(session);
 	return err;
 }
 
@@ -275,7 +281,7 @@ static int open_boot(struct tcpx_session *session)
 		.port_first = config->port_first,
 		.port_last = config->port_last,
 		.limits = session->limits,
-		.transports = config->transports,
+		.transports = session->transports,
 		.rails = session->rails,
 		.n_rails = session->n_rails,
 		.max_half_open = config->max_half_open,

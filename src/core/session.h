@@ -44,7 +44,8 @@ struct tcpx_session {
 	struct wire_limits limits;
 	struct engine *engine;
 	struct gpu_set *gpus;
-	bool carries_gpu;	/* every transport in use can */
+	bool carries_gpu;	/* a transport in use can */
+	char transports[64];	/* in use, best first */
 	struct boot *boot;
 	struct inbox *inbox;
 	_Atomic uint64_t self_peer; /* handle of the connection to ourselves */

@@ -15,6 +15,8 @@
 #include "engine/lane.h"
 
 struct rail_stats {
+	const struct engine_transport *via;
+	uint32_t rail;
 	uint64_t tx_bytes, rx_bytes, tx_chunks, rx_chunks, resent, stalls;
 	uint32_t flows;
 };
@@ -24,7 +26,8 @@ struct peer_stats {
 	uint64_t id;
 	bool up;
 	uint64_t done, failed, notes_in, notes_out, ctl_tx, ctl_rx;
-	struct rail_stats rails[PEER_RAILS_MAX];
+	struct rail_stats *rails;
+	uint32_t n_rails;
 };
 
 struct stats {
@@ -35,8 +38,30 @@ struct stats {
 
 /* ---- the snapshot ----------------------------------------------------- */
 
-static void add_lane(struct rail_stats *rail, struct lane *lane)
+/* The row of a transport's rail; NULL: no memory. */
+static struct rail_stats *rail_of(struct peer_stats *stats,
+				  const struct engine_transport *via,
+				  uint32_t rail)
 {
+	for (uint32_t i = 0; i < stats->n_rails; i++)
+		if (stats->rails[i].via == via && stats->rails[i].rail == rail)
+			return &stats->rails[i];
+	struct rail_stats *grown =
+		realloc(stats->rails, (stats->n_rails + 1) * sizeof(*grown));
+
+	if (!grown)
+		return NULL;
+	stats->rails = grown;
+	grown[stats->n_rails] = (struct rail_stats){.via = via, .rail = rail};
+	return &grown[stats->n_rails++];
+}
+
+static void add_lane(struct peer_stats *stats, struct lane *lane)
+{
+	struct rail_stats *rail = rail_of(stats, lane->via, lane->rail);
+
+	if (!rail)
+		return;
 	rail->flows += lane->state == LANE_OPEN;
 	rail->tx_bytes += load_relaxed(&lane->tx_bytes);
 	rail->rx_bytes += load_relaxed(&lane->rx_bytes);
@@ -44,6 +69,21 @@ static void add_lane(struct rail_stats *rail, struct lane *lane)
 	rail->rx_chunks += load_relaxed(&lane->rx_chunks);
 	rail->resent += load_relaxed(&lane->resent_chunks);
 	rail->stalls += load_relaxed(&lane->stalls);
+}
+
+/* What lanes that are gone have carried. */
+static void add_gone(struct peer_stats *stats, const struct rail_totals *gone)
+{
+	struct rail_stats *rail = rail_of(stats, gone->via, gone->rail);
+
+	if (!rail)
+		return;
+	rail->tx_bytes += gone->tx_bytes;
+	rail->rx_bytes += gone->rx_bytes;
+	rail->tx_chunks += gone->tx_chunks;
+	rail->rx_chunks += gone->rx_chunks;
+	rail->resent += gone->resent_chunks;
+	rail->stalls += gone->stalls;
 }
 
 static void snap_peer(struct peer *peer, struct peer_stats *stats)
@@ -56,27 +96,21 @@ static void snap_peer(struct peer *peer, struct peer_stats *stats)
 	stats->notes_out = load_relaxed(&peer->notes_out);
 	stats->ctl_tx = load_relaxed(&peer->ctl.tx_total);
 	stats->ctl_rx = load_relaxed(&peer->ctl.rx_total);
-	for (uint32_t i = 0; i < PEER_RAILS_MAX; i++) {
-		/* What lanes that are gone have carried. */
-		stats->rails[i] = (struct rail_stats){
-			.tx_bytes = peer->gone[i].tx_bytes,
-			.rx_bytes = peer->gone[i].rx_bytes,
-			.tx_chunks = peer->gone[i].tx_chunks,
-			.rx_chunks = peer->gone[i].rx_chunks,
-			.resent = peer->gone[i].resent_chunks,
-			.stalls = peer->gone[i].stalls,
-		};
-	}
-	for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+	for (uint32_t i = 0; i < peer->lanes_end; i++)
 		if (peer->lanes[i])
-			add_lane(&stats->rails[peer->lanes[i]->rail],
-				 peer->lanes[i]);
-	list_for_each (node, &peer->dead_lanes) {
-		struct lane *lane = list_entry(node, struct lane, link);
-
-		add_lane(&stats->rails[lane->rail], lane);
-	}
+			add_lane(stats, peer->lanes[i]);
+	list_for_each (node, &peer->dead_lanes)
+		add_lane(stats, list_entry(node, struct lane, link));
+	for (uint32_t i = 0; i < peer->n_gone; i++)
+		add_gone(stats, &peer->gone[i]);
 	pthread_mutex_unlock(&peer->lock);
+}
+
+static void free_snap(struct stats *stats)
+{
+	for (uint32_t i = 0; i < stats->n_peers; i++)
+		free(stats->peers[i].rails);
+	free(stats->peers);
 }
 
 static int snap(struct tcpx_session *session, struct stats *stats)
@@ -172,6 +206,21 @@ static bool rail_used(const struct rail_stats *rail)
 	return rail->flows || rail->tx_bytes || rail->rx_bytes;
 }
 
+/* The interface here, of the transport's own rails or the session's. */
+static void rail_ifname(const struct tcpx_session *session,
+			const struct rail_stats *stats, char ifname[16])
+{
+	const struct engine_transport *via = stats->via;
+	struct transport_rail rail = {.ifname = "?"};
+
+	if (via->ops->rail && stats->rail < via->limits.n_rails)
+		via->ops->rail(via->transport, stats->rail, &rail);
+	else if (!via->ops->rail && stats->rail < session->n_rails)
+		memcpy(rail.ifname, session->rails[stats->rail].ifname,
+		       sizeof(rail.ifname));
+	memcpy(ifname, rail.ifname, sizeof(rail.ifname));
+}
+
 /* ---- JSON ------------------------------------------------------------- */
 
 static void set_counters(json_t *object, const void *stats,
@@ -191,15 +240,17 @@ static json_t *peer_stats_json(const struct tcpx_session *session,
 	json_t *rails = json_array();
 
 	set_counters(object, stats, peer_counters, N_OF(peer_counters));
-	for (uint32_t i = 0; i < PEER_RAILS_MAX; i++) {
+	for (uint32_t i = 0; i < stats->n_rails; i++) {
 		const struct rail_stats *rail = &stats->rails[i];
+		char ifname[16];
 
 		if (!rail_used(rail))
 			continue;
-		json_t *one = json_pack(
-			"{s:i,s:s,s:i}", "rail", (int)i, "ifname",
-			i < session->n_rails ? session->rails[i].ifname : "?",
-			"flows", (int)rail->flows);
+		rail_ifname(session, rail, ifname);
+		json_t *one = json_pack("{s:s,s:i,s:s,s:i}", "transport",
+					rail->via->ops->name, "rail",
+					(int)rail->rail, "ifname", ifname,
+					"flows", (int)rail->flows);
 
 		set_counters(one, rail, rail_counters, N_OF(rail_counters));
 		json_array_append_new(rails, one);
@@ -244,7 +295,7 @@ int tcpx_session_stats_json(struct tcpx_session *session, char *buf,
 	for (uint32_t i = 0; i < stats.n_peers; i++)
 		json_array_append_new(peers, peer_stats_json(session,
 							     &stats.peers[i]));
-	free(stats.peers);
+	free_snap(&stats);
 	return json_give(json_pack("{s:s,s:i,s:I,s:o,s:o}", "name",
 				   session->config->name, "peers_known",
 				   (int)stats.n_peers, "events_dropped",
@@ -287,17 +338,18 @@ static void render_rails(struct text *text, const struct tcpx_session *session,
 {
 	head(text, counter);
 	for (uint32_t i = 0; i < stats->n_peers; i++)
-		for (uint32_t r = 0; r < PEER_RAILS_MAX; r++) {
+		for (uint32_t r = 0; r < stats->peers[i].n_rails; r++) {
 			const struct rail_stats *rail =
 				&stats->peers[i].rails[r];
+			char ifname[16];
 
 			if (!rail_used(rail))
 				continue;
+			rail_ifname(session, rail, ifname);
 			peer_label(text, counter->name, &stats->peers[i]);
-			text_add(text, ",rail=\"%u\",ifname=", r);
-			text_add_quoted(text, r < session->n_rails ?
-						      session->rails[r].ifname :
-						      "?");
+			text_add(text, ",transport=\"%s\",rail=\"%u\",ifname=",
+				 rail->via->ops->name, rail->rail);
+			text_add_quoted(text, ifname);
 			text_add(text, "} %llu\n",
 				 (unsigned long long)value_of(rail, counter));
 		}
@@ -345,7 +397,7 @@ int tcpx_session_stats_prometheus(struct tcpx_session *session, char *buf,
 		render_rails(&text, session, &stats, &rail_counters[i]);
 	for (size_t i = 0; i < N_OF(gpu_counters); i++)
 		render_gpus(&text, session, &gpu_counters[i]);
-	free(stats.peers);
+	free_snap(&stats);
 	*len_bytes = text.len_bytes;
 	return text_status(&text);
 }

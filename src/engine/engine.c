@@ -8,25 +8,40 @@
 
 /* ---- transports ------------------------------------------------------- */
 
+static int try_transport(struct engine *engine, const struct transport_ops *ops,
+			 char *why, size_t cap_bytes,
+			 struct transport **transport)
+{
+	struct transport_params params = engine->params.transport;
+	int err = ops->probe(&params, why, cap_bytes);
+
+	if (err) {
+		log_warn(engine->params.log, "engine",
+			 "transport %s cannot be used: %s", ops->name, why);
+		return TCPX_EUNSUPPORTED;
+	}
+	params.why = why;
+	params.why_bytes = cap_bytes;
+	return ops->open(&params, transport); /* says why not by itself */
+}
+
 static int open_transport(struct engine *engine,
 			  const struct transport_ops *ops)
 {
 	struct engine_transport *via =
 		&engine->transports[engine->n_transports];
-	char why[128] = "";
-	int err;
+	struct engine_refused *refused = &engine->refused[engine->n_refused];
 
-	if (engine->n_transports == ENGINE_TRANSPORTS_MAX)
+	if (engine->n_transports + engine->n_refused == ENGINE_TRANSPORTS_MAX)
 		return TCPX_EINTERNAL;
-	err = ops->probe(&engine->params.transport, why, sizeof(why));
-	if (err) {
-		log_warn(engine->params.log, "engine",
-			 "transport %s cannot be used: %s", ops->name, why);
+	int err = try_transport(engine, ops, refused->why, sizeof(refused->why),
+				&via->transport);
+
+	if (err == TCPX_EUNSUPPORTED) {
+		refused->ops = ops;
+		engine->n_refused++;
 		return 0;
 	}
-	err = ops->open(&engine->params.transport, &via->transport);
-	if (err == TCPX_EUNSUPPORTED)
-		return 0; /* and has said why */
 	if (err)
 		return err;
 	via->ops = ops;

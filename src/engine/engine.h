@@ -27,6 +27,7 @@
 #include "transport/transport.h"
 #include "wire/hello.h"
 
+struct engine_transport;
 struct peer;
 struct region;
 
@@ -41,15 +42,17 @@ struct engine_ops {
 	 * lock held, in order. Returns 0 or TCPX_ENOMEM. */
 	int (*note)(void *arg, struct peer *peer, const void *data,
 		    uint32_t len_bytes);
-	/* Lane `lane` (rail, flow) is over; core may open it again. With the
-	 * peer's lock held. */
-	void (*lane_lost)(void *arg, struct peer *peer, uint32_t rail,
-			  uint32_t flow, uint32_t generation,
-			  const char *cause);
-	/* A lane that core asked for by peer_offer_lane() is there (status 0)
-	 * or will not come. With the peer's lock held. */
-	void (*lane_opened)(void *arg, struct peer *peer, uint32_t rail,
-			    uint32_t flow, int status, const char *cause);
+	/* That lane is over; core may open it again, if it had opened it. With
+	 * the peer's lock held. */
+	void (*lane_lost)(void *arg, struct peer *peer,
+			  struct engine_transport *via, uint32_t id,
+			  uint32_t rail, const char *cause);
+	/* A lane that was offered, by core with peer_offer_lane() or by the
+	 * peer, is there (status 0) or will not come. With the peer's lock
+	 * held. */
+	void (*lane_opened)(void *arg, struct peer *peer,
+			    struct engine_transport *via, uint32_t id,
+			    uint32_t rail, int status, const char *cause);
 	/* The peer is over: all its transfers have ended. Once a peer. */
 	void (*peer_lost)(void *arg, struct peer *peer, int status,
 			  const char *cause);
@@ -62,6 +65,12 @@ struct engine_transport {
 	struct transport *transport;
 	struct transport_limits limits;
 	uint32_t caps;
+};
+
+/* One that is allowed and cannot be used here. */
+struct engine_refused {
+	const struct transport_ops *ops;
+	char why[320];
 };
 
 struct engine_params {
@@ -83,6 +92,8 @@ struct engine {
 	struct context *contexts;
 	struct engine_transport transports[ENGINE_TRANSPORTS_MAX];
 	uint32_t n_transports;
+	struct engine_refused refused[ENGINE_TRANSPORTS_MAX];
+	uint32_t n_refused;
 	_Atomic uint32_t next_context; /* where the next lane goes */
 	struct pace pace;	/* of callers that poll for whatever arrives */
 };

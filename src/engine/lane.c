@@ -56,28 +56,29 @@ static uint32_t window_of(const struct peer *peer,
 	return window < via->limits.window ? window : via->limits.window;
 }
 
-int lane_create(struct peer *peer, struct context *ctx,
-		struct engine_transport *via, uint32_t rail, uint32_t flow,
-		uint32_t generation, struct channel *tx, struct channel *rx,
-		struct lane **out)
+int lane_create(const struct lane_params *params, struct lane **out)
 {
+	struct engine_transport *via = params->via;
 	struct lane *lane = calloc(1, sizeof(*lane));
 
 	if (!lane)
 		return TCPX_ENOMEM;
-	lane->peer = peer;
-	lane->ctx = ctx;
+	lane->peer = params->peer;
+	lane->ctx = params->ctx;
 	lane->via = via;
-	lane->rail = rail;
-	lane->flow = flow;
-	lane->generation = generation;
-	lane->tx = tx;
-	lane->rx = rx;
-	if (rx && via->ops->channel_gpu)
-		lane->pages_gpu = via->ops->channel_gpu(rx);
-	if (tx && via->ops->channel_gpu)
-		lane->slots_gpu = via->ops->channel_gpu(tx);
-	lane->window = window_of(peer, via);
+	lane->id = params->id;
+	lane->rail = params->rail;
+	lane->generation = params->generation;
+	lane->tx = params->tx;
+	lane->rx = params->rx;
+	lane->sends = params->tx != NULL;
+	lane->receives = params->rx != NULL;
+	lane->idle = lane->fence_seen = !lane->sends;
+	if (lane->rx && via->ops->channel_gpu)
+		lane->pages_gpu = via->ops->channel_gpu(lane->rx);
+	if (lane->tx && via->ops->channel_gpu)
+		lane->slots_gpu = via->ops->channel_gpu(lane->tx);
+	lane->window = window_of(lane->peer, via);
 	lane->state = LANE_OPEN;
 	lane->source = (struct source){
 		.fd = -1, .armed = UINT32_MAX, .ready = on_ready};
@@ -274,6 +275,17 @@ void lane_sweep(struct lane *lane)
 
 /* ---- death ------------------------------------------------------------ */
 
+static void tell_end(struct lane *lane, uint16_t type,
+		     const struct msg_channel *msg)
+{
+	struct wire_writer w;
+
+	if (ctl_begin(lane->peer, type, 256, &w))
+		return;
+	msg_channel_encode(&w, msg);
+	ctl_end(lane->peer, &w);
+}
+
 /* One message a direction: what we sent is in doubt until the peer fences
  * it; what we received is fenced here and now. Peer's lock held. */
 static void tell_dead(struct lane *lane, int status)
@@ -281,20 +293,15 @@ static void tell_dead(struct lane *lane, int status)
 	struct msg_channel msg = {.channel = lane->id,
 				  .generation = lane->generation,
 				  .status = status};
-	struct wire_writer w;
 
 	snprintf(msg.text, sizeof(msg.text), "%s", lane->cause);
 	msg.to_receiver = 1;
-	if (!ctl_begin(lane->peer, MSG_CHANNEL_DOWN, 256, &w)) {
-		msg_channel_encode(&w, &msg);
-		ctl_end(lane->peer, &w);
-	}
+	if (lane->sends)
+		tell_end(lane, MSG_CHANNEL_DOWN, &msg);
 	msg.to_receiver = 0;
 	msg.placed = lane->consumed;
-	if (!ctl_begin(lane->peer, MSG_CHANNEL_FENCED, 256, &w)) {
-		msg_channel_encode(&w, &msg);
-		ctl_end(lane->peer, &w);
-	}
+	if (lane->receives)
+		tell_end(lane, MSG_CHANNEL_FENCED, &msg);
 }
 
 /* First quiet, then the message that says so. */
@@ -324,6 +331,7 @@ void lane_fail(struct lane *lane, int status, const char *cause)
 		snprintf(lane->cause, sizeof(lane->cause), "%s",
 			 cause ? cause : "channel failed");
 	lane->state = LANE_DRAINING;
+	choice_lanes_changed(peer);
 	pthread_mutex_unlock(&peer->lock);
 	lane->fail_status = status;
 	device_flush(&lane->flush);
@@ -343,7 +351,7 @@ void lane_credit(struct lane *lane, const struct msg_credit *credit)
 		lane->granted = credit->granted;
 	if (credit->placed > lane->acked)
 		lane->acked = credit->placed;
-	if (lane->idle) {
+	if (lane->idle && lane->sends) {
 		lane->idle = false;
 		lane_wake(lane);
 	}

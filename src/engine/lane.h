@@ -71,7 +71,8 @@ struct lane {
 	struct peer *peer;
 	struct context *ctx;
 	struct engine_transport *via;
-	uint32_t id, rail, flow, generation;
+	uint32_t id, rail, generation;
+	bool sends, receives;	/* has tx, has rx; when they are closed, too */
 	enum lane_state state;	/* written by the owner, under the lock */
 	struct source source;
 	struct pollee pollee;
@@ -100,6 +101,9 @@ struct lane {
 	int fail_status;
 
 	/* peer's lock */
+	bool ready;		/* the other end is: it may be chosen */
+	uint32_t lands;		/* whose memory over there what it sends
+				   arrives in, as on the wire; 0: the host's */
 	uint64_t granted, acked;
 	bool idle;		/* had nothing to send when it last looked */
 	bool stalled;		/* a chunk waits for its request */
@@ -115,15 +119,17 @@ struct lane {
 	_Atomic uint64_t resent_chunks, stalls;
 };
 
-/*
- * Takes the channels over from success on. fd is what both wait on, -1 if
- * the transport has none. Called with the context not owned by the caller;
- * the lane starts running by itself.
- */
-int lane_create(struct peer *peer, struct context *ctx,
-		struct engine_transport *via, uint32_t rail, uint32_t flow,
-		uint32_t generation, struct channel *tx, struct channel *rx,
-		struct lane **lane);
+struct lane_params {
+	struct peer *peer;
+	struct context *ctx;
+	struct engine_transport *via;
+	uint32_t id, rail, generation;
+	struct channel *tx, *rx; /* one of them may be NULL */
+};
+
+/* Takes the channels over from success on. The lane starts running by itself
+ * when it joins the peer. */
+int lane_create(const struct lane_params *params, struct lane **lane);
 /* In ctx, peer over: closes the channels whatever state, and frees. */
 void lane_destroy(struct lane *lane);
 /* Spans for a record: in place if they are few. NULL: out of memory. */

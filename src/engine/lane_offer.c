@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Lanes of transports that make their own connections. Both sides listen for
- * what they will receive and offer the address; both connect to the other's:
+ * Lanes of transports that make their own connections: one way, as channels
+ * are. Each side offers those it receives on, because the receiving end's
+ * rail decides; the other side connects:
  *
- *   opener     OFFER {lane, transport, address a} -->
- *                        <-- OFFER {lane, transport, address b}   other side
- *              connect to b, accept at a     connect to a, accept at b
+ *   data receiver                          data sender
+ *   listen
+ *   OFFER {lane, transport, address}  -->  connect
+ *   accept
+ *   READY {whose memory}              -->  may be chosen from here on
+ *   CREDIT                            -->  chunks
  *
- * A side whose two channels are ready has its lane; the first credit, sent
- * only after accept, is what lets the other side send. Either may give up
- * with DOWN and the reason.
+ * A side whose channel is ready has its lane; the first credit, sent only after
+ * accept, is what lets the sender send. Either may give up with DOWN and the
+ * reason. Nothing here waits, however long listen, connect and accept take.
  */
 
 #include "engine/lane_offer.h"
@@ -29,15 +33,22 @@ struct offer {
 	struct list link;	/* peer->offers */
 	struct peer *peer;
 	struct engine_transport *via;
-	uint32_t rail, flow, generation;
-	bool ours;		/* core waits for the end of it */
-	struct listener *listener;
-	struct channel *rx, *tx;
-	bool rx_ready, tx_ready;
+	uint32_t id, rail, generation;
+	bool ours;		/* we receive */
+	struct listener *listener; /* ours */
+	bool told;		/* ours: OFFER is sent */
+	struct channel *channel;
 	uint8_t addr[TRANSPORT_ADDR_MAX]; /* theirs */
-	size_t addr_bytes;	/* 0: not known yet */
+	size_t addr_bytes;
+	bool ready;		/* theirs: READY has come, and */
+	uint32_t lands;		/* ... what it said */
 	uint64_t limit_ns;
 };
+
+uint32_t peer_offer_id(bool we_opened, bool ours)
+{
+	return PEER_ADOPTED_MAX + (we_opened == ours ? 0 : PEER_OFFERS_MAX);
+}
 
 static void send_lane(struct peer *peer, uint16_t type,
 		      const struct msg_lane *msg)
@@ -53,8 +64,9 @@ static void send_lane(struct peer *peer, uint16_t type,
 static void describe_offer(const struct offer *offer, struct msg_lane *msg)
 {
 	*msg = (struct msg_lane){
-		.channel = offer->rail * PEER_FLOWS_MAX + offer->flow,
+		.channel = offer->id,
 		.generation = offer->generation,
+		.to_receiver = !offer->ours,
 		.rail = offer->rail,
 	};
 	snprintf(msg->transport, sizeof(msg->transport), "%s",
@@ -64,23 +76,21 @@ static void describe_offer(const struct offer *offer, struct msg_lane *msg)
 static void close_offer(struct offer *offer)
 {
 	list_del(&offer->link);
-	if (offer->rx)
-		offer->via->ops->channel_close(offer->rx);
-	if (offer->tx)
-		offer->via->ops->channel_close(offer->tx);
+	if (offer->channel)
+		offer->via->ops->channel_close(offer->channel);
 	if (offer->listener)
 		offer->via->ops->listener_close(offer->listener);
 	free(offer);
 }
 
-static void report(struct offer *offer, int status, const char *cause)
+static void report(struct peer *peer, struct engine_transport *via, uint32_t id,
+		   uint32_t rail, int status, const char *cause)
 {
-	struct peer *peer = offer->peer;
+	const struct engine *engine = peer->engine;
 
-	if (offer->ours && !peer->quiet)
-		peer->engine->ops->lane_opened(peer->engine->arg, peer,
-					       offer->rail, offer->flow, status,
-					       cause);
+	if (!peer->quiet)
+		engine->ops->lane_opened(engine->arg, peer, via, id, rail,
+					 status, cause);
 }
 
 static void give_up(struct offer *offer, int status, const char *cause,
@@ -91,79 +101,123 @@ static void give_up(struct offer *offer, int status, const char *cause,
 	describe_offer(offer, &msg);
 	msg.status = status;
 	snprintf(msg.text, sizeof(msg.text), "%s", cause);
-	if (tell)
+	if (tell && (!offer->ours || offer->told))
 		send_lane(offer->peer, MSG_LANE_DOWN, &msg);
-	report(offer, status, cause);
+	if (!offer->ours)
+		peer_forget_credit(offer->peer, offer->id, offer->generation);
+	report(offer->peer, offer->via, offer->id, offer->rail, status, cause);
 	close_offer(offer);
 }
 
-/* ---- beginning -------------------------------------------------------- */
+/* Why listen, connect or accept has just failed. */
+static const char *words_for(const struct engine_transport *via, int status)
+{
+	const char *words = via->ops->refusal ? via->ops->refusal() : "";
 
-/* Listens and tells the other side where. Lock held. */
-static int make_offer(struct peer *peer, struct engine_transport *via,
-		      uint32_t rail, uint32_t flow, uint32_t generation,
-		      struct offer **out)
+	return *words ? words : tcpx_strerror(status);
+}
+
+static struct offer *offer_create(struct peer *peer,
+				  struct engine_transport *via, uint32_t id,
+				  uint32_t rail, uint32_t generation)
 {
 	struct offer *offer = calloc(1, sizeof(*offer));
-	uint8_t addr[TRANSPORT_ADDR_MAX];
-	size_t addr_bytes = sizeof(addr);
-	struct msg_lane msg;
 
 	if (!offer)
-		return TCPX_ENOMEM;
+		return NULL;
 	list_init(&offer->link);
 	offer->peer = peer;
 	offer->via = via;
+	offer->id = id;
 	offer->rail = rail;
-	offer->flow = flow;
 	offer->generation = generation;
 	offer->limit_ns = clock_now_ns() + OFFER_LIMIT_NS;
-	int err = via->ops->listen(via->transport, rail, &offer->listener, addr,
-				   &addr_bytes);
+	list_add_tail(&peer->offers, &offer->link);
+	return offer;
+}
 
-	if (err) {
-		free(offer);
-		return err;
-	}
+/* ---- what we receive on ----------------------------------------------- */
+
+static void tell_offer(struct offer *offer, const uint8_t *addr,
+		       size_t addr_bytes)
+{
+	struct msg_lane msg;
+
 	describe_offer(offer, &msg);
 	msg.address = (struct msg_bytes){addr, (uint32_t)addr_bytes};
-	send_lane(peer, MSG_LANE_OFFER, &msg);
-	list_add_tail(&peer->offers, &offer->link);
-	*out = offer;
-	return 0;
+	send_lane(offer->peer, MSG_LANE_OFFER, &msg);
+	offer->told = true;
+	offer->limit_ns = clock_now_ns() + OFFER_LIMIT_NS;
+}
+
+static int begin_listening(struct offer *offer)
+{
+	const struct transport_ops *ops = offer->via->ops;
+	struct transport *transport = offer->via->transport;
+	uint8_t addr[TRANSPORT_ADDR_MAX];
+	size_t addr_bytes = sizeof(addr);
+
+	if (ops->listen_start)
+		return ops->listen_start(transport, offer->rail,
+					 &offer->listener);
+	int err = ops->listen(transport, offer->rail, &offer->listener, addr,
+			      &addr_bytes);
+
+	if (!err)
+		tell_offer(offer, addr, addr_bytes);
+	return err;
 }
 
 int peer_offer_lane(struct peer *peer, struct engine_transport *via,
-		    uint32_t rail, uint32_t flow, uint32_t generation)
+		    uint32_t id, uint32_t rail, uint32_t generation, char *why,
+		    size_t cap_bytes)
 {
-	struct offer *offer;
+	struct offer *offer = NULL;
+	int err = TCPX_EPEER;
 
-	if (!(via->caps & TRANSPORT_LISTENS) || rail >= PEER_RAILS_MAX ||
-	    flow >= PEER_FLOWS_MAX)
-		return TCPX_EUNSUPPORTED;
 	pthread_mutex_lock(&peer->lock);
-	int err =
-		load_relaxed(&peer->state) == PEER_UP ?
-			make_offer(peer, via, rail, flow, generation, &offer) :
-			peer->status;
-
-	if (!err)
+	if (load_relaxed(&peer->state) == PEER_UP) {
+		offer = offer_create(peer, via, id, rail, generation);
+		err = TCPX_ENOMEM;
+	}
+	if (offer) {
 		offer->ours = true;
+		err = begin_listening(offer);
+	}
+	if (err)
+		snprintf(why, cap_bytes, "%s",
+			 offer ? words_for(via, err) : tcpx_strerror(err));
+	if (err && offer)
+		close_offer(offer);
 	pthread_mutex_unlock(&peer->lock);
 	peer_wake(peer);
 	return err;
 }
 
+static int advance_ours(struct offer *offer)
+{
+	const struct transport_ops *ops = offer->via->ops;
+	uint8_t addr[TRANSPORT_ADDR_MAX];
+	size_t addr_bytes = sizeof(addr);
+
+	if (offer->told)
+		return ops->accept(offer->listener, &offer->channel);
+	int status = ops->listen_poll(offer->listener, addr, &addr_bytes);
+
+	if (status)
+		return status;
+	tell_offer(offer, addr, addr_bytes);
+	return TCPX_INPROGRESS;
+}
+
 /* ---- messages, the lock held ------------------------------------------ */
 
-static struct offer *find_offer(struct peer *peer, const struct msg_lane *msg)
+static struct offer *find_offer(struct peer *peer, uint32_t id)
 {
 	list_for_each (node, &peer->offers) {
 		struct offer *offer = list_entry(node, struct offer, link);
 
-		if (offer->rail * PEER_FLOWS_MAX + offer->flow ==
-			    msg->channel &&
-		    offer->generation == msg->generation)
+		if (offer->id == id)
 			return offer;
 	}
 	return NULL;
@@ -175,36 +229,90 @@ static void refuse(struct peer *peer, const struct msg_lane *msg,
 	struct msg_lane down = *msg;
 
 	down.address = (struct msg_bytes){0};
+	down.to_receiver = 1;
 	down.status = TCPX_EUNSUPPORTED;
 	snprintf(down.text, sizeof(down.text), "%s", why);
 	send_lane(peer, MSG_LANE_DOWN, &down);
+}
+
+static bool offer_is_valid(const struct peer *peer, const struct msg_lane *msg)
+{
+	uint32_t first = peer_offer_id(peer->opener, false);
+
+	return msg->channel >= first &&
+	       msg->channel < first + PEER_OFFERS_MAX &&
+	       msg->rail < PEER_OFFER_RAILS_MAX && !msg->to_receiver &&
+	       msg->address.len_bytes &&
+	       msg->address.len_bytes <= TRANSPORT_ADDR_MAX;
 }
 
 static int on_offer(struct peer *peer, const struct msg_lane *msg)
 {
 	struct engine_transport *via =
 		engine_transport_find(peer->engine, msg->transport);
-	struct offer *offer = find_offer(peer, msg);
+	struct offer *offer = find_offer(peer, msg->channel);
 
-	if (msg->channel >= PEER_LANES_MAX || !msg->address.len_bytes ||
-	    msg->address.len_bytes > TRANSPORT_ADDR_MAX ||
-	    msg->rail != msg->channel / PEER_FLOWS_MAX)
+	if (!offer_is_valid(peer, msg))
 		return TCPX_EPROTO;
+	if (offer && offer->generation >= msg->generation)
+		return TCPX_EPROTO;
+	if (offer) /* they have given it up: its DOWN crossed ours */
+		close_offer(offer);
 	if (!via || !(via->caps & TRANSPORT_LISTENS)) {
-		refuse(peer, msg, "the transport is not in use here");
+		refuse(peer, msg, "the transport is not in use there");
 		return 0;
 	}
-	if (!offer &&
-	    make_offer(peer, via, msg->rail, msg->channel % PEER_FLOWS_MAX,
-		       msg->generation, &offer)) {
-		refuse(peer, msg, "the transport cannot listen");
+	offer = offer_create(peer, via, msg->channel, msg->rail,
+			     msg->generation);
+	if (!offer) {
+		refuse(peer, msg, "out of memory there");
 		return 0;
 	}
-	if (offer->addr_bytes || offer->via != via)
-		return TCPX_EPROTO;
 	memcpy(offer->addr, msg->address.data, msg->address.len_bytes);
 	offer->addr_bytes = msg->address.len_bytes;
 	return 0;
+}
+
+static int on_ready(struct peer *peer, const struct msg_lane *msg)
+{
+	struct offer *offer = find_offer(peer, msg->channel);
+	struct lane *lane = peer_lane_find(peer, msg->channel, msg->generation);
+
+	if (msg->to_receiver || msg->channel < PEER_ADOPTED_MAX)
+		return TCPX_EPROTO;
+	if (offer && offer->generation == msg->generation && !offer->ours) {
+		offer->ready = true;
+		offer->lands = msg->device;
+	} else if (lane && lane->sends && !lane->ready) {
+		lane->ready = true;
+		lane->lands = msg->device;
+		choice_lanes_changed(peer);
+		lane_wake(lane);
+		report(peer, lane->via, lane->id, lane->rail, 0, "");
+	}
+	return 0;
+}
+
+static void on_down(struct peer *peer, const struct msg_lane *msg)
+{
+	struct offer *offer = find_offer(peer, msg->channel);
+	struct lane *lane = peer_lane_find(peer, msg->channel, msg->generation);
+
+	if (offer && offer->generation == msg->generation) {
+		give_up(offer, msg->status ? msg->status : TCPX_EREMOTE,
+			msg->text, false);
+		return;
+	}
+	/* This end was ready just then. Without READY nothing was sent. */
+	if (!lane || lane->id < PEER_ADOPTED_MAX)
+		return;
+	if (!lane->ready)
+		lane->fence_seen = true;
+	if (!lane->kill && lane->state == LANE_OPEN) {
+		snprintf(lane->cause, sizeof(lane->cause), "%.90s", msg->text);
+		lane->kill = true;
+	}
+	lane_wake(lane);
 }
 
 int peer_on_lane_message(struct peer *peer, uint16_t type,
@@ -212,51 +320,51 @@ int peer_on_lane_message(struct peer *peer, uint16_t type,
 {
 	if (type == MSG_LANE_OFFER)
 		return on_offer(peer, msg);
-	if (type == MSG_LANE_DOWN) {
-		struct offer *offer = find_offer(peer, msg);
-
-		if (offer)
-			give_up(offer, msg->status ? msg->status : TCPX_EREMOTE,
-				msg->text, false);
-	}
-	return 0; /* READY tells nothing new: the first credit says it */
+	if (type == MSG_LANE_READY)
+		return on_ready(peer, msg);
+	on_down(peer, msg);
+	return 0;
 }
 
 /* ---- progress, the lock held, by home's owner ------------------------- */
 
 static int advance(struct offer *offer)
 {
-	const struct transport_ops *ops = offer->via->ops;
-	int err = 0;
+	if (offer->ours)
+		return advance_ours(offer);
+	int status = offer->via->ops->connect(offer->via->transport,
+					      offer->rail, offer->addr,
+					      offer->addr_bytes,
+					      &offer->channel);
 
-	if (!offer->rx_ready) {
-		err = ops->accept(offer->listener, &offer->rx);
-		offer->rx_ready = !err;
-	}
-	if (err < 0)
-		return err;
-	if (!offer->tx_ready && offer->addr_bytes) {
-		err = ops->connect(offer->via->transport, offer->rail,
-				   offer->addr, offer->addr_bytes, &offer->tx);
-		offer->tx_ready = !err;
-	}
-	if (err < 0)
-		return err;
-	return offer->rx_ready && offer->tx_ready ? 0 : TCPX_INPROGRESS;
+	return status == TCPX_EAGAIN ? TCPX_INPROGRESS : status;
 }
 
-/* Both channels are there. They live in home's context, where descriptors of
- * their chunks come in. The lock is dropped for a moment. */
+/* The channel is there. It lives in home's context, where descriptors of its
+ * chunks come in. The lock is dropped for a moment. */
 static void join(struct offer *offer)
 {
 	struct peer *peer = offer->peer;
+	const struct lane_params params = {
+		.peer = peer,
+		.ctx = peer->home,
+		.via = offer->via,
+		.id = offer->id,
+		.rail = offer->rail,
+		.generation = offer->generation,
+		.tx = offer->ours ? NULL : offer->channel,
+		.rx = offer->ours ? offer->channel : NULL,
+	};
 	struct lane *lane;
-	int err = lane_create(peer, peer->home, offer->via, offer->rail,
-			      offer->flow, offer->generation, offer->tx,
-			      offer->rx, &lane);
+	struct msg_lane msg;
+	int err = lane_create(&params, &lane);
 
+	describe_offer(offer, &msg);
 	if (!err) {
-		offer->tx = offer->rx = NULL;
+		offer->channel = NULL;
+		lane->ready = offer->ready;
+		lane->lands = offer->lands;
+		msg.device = device_number(lane->pages_gpu);
 		pthread_mutex_unlock(&peer->lock);
 		err = peer_add_lane(peer, lane);
 		if (err)
@@ -267,7 +375,12 @@ static void join(struct offer *offer)
 		give_up(offer, err, "the lane could not be made", true);
 		return;
 	}
-	report(offer, 0, "");
+	/* Before its first credit: the lane runs after us. */
+	if (offer->ours)
+		send_lane(peer, MSG_LANE_READY, &msg);
+	/* Theirs may be used when READY has come. */
+	if (offer->ours || offer->ready)
+		report(peer, offer->via, offer->id, offer->rail, 0, "");
 	close_offer(offer);
 }
 
@@ -286,7 +399,8 @@ bool lane_offers_run(struct peer *peer)
 			continue;
 		}
 		if (status)
-			give_up(offer, status, tcpx_strerror(status), true);
+			give_up(offer, status, words_for(offer->via, status),
+				true);
 		else
 			join(offer);
 		break; /* the list may be another one now */

@@ -122,10 +122,8 @@ static void cut_in_place(struct lane *lane, struct cut *cut,
  * half of its share at a time ends with the others. */
 static uint64_t half_share(const struct lane *lane, const struct stream *stream)
 {
-	uint32_t n_lanes = lane->peer->n_lanes;
-
 	return (stream->limit - stream->next) /
-	       (2ull * (n_lanes ? n_lanes : 1));
+	       (2ull * choice_sharers(lane, stream));
 }
 
 static uint32_t longest_chunk(const struct lane *lane,
@@ -135,7 +133,7 @@ static uint32_t longest_chunk(const struct lane *lane,
 			     lane->peer->limits.chunk_bytes);
 	uint64_t share = half_share(lane, stream) & ~(uint64_t)4095;
 
-	if (lane->peer->n_lanes < 2 || share >= max)
+	if (choice_sharers(lane, stream) < 2 || share >= max)
 		return max;
 	return share > SHARE_BYTES ? (uint32_t)share : least(max, SHARE_BYTES);
 }
@@ -165,24 +163,23 @@ static bool is_deep_enough(const struct lane *lane, const struct stream *stream,
 	       (lane->in_a_row < DEPTH_MIN ? GATHERS_AT_FIRST : GATHERS);
 }
 
-/* The next whose bytes this lane can carry: slots in one GPU's memory are not
- * filled from another's. Peer's lock held. */
+/* The next whose bytes this lane may take. Peer's lock held. */
 static struct stream *pick_stream(struct lane *lane)
 {
-	struct segcursor at;
-
 	list_for_each (node, &lane->peer->sending) {
 		struct stream *stream = list_entry(node, struct stream, link);
 
-		if (!lane->slots_gpu)
-			return stream;
-		(void)stream_peek(stream, &at);
-		struct gpu *gpu = device_at(stream->list, at);
-
-		if (!gpu || gpu == lane->slots_gpu)
+		if (choice_allows(lane, stream))
 			return stream;
 	}
 	return NULL;
+}
+
+/* Where its memory changes, the next chunk may be for others. */
+static void pass_on(struct lane *lane, struct stream *stream)
+{
+	if (lane->peer->choosy && !choice_allows(lane, stream))
+		peer_offer(lane->peer, stream);
 }
 
 /*
@@ -229,10 +226,12 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 		return false;
 	}
 	stream_take(stream, cut->piece.len_bytes, at);
-	if (stream_has_bytes(stream))
+	if (stream_has_bytes(stream)) {
 		list_move_tail(&peer->sending, &stream->link);
-	else
+		pass_on(lane, stream);
+	} else {
 		list_del(&stream->link);
+	}
 	add_relaxed(&stream->n_busy, 1);
 	rec->stream = stream_get(stream);
 	rec->pos = cut->piece.pos;
@@ -446,7 +445,9 @@ static bool harvest(struct lane *lane)
 
 bool lane_tx_run(struct lane *lane)
 {
-	bool did = lane->given > lane->sent && harvest(lane);
+	/* One that has nothing under way is looked at all the same, if nothing
+	 * else would show that it is dead. */
+	bool did = (lane->given > lane->sent || !lane->rx) && harvest(lane);
 
 	if (lane->state != LANE_OPEN)
 		return true;

@@ -26,6 +26,7 @@
 
 /* Bytes that are worth a lane. */
 #define A_LANES (128u * 1024)
+#define LOOK_NS NS_PER_S /* between looks at idle lanes */
 
 static void run_task(struct task *task)
 {
@@ -50,6 +51,8 @@ int peer_create(const struct peer_params *params, struct peer **out)
 	peer->user = params->user;
 	snprintf(peer->name, sizeof(peer->name), "%s", params->name);
 	peer->limits = params->limits;
+	peer->opener = params->opener;
+	peer->lane_changes = 1;
 	peer->home = engine_next_context(peer->engine);
 	add_relaxed(&peer->home->n_homes, 1);
 	peer->task.run = run_task;
@@ -239,10 +242,14 @@ int peer_early_credit(struct peer *peer, const struct msg_credit *credit)
 	return 0;
 }
 
+void peer_forget_credit(struct peer *peer, uint32_t id, uint32_t generation)
+{
+	free(u64map_del(&peer->early_credits, credit_key(id, generation)));
+}
+
 int peer_add_lane(struct peer *peer, struct lane *lane)
 {
-	lane->id = lane->rail * PEER_FLOWS_MAX + lane->flow;
-	if (lane->rail >= PEER_RAILS_MAX || lane->flow >= PEER_FLOWS_MAX)
+	if (lane->id >= PEER_LANES_MAX)
 		return TCPX_EINVAL;
 	pthread_mutex_lock(&peer->lock);
 	struct lane *old = peer->lanes[lane->id];
@@ -264,8 +271,11 @@ int peer_add_lane(struct peer *peer, struct lane *lane)
 
 	peer->lanes[lane->id] = lane;
 	peer->n_lanes++;
+	if (peer->lanes_end <= lane->id)
+		peer->lanes_end = lane->id + 1;
 	if (early)
 		lane_credit(lane, early);
+	choice_lanes_changed(peer);
 	lane_wake(lane); /* later it may be gone already */
 	pthread_mutex_unlock(&peer->lock);
 	free(early);
@@ -308,17 +318,43 @@ int peer_adopt(struct peer *peer, uint32_t rail, uint32_t flow,
 		close(fd);
 		return err;
 	}
-	err = lane_create(peer, lane_context(peer, rail, flow), via, rail, flow,
-			  generation, tx, rx, &lane);
+	const struct lane_params params = {
+		.peer = peer,
+		.ctx = lane_context(peer, rail, flow),
+		.via = via,
+		.id = rail * PEER_FLOWS_MAX + flow,
+		.rail = rail,
+		.generation = generation,
+		.tx = tx,
+		.rx = rx,
+	};
+
+	err = rail < PEER_RAILS_MAX && flow < PEER_FLOWS_MAX ?
+		      lane_create(&params, &lane) :
+		      TCPX_EINVAL;
 	if (err) {
 		via->ops->channel_close(tx);
 		via->ops->channel_close(rx);
 		return err;
 	}
+	lane->ready = true;
 	err = peer_add_lane(peer, lane);
 	if (err)
 		lane_destroy(lane);
 	return err;
+}
+
+void peer_open_ways(struct peer *peer, bool *sends, bool *receives)
+{
+	*sends = *receives = false;
+	pthread_mutex_lock(&peer->lock);
+	for (uint32_t i = 0; i < peer->lanes_end; i++) {
+		const struct lane *lane = peer->lanes[i];
+
+		*sends |= choice_counts(lane);
+		*receives |= lane && lane->receives && lane->state == LANE_OPEN;
+	}
+	pthread_mutex_unlock(&peer->lock);
 }
 
 void peer_lane_dead(struct peer *peer, struct lane *lane)
@@ -331,15 +367,34 @@ void peer_lane_dead(struct peer *peer, struct lane *lane)
 		peer_doom(peer, TCPX_EPROTO,
 			  "it does not fence its dead channels");
 	if (load_relaxed(&peer->state) == PEER_UP && !peer->quiet)
-		peer->engine->ops->lane_lost(peer->engine->arg, peer,
-					     lane->rail, lane->flow,
-					     lane->generation, lane->cause);
+		peer->engine->ops->lane_lost(peer->engine->arg, peer, lane->via,
+					     lane->id, lane->rail, lane->cause);
+}
+
+/* A new row if need be; NULL: no memory. */
+static struct rail_totals *totals_of(struct peer *peer, const struct lane *lane)
+{
+	for (uint32_t i = 0; i < peer->n_gone; i++)
+		if (peer->gone[i].via == lane->via &&
+		    peer->gone[i].rail == lane->rail)
+			return &peer->gone[i];
+	struct rail_totals *grown =
+		realloc(peer->gone, (peer->n_gone + 1) * sizeof(*grown));
+
+	if (!grown)
+		return NULL;
+	peer->gone = grown;
+	grown[peer->n_gone] =
+		(struct rail_totals){.via = lane->via, .rail = lane->rail};
+	return &grown[peer->n_gone++];
 }
 
 static void keep_totals(struct peer *peer, struct lane *lane)
 {
-	struct rail_totals *gone = &peer->gone[lane->rail];
+	struct rail_totals *gone = totals_of(peer, lane);
 
+	if (!gone)
+		return;
 	gone->tx_bytes += load_relaxed(&lane->tx_bytes);
 	gone->rx_bytes += load_relaxed(&lane->rx_bytes);
 	gone->tx_chunks += load_relaxed(&lane->tx_chunks);
@@ -353,20 +408,17 @@ void peer_lane_over(struct peer *peer, struct lane *lane)
 	list_del(&lane->link);
 	peer->n_dead--;
 	keep_totals(peer, lane);
-	peer_wake_lanes(peer, UINT32_MAX);
+	peer_wake_lanes(peer, NULL, UINT32_MAX);
 	context_submit(lane->ctx, &lane->reap);
 }
 
-void peer_wake_lanes(struct peer *peer, uint64_t n_lanes)
+void peer_wake_lanes(struct peer *peer, struct stream *stream, uint64_t n_lanes)
 {
-	for (uint32_t i = 0, seen = 0;
-	     n_lanes && seen < peer->n_lanes && i < PEER_LANES_MAX; i++) {
+	for (uint32_t i = 0; n_lanes && i < peer->lanes_end; i++) {
 		struct lane *lane = peer->lanes[i];
 
-		if (!lane)
-			continue;
-		seen++;
-		if (!lane->idle)
+		if (!lane || !lane->sends || !lane->idle ||
+		    (stream && !choice_allows(lane, stream)))
 			continue;
 		lane->idle = false;
 		lane_wake(lane);
@@ -376,10 +428,11 @@ void peer_wake_lanes(struct peer *peer, uint64_t n_lanes)
 
 void peer_wake_after(struct peer *peer, const struct lane *lane)
 {
-	for (uint32_t i = lane->id + 1; i < PEER_LANES_MAX; i++) {
+	for (uint32_t i = lane->id + 1; i < peer->lanes_end; i++) {
 		struct lane *next = peer->lanes[i];
 
-		if (!next || !next->idle)
+		if (!next || !next->sends || !next->idle ||
+		    (peer->choosy && !choice_same(next, lane)))
 			continue;
 		next->idle = false;
 		lane_wake(next);
@@ -389,7 +442,7 @@ void peer_wake_after(struct peer *peer, const struct lane *lane)
 
 void peer_wake_stalled(struct peer *peer)
 {
-	for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+	for (uint32_t i = 0; i < peer->lanes_end; i++)
 		if (peer->lanes[i] && peer->lanes[i]->stalled)
 			lane_wake(peer->lanes[i]);
 }
@@ -402,7 +455,8 @@ void peer_offer(struct peer *peer, struct stream *stream)
 		list_add_tail(&peer->sending, &stream->link);
 	/* The first lane lives where the control connection does: a short one
 	 * goes by it, and wakes nobody else. */
-	peer_wake_lanes(peer, 1 + (stream->limit - stream->next) / A_LANES);
+	peer_wake_lanes(peer, stream,
+			1 + (stream->limit - stream->next) / A_LANES);
 }
 
 struct stream *peer_rx_stream(struct peer *peer, uint64_t wire_id, bool reply)
@@ -422,7 +476,7 @@ struct stream *peer_rx_stream(struct peer *peer, uint64_t wire_id, bool reply)
 void peer_sweep_later(struct peer *peer)
 {
 	add_acq_rel(&peer->sweeps, 1);
-	for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+	for (uint32_t i = 0; i < peer->lanes_end; i++)
 		if (peer->lanes[i])
 			lane_wake(peer->lanes[i]);
 }
@@ -436,7 +490,7 @@ void peer_sweep(struct peer *peer)
 
 		context_enter(ctx);
 		pthread_mutex_lock(&peer->lock);
-		for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+		for (uint32_t i = 0; i < peer->lanes_end; i++)
 			if (peer->lanes[i] && peer->lanes[i]->ctx == ctx)
 				lane_sweep(peer->lanes[i]);
 		/* One that was replaced is open until its next pass. */
@@ -504,7 +558,7 @@ void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 	if (!peer->doom_status)
 		memcpy(peer->cause, cause, sizeof(cause));
 	store_release(&peer->state, PEER_FAILING);
-	for (uint32_t i = 0; i < PEER_LANES_MAX; i++)
+	for (uint32_t i = 0; i < peer->lanes_end; i++)
 		if (peer->lanes[i])
 			lane_wake(peer->lanes[i]);
 	list_for_each (node, &peer->dead_lanes)
@@ -605,6 +659,7 @@ void peer_destroy(struct peer *peer)
 		free(u64map_del(&peer->early_credits, key));
 	u64map_fini(&peer->early_credits);
 	u64map_fini(&peer->started);
+	free(peer->gone);
 	ctl_fini(&peer->ctl);
 	add_relaxed(&peer->home->n_homes, -1u);
 	pthread_mutex_destroy(&peer->lock);
@@ -612,6 +667,21 @@ void peer_destroy(struct peer *peer)
 }
 
 /* ---- the clock -------------------------------------------------------- */
+
+/* Where nothing wakes us when the other end goes, lanes that carry nothing are
+ * polled now and then. */
+static void look_at_idle(struct peer *peer, uint64_t now_ns)
+{
+	if (now_ns < peer->looked_ns + LOOK_NS)
+		return;
+	peer->looked_ns = now_ns;
+	for (uint32_t i = PEER_ADOPTED_MAX; i < peer->lanes_end; i++) {
+		struct lane *lane = peer->lanes[i];
+
+		if (lane && !(lane->via->caps & TRANSPORT_WAITABLE))
+			lane_wake(lane);
+	}
+}
 
 bool peer_tick(struct peer *peer, uint64_t now_ns)
 {
@@ -630,6 +700,7 @@ bool peer_tick(struct peer *peer, uint64_t now_ns)
 		send_plain(peer, MSG_HEARTBEAT);
 		wake = true;
 	}
+	look_at_idle(peer, now_ns);
 	wake |= xfer_check_deadlines(peer, now_ns);
 	bool flying = !list_empty(&peer->flying);
 

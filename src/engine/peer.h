@@ -24,12 +24,22 @@ struct stream;
 struct xfer;
 
 #define PEER_RAILS_MAX 8
-#define PEER_FLOWS_MAX 16 /* a rail; lane id = rail * PEER_FLOWS_MAX + flow */
-#define PEER_LANES_MAX (PEER_RAILS_MAX * PEER_FLOWS_MAX)
+#define PEER_FLOWS_MAX 16 /* a rail */
+/*
+ * Lane ids: rail * PEER_FLOWS_MAX + flow of those adopted, which go both ways;
+ * then those that one side receives on and has offered, PEER_OFFERS_MAX of the
+ * side that opened the control connection, and as many of the other one.
+ */
+#define PEER_ADOPTED_MAX (PEER_RAILS_MAX * PEER_FLOWS_MAX)
+#define PEER_OFFERS_MAX 128
+#define PEER_LANES_MAX (PEER_ADOPTED_MAX + 2 * PEER_OFFERS_MAX)
+#define PEER_OFFER_RAILS_MAX 64
 #define PEER_SENDS_MAX 256 /* SENDs on the wire that wait for their RECV */
 
-/* What lanes that are gone have carried, a rail. */
+/* What lanes that are gone have carried, a rail of a transport. */
 struct rail_totals {
+	const struct engine_transport *via;
+	uint32_t rail;
 	uint64_t tx_bytes, rx_bytes, tx_chunks, rx_chunks;
 	uint64_t resent_chunks, stalls;
 };
@@ -54,8 +64,13 @@ struct peer {
 	struct ctl ctl;
 	_Atomic uint64_t progress_ns; /* coarse: the peer moved something */
 
+	bool opener;		/* of the control connection */
 	struct lane *lanes[PEER_LANES_MAX]; /* by lane id; NULL: none */
+	uint32_t lanes_end;	/* behind the last that ever was */
 	uint32_t n_lanes;	/* open ones */
+	uint32_t n_senders;	/* of them, those that may send */
+	bool choosy;		/* they are not alike: see choice.h */
+	uint32_t lane_changes;	/* counts, from 1 */
 	struct list dead_lanes;	/* waiting for their fence */
 	uint32_t n_dead;	/* of them, those with their channels closed */
 	struct list offers;	/* lanes in the making (lane_offer.c) */
@@ -64,7 +79,9 @@ struct peer {
 	struct pollee pollee;	/* while there are any of these; home's
 				   owner's, and so is: */
 	bool hot;		/* counted in home->n_hot: GPU jobs */
-	struct rail_totals gone[PEER_RAILS_MAX];
+	struct rail_totals *gone;
+	uint32_t n_gone;
+	uint64_t looked_ns;	/* the tick's: idle lanes were polled */
 	struct u64map early_credits; /* of lanes we have not adopted yet */
 	_Atomic uint32_t sweeps;	/* lanes sweep when it has changed */
 	struct list dying;	/* xfers that end when their streams are swept */
@@ -115,6 +132,7 @@ struct peer_params {
 	int fd;			/* of the control connection; ours from now on,
 				   on failure too */
 	struct wire_limits limits;
+	bool opener;		/* we opened it */
 };
 
 /* The peer runs from here on. */
@@ -131,10 +149,17 @@ void peer_destroy(struct peer *peer);
 int peer_adopt(struct peer *peer, uint32_t rail, uint32_t flow,
 	       uint32_t generation, int fd);
 
-/* The other way: a lane of a transport that listens and connects by itself.
- * 0: engine_ops.lane_opened() will follow. */
+/* The other way: a lane to receive on, of a transport that listens and
+ * connects by itself; id is peer_offer_id() and counted on from there. 0:
+ * engine_ops.lane_opened() will follow. Words for a failure in why. */
 int peer_offer_lane(struct peer *peer, struct engine_transport *via,
-		    uint32_t rail, uint32_t flow, uint32_t generation);
+		    uint32_t id, uint32_t rail, uint32_t generation, char *why,
+		    size_t cap_bytes);
+/* The first id of what a side offers: ours or theirs; who opened the control
+ * connection? */
+uint32_t peer_offer_id(bool we_opened, bool ours);
+/* Can bytes go, and come? */
+void peer_open_ways(struct peer *peer, bool *sends, bool *receives);
 
 /* Something to send or start; any thread, locks or not. */
 void peer_wake(struct peer *peer);
@@ -150,9 +175,10 @@ void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same from anywhere, lock held: it fails in its next round. */
 void peer_doom(struct peer *peer, int status, const char *cause);
-/* Lanes may have something to send, or stalled ones something to bind. Lock
- * held. */
-void peer_wake_lanes(struct peer *peer, uint64_t n_lanes);
+/* Idle lanes, those that may take from stream or, NULL, any, are to look for
+ * something to send; or stalled ones for something to bind. Lock held. */
+void peer_wake_lanes(struct peer *peer, struct stream *stream,
+		     uint64_t n_lanes);
 /* This one cannot send now: the next idle one is to look, if there is one
  * behind it. Lock held. */
 void peer_wake_after(struct peer *peer, const struct lane *lane);
@@ -181,6 +207,8 @@ struct lane *peer_lane_find(struct peer *peer, uint32_t id,
 			    uint32_t generation);
 /* A credit of a lane that is not adopted here yet: kept for it. Lock held. */
 int peer_early_credit(struct peer *peer, const struct msg_credit *credit);
+/* ... and will not be. Lock held. */
+void peer_forget_credit(struct peer *peer, uint32_t id, uint32_t generation);
 /* Lanes by listen and connect (lane_offer.c). Lock held. */
 int peer_on_lane_message(struct peer *peer, uint16_t type,
 			 const struct msg_lane *msg);

@@ -24,6 +24,7 @@
 
 #include "base/atomic.h"
 #include "base/list.h"
+#include "engine/choice.h"
 #include "engine/seglist.h"
 
 struct peer;
@@ -45,8 +46,9 @@ struct stream {
 	bool copy;		/* short segments: gather and scatter by copy */
 	uintptr_t event;	/* of the caller's GPU, to gather after; or 0 */
 	uint64_t total_bytes;
-	uint32_t to_device; /* sending: whose memory the bytes go to over
+	uint32_t to_device;	/* sending: whose memory the bytes go to over
 				   there, as on the wire */
+	struct choice choice;	/* sending: which lanes may take it */
 
 	uint64_t next, limit;	/* sending */
 	struct segcursor cursor; /* of next */
