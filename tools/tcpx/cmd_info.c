@@ -196,7 +196,49 @@ static void print_checks(const json_t *transport)
 	}
 }
 
-static void print_transports(const json_t *list, bool all)
+/* Candidates, what they would use, and why not. */
+static void print_rails(const json_t *rails)
+{
+	const json_t *one;
+	char text[320];
+	size_t i;
+
+	json_array_foreach(rails, i, one)
+	{
+		const json_t *gpu = json_object_get(one, "gpu");
+		const char *why =
+			json_string_value(json_object_get(one, "why"));
+		char device[16] = "host";
+
+		if (gpu)
+			snprintf(device, sizeof(device), "gpu:%d",
+				 (int)json_integer_value(gpu));
+		snprintf(text, sizeof(text), "%s %s, %s%s%s", device,
+			 json_string_value(json_object_get(one, "ifname")),
+			 json_string_value(json_object_get(one, "state")),
+			 why && *why ? ": " : "", why ? why : "");
+		text_wrap(stdout, 4, 6, text);
+	}
+}
+
+/* The same transport as the session's peers would see it. */
+static const json_t *rails_of(const json_t *self, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(self, "transports"), i, one)
+	{
+		const char *other =
+			json_string_value(json_object_get(one, "transport"));
+
+		if (other && !strcmp(other, name))
+			return json_object_get(one, "rails");
+	}
+	return NULL;
+}
+
+static void print_transports(const json_t *list, const json_t *self, bool all)
 {
 	const json_t *one;
 	const char *name, *why;
@@ -222,6 +264,7 @@ static void print_transports(const json_t *list, bool all)
 		if (why && !json_array_size(json_object_get(one, "checks")))
 			text_wrap(stdout, 4, 6, why);
 		print_checks(one);
+		print_rails(rails_of(self, name));
 	}
 }
 
@@ -234,7 +277,8 @@ static void print_all(const json_t *all, struct tcpx_session *session,
 	putchar('\n');
 	print_gpus(all);
 	putchar('\n');
-	print_transports(json_object_get(all, "transports"), view->all);
+	print_transports(json_object_get(all, "transports"),
+			 json_object_get(all, "self"), view->all);
 	printf("\nhow the session reaches itself, as it would others\n\n");
 	path_draw(stdout, view, json_object_get(all, "self"));
 }
