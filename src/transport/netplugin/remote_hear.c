@@ -181,6 +181,18 @@ static void on_message(struct helper_process *h, const struct shared_message *m,
 
 /* ---- its end ----------------------------------------------------------- */
 
+/* Once reaped, the number may be another process's: who tells it something
+ * could end that one. */
+static pid_t reap(struct helper_process *h, int *status)
+{
+	pthread_mutex_lock(&h->send_lock);
+	pid_t pid = waitpid(h->pid, status, WNOHANG);
+	if (pid)
+		h->pid = 0;
+	pthread_mutex_unlock(&h->send_lock);
+	return pid;
+}
+
 /* The program may reap its children itself: then nobody knows how. */
 static void describe_end(struct helper_process *h, char *to, size_t cap_bytes)
 {
@@ -188,20 +200,18 @@ static void describe_end(struct helper_process *h, char *to, size_t cap_bytes)
 	pid_t pid = 0;
 
 	for (int i = 0; i < 200 && !pid; i++) {
-		pid = waitpid(h->pid, &status, WNOHANG);
+		pid = reap(h, &status);
 		if (!pid)
 			usleep(1000); /* its socket closes before it is over */
 	}
-	if (pid == h->pid && WIFSIGNALED(status))
+	if (pid > 0 && WIFSIGNALED(status))
 		snprintf(to, cap_bytes, "was killed by signal %d",
 			 WTERMSIG(status));
-	else if (pid == h->pid && WIFEXITED(status))
+	else if (pid > 0 && WIFEXITED(status))
 		snprintf(to, cap_bytes, "exited with status %d",
 			 WEXITSTATUS(status));
 	else
 		snprintf(to, cap_bytes, "is gone");
-	if (pid)
-		h->pid = 0;
 }
 
 static const char *last_line(char *words)
