@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "core/memory.h"
 #include "core/peering.h"
 #include "engine/region.h"
@@ -462,6 +463,7 @@ int tcpx_xfer_wait(struct tcpx_session *session, uint64_t id, int timeout_ms)
 	    context_drive(load_relaxed(&x->home), has_ended, &wait,
 			  clock_deadline_ns(timeout_ms)))
 		return TCPX_ETIMEDOUT;
+	trace(TRACE_WAITED, 0, 0);
 	return wait.status;
 }
 

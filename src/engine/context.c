@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/sigmask.h"
+#include "base/trace.h"
 
 #define EVENTS_A_PASS 64
 #define GRACE_NS (100 * NS_PER_US) /* the worker comes back after this, ... */
@@ -293,6 +294,7 @@ static void sleep_epoll(struct context *ctx, struct harvest *harvest,
 	harvest->departures = load_acquire(&ctx->departures);
 	/* With a sleeper counted, context_kick() writes to wake_fd; one that
 	 * came before is seen here. Both sides are seq_cst. */
+	trace(TRACE_SLEEP, ctx->index, timeout_ns);
 	atomic_fetch_add(&ctx->sleepers, 1);
 	if (atomic_load(&ctx->kicked) || (done && done(arg))) {
 		/* a pass is due, or who drove meanwhile has done it */
@@ -308,6 +310,7 @@ static void sleep_epoll(struct context *ctx, struct harvest *harvest,
 		ppoll(&pfd, 1, &ts, NULL);
 	}
 	atomic_fetch_sub(&ctx->sleepers, 1);
+	trace(TRACE_AWAKE, ctx->index, 0);
 }
 
 static uint64_t sleep_limit(struct context *ctx, uint64_t deadline_ns)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "engine/checksum.h"
 #include "engine/device.h"
 #include "engine/engine.h"
@@ -168,6 +169,8 @@ static int bind_next(struct lane *lane)
 		return err;
 	}
 	rec->bound = true;
+	trace(TRACE_BOUND, lane->id,
+	      trace_chunk(lane->bound, rec->desc.len_bytes));
 	lane->bound++;
 	return 0;
 }
@@ -289,6 +292,8 @@ static int run_placing(struct lane *lane, struct rx_record *rec,
 static void begin_placing(struct lane *lane, struct rx_record *rec)
 {
 	rec->is_placing = true;
+	trace(TRACE_PLACING, lane->id,
+	      trace_chunk(rec->desc.seq, rec->desc.len_bytes));
 	rec->placing = (struct placing){0};
 	rec->right = checksum_right(lane, rec);
 	lane->n_jobs++;
@@ -303,6 +308,8 @@ static int go_on_placing(struct lane *lane, struct rx_record *rec)
 	if (status == TCPX_INPROGRESS)
 		return status;
 	lane->n_jobs--;
+	trace(TRACE_PLACED, lane->id,
+	      trace_chunk(rec->desc.seq, rec->desc.len_bytes));
 	count_placed(lane, rec, status);
 	rec->placed = true;
 	if (dead)
@@ -367,6 +374,8 @@ static int on_event(struct lane *lane, const struct channel_event *event)
 	case CHANNEL_ARRIVED:
 		rec = rx_at(lane, event->cookie);
 		rec->arrived = true;
+		trace(TRACE_ARRIVED, lane->id,
+		      trace_chunk(event->cookie, rec->desc.len_bytes));
 		lane->arrived++;
 		rec->base = event->base;
 		rec->fragments = event->fragments;

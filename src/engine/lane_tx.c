@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "engine/checksum.h"
 #include "engine/device.h"
 #include "engine/engine.h"
@@ -60,6 +61,7 @@ static void on_sent(struct lane *lane, uint64_t k)
 		add_acq_rel(&rec->stream->n_busy, -1u);
 	}
 	lane->sent = k + 1;
+	trace(TRACE_SENT, lane->id, trace_chunk(k, rec->len_bytes));
 	lane->in_a_row++;
 }
 
@@ -243,6 +245,7 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	rec->sent = false;
 	if (lane->next == lane->sent)
 		lane->in_a_row = 0;
+	trace(TRACE_CUT, lane->id, trace_chunk(lane->next, rec->len_bytes));
 	lane->next++;
 	return true;
 }
@@ -309,6 +312,8 @@ static bool gathered(struct lane *lane, struct tx_record *rec)
 	gpu_job_put(rec->job);
 	rec->job = NULL;
 	lane->n_jobs--;
+	trace(TRACE_GATHERED, lane->id,
+	      trace_chunk(lane->given, rec->len_bytes));
 	if (status)
 		gather_failed(lane, rec->stream);
 	if (load_acquire(&rec->stream->dead)) {

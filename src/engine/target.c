@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "engine/landing.h"
 #include "engine/lifting.h"
 #include "engine/lists.h"
@@ -144,6 +145,7 @@ static void write_ended(struct stream *stream, int status, const char *cause)
 	struct request *request = stream->owner;
 	struct peer *peer = request->peer;
 
+	trace(TRACE_PLACED_ALL, 0, request->wire_id);
 	store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	if (!status && request->has_note) {
 		request->has_note = false;
@@ -175,6 +177,7 @@ static int take_request(struct peer *peer, const struct msg_write *msg,
 	char cause[CAUSE_BYTES] = "";
 	int err = target_see(peer, msg->xfer);
 
+	trace(TRACE_REQUEST, 0, msg->xfer);
 	*out = NULL;
 	if (err)
 		return err;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "engine/engine.h"
 #include "engine/landing.h"
 #include "engine/lifting.h"
@@ -152,6 +153,7 @@ int xfer_post(struct xfer *xfer, const struct tcpx_post_params *params)
 	struct peer *peer = xfer->peer;
 	int err;
 
+	trace(TRACE_POST, 0, xfer->total_bytes);
 	pthread_mutex_lock(&peer->lock);
 	err = check_postable(xfer);
 	if (!err)
@@ -206,6 +208,7 @@ static void finish(struct xfer *xfer, int status)
 		xfer->moved_bytes = xfer->moved_bytes ? xfer->moved_bytes :
 							xfer->total_bytes;
 	add_relaxed(status ? &peer->xfers_failed : &peer->xfers_done, 1);
+	trace(TRACE_DONE, 0, xfer->wire_id);
 	/* Pairs with the load in tests: what the bytes are is seen first. */
 	store_release(&xfer->status, status);
 	context_announce(peer->home);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "engine/notes.h"
 #include "engine/peer.h"
 #include "engine/stream.h"
@@ -450,6 +451,7 @@ static void start(struct xfer *xfer)
 		xfer_end(xfer, err, "its request could not be built");
 		return;
 	}
+	trace(TRACE_STARTED, 0, xfer->wire_id);
 	/* From here on the note's share of the window travels with it. */
 	if (xfer->op != TCPX_OP_READ)
 		xfer->note_reserved = false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "base/trace.h"
 #include "gpu/internal.h"
 
 /*
@@ -311,8 +312,10 @@ static void start_all(struct gpu *gpu)
 		if (batch.n == 0)
 			break;
 		count(gpu, &batch);
+		trace(TRACE_LAUNCH, gpu->index, batch.n);
 		rc = engine ? start_engine(gpu, &batch) :
 			      start_kernel(gpu, &batch);
+		trace(TRACE_LAUNCHED, gpu->index, rc == TCPX_OK);
 		if (rc == TCPX_OK)
 			add_relaxed(&gpu->n_launches, 1);
 		else if (rc == TCPX_EAGAIN)

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/trace.h"
 #include "transport/socket/socket.h"
 
 static struct socket_receiver *to_receiver(struct channel *channel)
@@ -155,7 +156,9 @@ static void pull(struct socket_receiver *rx)
 
 	msg.msg_iovlen = scatter(rx, iov);
 	rx->channel.syscalls++;
+	trace(TRACE_RECV, (uint32_t)link->fd, rx->left_bytes);
 	ssize_t n = recvmsg(link->fd, &msg, MSG_DONTWAIT);
+	trace(TRACE_RECV_END, (uint32_t)link->fd, n > 0 ? (uint64_t)n : 0);
 	if (n > 0)
 		advance(rx, n);
 	else if (!n)

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/trace.h"
 #include "transport/socket/socket.h"
 
 /* One chunk always fits into one call; small ones share it. */
@@ -178,9 +179,12 @@ static void push(struct socket_sender *tx)
 		struct iovec iov[IOVS_MAX];
 		struct msghdr msg = {.msg_iov = iov};
 		size_t bytes = gather(tx, iov, &msg.msg_iovlen);
+		trace(TRACE_SEND, (uint32_t)link->fd, bytes);
 		ssize_t n =
 			sendmsg(link->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 
+		trace(TRACE_SEND_END, (uint32_t)link->fd,
+		      n > 0 ? (uint64_t)n : 0);
 		tx->channel.syscalls++;
 		if (n < 0 && errno == EINTR)
 			continue;
