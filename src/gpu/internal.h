@@ -51,10 +51,14 @@ struct gpu_job {
 	struct gpu_job *next;	    /* whoever holds the list it is on */
 };
 
+/* The free ones, in a ring: put at its end, got from one end or the other. */
 struct gpu_slots {
 	uint8_t *base;
 	uint32_t n;
-	struct stack free;
+	pthread_mutex_t lock;
+	/* lock */
+	uint32_t *ring; /* n numbers */
+	uint32_t first, n_free;
 };
 
 /* The job that ends last of a launch. */

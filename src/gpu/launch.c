@@ -16,6 +16,7 @@
  */
 
 #define STREAM_AFTER (GPU_STREAMS - 1)
+#define ENGINE_RUN_BYTES (1u << 30)
 
 struct batch {
 	struct gpu_job *jobs[GPU_JOBS_A_LAUNCH];
@@ -176,8 +177,43 @@ static uint32_t free_stream(struct gpu *gpu)
 	return STREAM_AFTER;
 }
 
+static bool all_are_free(struct gpu *gpu)
+{
+	uint32_t i = 0;
+
+	while (i < STREAM_AFTER && is_free(gpu, i))
+		i++;
+	return i == STREAM_AFTER;
+}
+
+/*
+ * The copies of a lone job, tiles of a long one, if they are one run from end
+ * to end: a copy engine begins sooner than a kernel does, 6 us against 9 until
+ * the flag is seen, which counts when nothing else is under way. It takes two
+ * calls of the driver, which counts when much is. Of 0 bytes: not so.
+ */
+static struct gpu_copy lone_run(struct gpu *gpu, const struct batch *batch)
+{
+	const struct gpu_copy none = {0}, *copies = batch->jobs[0]->copies;
+	struct gpu_copy run = copies[0];
+	uint64_t len_bytes = 0;
+
+	if (batch->n > 1 || batch->after || gpu->resident ||
+	    !batch->jobs[0]->n_copies || !all_are_free(gpu))
+		return none;
+	for (uint32_t i = 0; i < batch->jobs[0]->n_copies; i++) {
+		if (copies[i].src != run.src + len_bytes ||
+		    copies[i].dst != run.dst + len_bytes)
+			return none;
+		len_bytes += copies[i].len_bytes;
+	}
+	run.len_bytes = (uint32_t)len_bytes;
+	return len_bytes <= ENGINE_RUN_BYTES ? run : none;
+}
+
+/* run: the copy engine's, if it has any bytes. */
 static int launch(struct gpu *gpu, const struct batch *batch,
-		  const struct gpu_launch *launch)
+		  const struct gpu_launch *launch, const struct gpu_copy *run)
 {
 	const struct gpu_launch_job *last = &launch->jobs[launch->n_jobs - 1];
 	uint32_t stream = STREAM_AFTER;
@@ -191,7 +227,10 @@ static int launch(struct gpu *gpu, const struct batch *batch,
 			return TCPX_EAGAIN;
 	}
 	rc = await_event(gpu, stream, batch);
-	if (!rc)
+	if (!rc && run->len_bytes)
+		rc = gpu->ops->copy(gpu->device, stream, run->dst, run->src,
+				    run->len_bytes, last->flag, last->value);
+	else if (!rc)
 		rc = gpu->ops->launch(gpu->device, stream, launch);
 	if (!rc)
 		gpu->last[stream] = (struct gpu_last){
@@ -217,6 +256,7 @@ static int start_kernel(struct gpu *gpu, struct batch *batch)
 		.n_jobs = batch->n,
 		.in_order = to_or_from_slots(gpu, batch->jobs[0]),
 	};
+	const struct gpu_copy run = lone_run(gpu, batch);
 	int rc;
 
 	for (uint32_t i = 0; i < batch->n; i++) {
@@ -232,7 +272,7 @@ static int start_kernel(struct gpu *gpu, struct batch *batch)
 	}
 	for (uint32_t i = 0; i < batch->n; i++)
 		mark_started(batch->jobs[i]);
-	rc = launch(gpu, batch, &all);
+	rc = launch(gpu, batch, &all, &run);
 	for (uint32_t i = batch->n; rc != 0 && i > 0; i--) {
 		struct gpu_job *job = batch->jobs[i - 1];
 

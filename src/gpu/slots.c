@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "gpu/internal.h"
@@ -52,6 +53,19 @@ static uint32_t alloc_some(struct gpu *gpu)
 	return 0;
 }
 
+static int fill(struct gpu_slots *slots)
+{
+	pthread_mutex_init(&slots->lock, NULL);
+	slots->ring = calloc(slots->n ? slots->n : 1, sizeof(*slots->ring));
+	if (!slots->ring)
+		return TCPX_ENOMEM;
+	while (slots->n_free < slots->n) {
+		slots->ring[slots->n_free] = slots->n_free;
+		slots->n_free++;
+	}
+	return TCPX_OK;
+}
+
 int gpu_slots_init(struct gpu *gpu)
 {
 	uint32_t wanted = gpu->params.n_slots, n;
@@ -72,15 +86,24 @@ int gpu_slots_init(struct gpu *gpu)
 	gpu->slots[GPU_SLOT_RECEIVE].base =
 		(uint8_t *)gpu->slot_mem + n / 2 * stride;
 	ASAN_POISON_MEMORY_REGION(gpu->slot_mem, gpu->slot_mem_bytes);
-	for (int i = 0; i < 2 && rc == 0; i++)
-		rc = stack_init(&gpu->slots[i].free, gpu->slots[i].n);
+	for (int i = 0; i < 2; i++)
+		if (fill(&gpu->slots[i]))
+			rc = TCPX_ENOMEM;
 	return rc;
+}
+
+static void empty(struct gpu_slots *slots)
+{
+	if (slots->ring)
+		pthread_mutex_destroy(&slots->lock);
+	free(slots->ring);
+	slots->ring = NULL;
 }
 
 void gpu_slots_fini(struct gpu *gpu, bool leak)
 {
 	for (int i = 0; i < 2; i++)
-		stack_fini(&gpu->slots[i].free);
+		empty(&gpu->slots[i]);
 	if (gpu->slot_mem)
 		ASAN_UNPOISON_MEMORY_REGION(gpu->slot_mem, gpu->slot_mem_bytes);
 	if (gpu->slot_mem && !leak)
@@ -88,12 +111,34 @@ void gpu_slots_fini(struct gpu *gpu, bool leak)
 	gpu->slot_mem = NULL;
 }
 
+/*
+ * One to receive into is the one put last, which is warm in a cache for the CPU
+ * that writes it. One to send from is the one put first: the device writes it,
+ * which was seen to go faster when no core has just read it.
+ */
+static bool take(struct gpu_slots *slots, enum gpu_slot_use use, uint32_t *i)
+{
+	bool any;
+
+	pthread_mutex_lock(&slots->lock);
+	any = slots->n_free > 0;
+	if (any && use == GPU_SLOT_SEND) {
+		*i = slots->ring[slots->first];
+		slots->first = (slots->first + 1) % slots->n;
+	} else if (any) {
+		*i = slots->ring[(slots->first + slots->n_free - 1) % slots->n];
+	}
+	slots->n_free -= any;
+	pthread_mutex_unlock(&slots->lock);
+	return any;
+}
+
 int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot)
 {
 	struct gpu_slots *slots = &gpu->slots[use];
 	uint32_t i;
 
-	if (!stack_pop(&slots->free, &i))
+	if (!take(slots, use, &i))
 		return TCPX_EAGAIN;
 	*slot = slots->base + i * stride_of(gpu);
 	ASAN_UNPOISON_MEMORY_REGION(*slot, gpu->params.slot_bytes);
@@ -103,11 +148,12 @@ int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot)
 void gpu_slot_put(struct gpu *gpu, enum gpu_slot_use use, void *slot)
 {
 	struct gpu_slots *slots = &gpu->slots[use];
+	uint64_t i = (uint64_t)((uint8_t *)slot - slots->base) / stride_of(gpu);
 
 	ASAN_POISON_MEMORY_REGION(slot, gpu->params.slot_bytes);
-	stack_push(&slots->free,
-		   (uint32_t)((uint64_t)((uint8_t *)slot - slots->base) /
-			      stride_of(gpu)));
+	pthread_mutex_lock(&slots->lock);
+	slots->ring[(slots->first + slots->n_free++) % slots->n] = (uint32_t)i;
+	pthread_mutex_unlock(&slots->lock);
 }
 
 uint32_t gpu_slot_bytes(const struct gpu *gpu)

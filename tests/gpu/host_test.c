@@ -136,16 +136,16 @@ static void a_slot_put_too_early_is_noticed(void)
 	uint8_t *mem = fixture_alloc(&d, 1000);
 	for (uint64_t i = 0; i < 100; i++) {
 		struct gpu_job *job = fixture_job(&d);
-		uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+		uint8_t *slot = fixture_slot(&d, GPU_SLOT_RECEIVE);
 
 		pattern_fill(slot, 1000, i, 0);
 		CHECK(gpu_job_add(job, mem, slot, 1000));
 		gpu_job_submit(job);
 		gpu_flush(d.gpu);
-		gpu_slot_put(d.gpu, GPU_SLOT_SEND, slot);
-		CHECK(fixture_slot(&d, GPU_SLOT_SEND) == slot);
+		gpu_slot_put(d.gpu, GPU_SLOT_RECEIVE, slot);
+		CHECK(fixture_slot(&d, GPU_SLOT_RECEIVE) == slot);
 		memset(slot, 0xee, 1000);
-		gpu_slot_put(d.gpu, GPU_SLOT_SEND, slot);
+		gpu_slot_put(d.gpu, GPU_SLOT_RECEIVE, slot);
 		CHECK_STATUS(fixture_wait(job), 0);
 		uint8_t *got = fixture_read(&d, mem, 1000);
 		n_wrong += got[999] == 0xee;

@@ -397,11 +397,18 @@ static void slots_have_quotas(void)
 		memset(slots[1][i], 10 + i, 10000);
 	for (int i = 0; i < 4; i++)
 		CHECK_EQ(((uint8_t *)slots[0][i])[9999], i);
-	/* What was put last is warm, and comes first. */
-	gpu_slot_put(d.gpu, GPU_SLOT_SEND, slots[0][2]);
-	gpu_slot_put(d.gpu, GPU_SLOT_SEND, slots[0][1]);
-	CHECK(fixture_slot(&d, GPU_SLOT_SEND) == slots[0][1]);
-	CHECK(fixture_slot(&d, GPU_SLOT_SEND) == slots[0][2]);
+	/* To receive, the one put last, which is warm, comes first; to send,
+	 * the one put first. Twice round the ring. */
+	for (int i = 0; i < 12; i++) {
+		for (int use = 0; use < 2; use++) {
+			gpu_slot_put(d.gpu, use, slots[use][2]);
+			gpu_slot_put(d.gpu, use, slots[use][1]);
+		}
+		CHECK(fixture_slot(&d, GPU_SLOT_SEND) == slots[0][2]);
+		CHECK(fixture_slot(&d, GPU_SLOT_SEND) == slots[0][1]);
+		CHECK(fixture_slot(&d, GPU_SLOT_RECEIVE) == slots[1][1]);
+		CHECK(fixture_slot(&d, GPU_SLOT_RECEIVE) == slots[1][2]);
+	}
 	gpu_get_counters(d.gpu, &counters);
 	CHECK(counters.pinned_bytes >= 9 * 10000);
 	fixture_close(&d);

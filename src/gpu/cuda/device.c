@@ -91,7 +91,7 @@ static int check(struct gpu_device *device)
 	struct cuda_scope scope;
 	int rc = cuda_enter(device, &scope);
 
-	for (uint32_t i = 0; rc == 0 && i < CUDA_STREAMS; i++) {
+	for (uint32_t i = 0; rc == 0 && i < GPU_STREAMS; i++) {
 		cuda_result got = cuda_api.stream_query(device->streams[i]);
 
 		if (got != CUDA_SUCCESS && got != CUDA_NOT_READY)
@@ -196,7 +196,7 @@ static int create_streams(struct gpu_device *device)
 	int least = 0, greatest = 0;
 	cuda_result rc = cuda_api.priorities(&least, &greatest);
 
-	for (uint32_t i = 0; rc == CUDA_SUCCESS && i < CUDA_STREAMS; i++)
+	for (uint32_t i = 0; rc == CUDA_SUCCESS && i < GPU_STREAMS; i++)
 		rc = cuda_api.stream_create(&device->streams[i],
 					    CUDA_STREAM_NON_BLOCKING, greatest);
 	if (rc == CUDA_SUCCESS)
@@ -210,7 +210,7 @@ static int create_streams(struct gpu_device *device)
 
 static void destroy_streams(struct gpu_device *device)
 {
-	for (uint32_t i = 0; i < CUDA_STREAMS; i++) {
+	for (uint32_t i = 0; i < GPU_STREAMS; i++) {
 		if (device->streams[i])
 			(void)cuda_api.stream_destroy(device->streams[i]);
 	}
@@ -376,7 +376,7 @@ static void device_close(struct gpu_device *device)
 
 	cuda_resident_stop(device);
 	rc = cuda_enter(device, &scope);
-	for (uint32_t i = 0; rc == 0 && i < CUDA_STREAMS; i++)
+	for (uint32_t i = 0; rc == 0 && i < GPU_STREAMS; i++)
 		rc = cuda_drain(device, device->streams[i], CLOSE_TIMEOUT_MS);
 	cuda_leave(&scope);
 	if (rc == TCPX_ETIMEDOUT || !cuda_resident_is_gone(device)) {

@@ -26,7 +26,6 @@
 
 #define CUDA_CAUSE_MAX 224
 #define CUDA_CAUSES 8
-#define CUDA_STREAMS (GPU_STREAMS + 4)
 
 struct cuda_pinned;
 
@@ -40,11 +39,8 @@ struct gpu_device {
 
 	struct CUmod_st *module;
 	struct CUfunc_st *copy_kernel, *few_kernel, *resident_kernel;
-	/* The callers', then ours for lone runs: two each direction. */
-	struct CUstream_st *streams[CUDA_STREAMS];
+	struct CUstream_st *streams[GPU_STREAMS];
 	struct CUstream_st *side; /* copy_wait() */
-	_Atomic bool has_event[GPU_STREAMS]; /* was given one to wait for */
-	_Atomic uint32_t n_runs;
 
 	/* A failure's words stay while the next few are written. */
 	pthread_mutex_t lock;

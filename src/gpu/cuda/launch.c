@@ -6,7 +6,6 @@
 
 #define WARPS_A_BLOCK 8u	/* as in kernels/copy.cu */
 #define DRAIN_TIMEOUT_MS 100
-#define ONE_RUN_BYTES (1u << 30)
 
 /* ---- the copy engine ---------------------------------------------------- */
 
@@ -54,51 +53,6 @@ int cuda_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
 	}
 	cuda_leave(&scope);
 	return rc ? TCPX_EGPU : TCPX_OK;
-}
-
-/* ---- a job of one run --------------------------------------------------- */
-
-/*
- * The only job of a launch, if its tiles are one run from end to end: the copy
- * engine begins sooner than a kernel does, 6 us against 9 until the flag is
- * seen, and this is when that counts.
- */
-static bool is_one_run(const struct gpu_launch *launch, struct gpu_copy *run)
-{
-	const struct gpu_launch_job *job = &launch->jobs[0];
-	const struct gpu_copy *copies = (const void *)(uintptr_t)job->copies;
-	uint64_t len_bytes = 0;
-
-	if (launch->n_jobs != 1 || job->n_copies == 0)
-		return false;
-	for (uint32_t i = 0; i < job->n_copies; i++) {
-		if (copies[i].src != copies[0].src + len_bytes ||
-		    copies[i].dst != copies[0].dst + len_bytes)
-			return false;
-		len_bytes += copies[i].len_bytes;
-	}
-	*run = copies[0];
-	run->len_bytes = (uint32_t)len_bytes;
-	return len_bytes > 0 && len_bytes <= ONE_RUN_BYTES;
-}
-
-/* One direction does not wait for the other, nor a copy for the flag of the
- * one before; unless this stream has an event to wait for. Inside the device
- * nothing is gained. */
-static bool choose_stream(struct gpu_device *device, uint32_t *stream,
-			  const struct gpu_copy *run)
-{
-	bool from_host = cuda_pinned_has(device, run->src);
-	bool to_host = cuda_pinned_has(device, run->dst);
-	uint32_t n;
-
-	if (from_host == to_host)
-		return false;
-	if (load_relaxed(&device->has_event[*stream]))
-		return true;
-	n = add_relaxed(&device->n_runs, 1);
-	*stream = GPU_STREAMS + 2 * (uint32_t)to_host + (n & 1);
-	return true;
 }
 
 /* ---- kernels ------------------------------------------------------------- */
@@ -163,16 +117,9 @@ int cuda_launch(struct gpu_device *device, uint32_t stream,
 	struct copy_few few;
 	struct cuda_scope scope;
 	cuda_result got;
-	struct gpu_copy run;
-	uint32_t rows;
-	int rc;
+	uint32_t rows = rows_of(launch);
+	int rc = cuda_enter(device, &scope);
 
-	rows = rows_of(launch);
-	if (is_one_run(launch, &run) && choose_stream(device, &stream, &run))
-		return cuda_copy(device, stream, run.dst, run.src,
-				 run.len_bytes, launch->jobs[0].flag,
-				 launch->jobs[0].value);
-	rc = cuda_enter(device, &scope);
 	if (pack(launch, &few)) {
 		kernel = device->few_kernel;
 		params[0] = &few;
@@ -195,7 +142,6 @@ int cuda_wait_event(struct gpu_device *device, uint32_t stream, uintptr_t event)
 	cuda_result got;
 	int rc = cuda_enter(device, &scope);
 
-	store_relaxed(&device->has_event[stream], true);
 	if (rc == 0) {
 		got = cuda_api.stream_wait(device->streams[stream],
 					   (struct CUevent_st *)event, 0);
