@@ -94,7 +94,7 @@ struct lane {
 	/* The owner's: records that GPU jobs work for, a device with jobs that
 	 * are submitted and not started, why it failed (while draining). */
 	uint32_t n_jobs;
-	uint32_t in_a_row;	/* chunks sent since it had none */
+	uint32_t in_a_row;	/* chunks cut since it had none */
 	bool hot;		/* counted in ctx->n_hot */
 	bool only_jobs;		/* there is nothing else to poll for */
 	struct gpu *flush;

@@ -13,15 +13,19 @@
 /* Gathered chunks stay this short, so that the buffer stays in cache. */
 #define GATHER_BYTES (256u * 1024)
 /* Lanes share what is left of a transfer evenly: towards its end chunks become
- * this short, so that none is busy long after the others. */
+ * this short, so that none is busy long after the others. Those of a device
+ * cost more each. */
 #define SHARE_BYTES (128u * 1024)
-/* Chunks of a device that a lane has cut and not sent, at least: one on its
- * way, the next being gathered. */
+#define DEVICE_SHARE_BYTES (256u * 1024)
+/* Chunks of a device that a lane has cut and not given to the channel, at most:
+ * one that is ready when the channel is, and one being gathered. */
+#define GATHERS 2
+/* And not sent, whatever is left of the transfer; at least, if something is. */
+#define DEPTH_MAX 4
 #define DEPTH_MIN 2
-/* Those being gathered, at most: at first one, since GPUs work in order and
- * the other lanes want to begin, too. */
-#define GATHERS_AT_FIRST 1
-#define GATHERS 3
+/* The first chunk of a device that a lane cuts is so long, the next twice ... */
+#define RAMP_BYTES (128u * 1024)
+#define RAMP_STEPS 2
 /* Then the next lane's turn comes, and the control connection's. */
 #define CHUNKS_A_RUN 1
 /* A transfer that no receiver knows: such a chunk falls there. */
@@ -62,7 +66,6 @@ static void on_sent(struct lane *lane, uint64_t k)
 	}
 	lane->sent = k + 1;
 	trace(TRACE_SENT, lane->id, trace_chunk(k, rec->len_bytes));
-	lane->in_a_row++;
 }
 
 /* What one chunk is made of, between taking and posting. */
@@ -131,38 +134,35 @@ static uint64_t half_share(const struct lane *lane, const struct stream *stream)
 static uint32_t longest_chunk(const struct lane *lane,
 			      const struct stream *stream)
 {
+	uint32_t least_bytes = stream->list->has_device ? DEVICE_SHARE_BYTES :
+							  SHARE_BYTES;
 	uint32_t max = least(lane->via->limits.chunk_bytes,
 			     lane->peer->limits.chunk_bytes);
 	uint64_t share = half_share(lane, stream) & ~(uint64_t)4095;
 
 	if (choice_sharers(lane, stream) < 2 || share >= max)
 		return max;
-	return share > SHARE_BYTES ? (uint32_t)share : least(max, SHARE_BYTES);
+	return share > least_bytes ? (uint32_t)share : least(max, least_bytes);
 }
 
-static uint32_t gathers(const struct lane *lane)
-{
-	uint32_t n = 0;
-
-	for (uint64_t k = lane->given; k < lane->next; k++) {
-		struct gpu_job *job = lane->tx_ring[k % lane->window].job;
-
-		n += job && gpu_job_poll(job) == TCPX_INPROGRESS;
-	}
-	return n;
-}
-
-/* Gathering is ahead of sending, but what one lane has taken no other can
- * send. */
+/* Gathering goes on while an earlier chunk is being sent, but what one lane has
+ * taken no other can send. */
 static bool is_deep_enough(const struct lane *lane, const struct stream *stream,
 			   uint32_t chunk_bytes)
 {
-	uint64_t depth = 2 * half_share(lane, stream) / chunk_bytes;
+	uint64_t share = 2 * half_share(lane, stream) / chunk_bytes;
+	uint64_t taken = lane->next - lane->sent;
 
-	if (lane->next - lane->sent >= (depth > DEPTH_MIN ? depth : DEPTH_MIN))
-		return true;
-	return gathers(lane) >=
-	       (lane->in_a_row < DEPTH_MIN ? GATHERS_AT_FIRST : GATHERS);
+	return lane->next - lane->given >= GATHERS || taken >= DEPTH_MAX ||
+	       (taken >= DEPTH_MIN && taken >= share);
+}
+
+/* The first ones are short: then all lanes have something to send soon. */
+static uint32_t ramp(const struct lane *lane, uint32_t max)
+{
+	uint32_t n = lane->next == lane->sent ? 0 : lane->in_a_row;
+
+	return n < RAMP_STEPS ? least(max, RAMP_BYTES << n) : max;
 }
 
 /* The next whose bytes this lane may take. Peer's lock held. */
@@ -207,8 +207,11 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	cut->from = at;
 	cut->gpu = device_at(stream->list, at);
 	cut->job = NULL;
-	if (cut->gpu && is_deep_enough(lane, stream, max))
-		return false;
+	if (cut->gpu) {
+		max = ramp(lane, max);
+		if (is_deep_enough(lane, stream, max))
+			return false;
+	}
 	if (stream->list->has_device)
 		max = device_run(stream->list, at, max);
 	if (!cut->gpu && !(lane->via->caps & TRANSPORT_SLOTS_ONLY) &&
@@ -243,8 +246,7 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	rec->on_gpu = cut->gpu && lane->slots_gpu;
 	rec->job = cut->job;
 	rec->sent = false;
-	if (lane->next == lane->sent)
-		lane->in_a_row = 0;
+	lane->in_a_row = lane->next == lane->sent ? 1 : lane->in_a_row + 1;
 	trace(TRACE_CUT, lane->id, trace_chunk(lane->next, rec->len_bytes));
 	lane->next++;
 	return true;
@@ -309,7 +311,6 @@ static bool gathered(struct lane *lane, struct tx_record *rec)
 
 	if (status == TCPX_INPROGRESS)
 		return false;
-	gpu_job_put(rec->job);
 	rec->job = NULL;
 	lane->n_jobs--;
 	trace(TRACE_GATHERED, lane->id,
@@ -372,16 +373,23 @@ static int post_chunk(struct lane *lane, struct tx_record *rec)
 	return 0;
 }
 
-/* Gives the channel, in order, what is complete. */
+/* Gives the channel, in order, what is complete; of a device one, for sending
+ * takes long, and its GPU is to have the next ones meanwhile. */
 static int give(struct lane *lane, bool *did)
 {
-	while (lane->given < lane->next &&
-	       gathered(lane, tx_at(lane, lane->given))) {
-		int err = post_chunk(lane, tx_at(lane, lane->given));
+	while (lane->given < lane->next) {
+		struct tx_record *rec = tx_at(lane, lane->given);
+		bool by_gpu = rec->job != NULL;
+
+		if (!gathered(lane, rec))
+			break;
+		int err = post_chunk(lane, rec);
 
 		if (err)
 			return err;
 		*did = true;
+		if (by_gpu)
+			break;
 	}
 	return 0;
 }
@@ -430,6 +438,32 @@ static int fill(struct lane *lane, bool *did)
 
 	device_flush(&lane->flush);
 	return err ? err : give(lane, did);
+}
+
+static bool starts_on_device(struct peer *peer)
+{
+	bool on_device = false;
+
+	pthread_mutex_lock(&peer->lock);
+	if (!list_empty(&peer->sending))
+		on_device = list_entry(peer->sending.next, struct stream, link)
+				    ->list->has_device;
+	pthread_mutex_unlock(&peer->lock);
+	return on_device;
+}
+
+void lane_tx_begin(struct lane *lane)
+{
+	bool did;
+
+	if (lane->state != LANE_OPEN || !lane->tx ||
+	    !starts_on_device(lane->peer))
+		return;
+	int err = cut_some(lane, &did);
+
+	device_flush(&lane->flush);
+	if (err)
+		lane_fail(lane, err, "the transport refused a chunk");
 }
 
 static bool harvest(struct lane *lane)

@@ -7,6 +7,8 @@
 #include "engine/lane.h"
 
 bool lane_tx_run(struct lane *lane);
+/* Has a GPU begin to gather what the next run will send. */
+void lane_tx_begin(struct lane *lane);
 void lane_tx_sweep(struct lane *lane);
 /* The channel is closed: nothing is read from memory any more. */
 void lane_tx_close(struct lane *lane);

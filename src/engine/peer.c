@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "engine/lane.h"
 #include "engine/lane_offer.h"
+#include "engine/lane_tx.h"
 #include "engine/landing.h"
 #include "engine/lifting.h"
 #include "engine/match.h"
@@ -133,6 +134,18 @@ static void arrange(struct peer *peer, bool offers, bool jobs)
 	add_relaxed(&peer->home->n_hot, jobs ? 1 : -1u);
 }
 
+/* While the request is on its way, the first lane's GPU can be at work: its
+ * thread is this one, and would come to it later. */
+static void begin_gathering(struct peer *peer)
+{
+	pthread_mutex_lock(&peer->lock);
+	struct lane *lane = peer->lanes[0];
+
+	pthread_mutex_unlock(&peer->lock);
+	if (lane && lane->ctx == peer->home)
+		lane_tx_begin(lane);
+}
+
 static void finish_loss(struct peer *peer);
 
 bool peer_run(struct peer *peer)
@@ -170,6 +183,8 @@ bool peer_run(struct peer *peer)
 	if (refused)
 		log_refusals(peer);
 	arrange(peer, offers, jobs);
+	if (pumped)
+		begin_gathering(peer);
 	did |= ctl_flush(peer);
 	/* What did not fit goes out in the next round, after the lanes. */
 	if (more && !peer->ctl.blocked)
