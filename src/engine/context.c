@@ -140,7 +140,8 @@ struct harvest {
  * time: who spins saves the call that asks the whole set. */
 static bool try_lively(const struct context *ctx, const struct harvest *harvest)
 {
-	return ctx->lively && harvest->n <= 0 && ctx->tries % TRIES != 0;
+	return ctx->lively && harvest->n <= 0 && ctx->tries % TRIES != 0 &&
+	       !load_relaxed(&ctx->n_inbound);
 }
 
 static bool run_sources(struct context *ctx, struct harvest *harvest)

@@ -90,6 +90,8 @@ struct context {
 	_Atomic uint32_t n_hot;		/* things that end within microseconds */
 	_Atomic uint32_t has_woken;	/* callers, since the owner last made
 					   room for them */
+	_Atomic uint32_t n_inbound;	/* transfers whose bytes are to come by
+					   a lane: it is asked in every pass */
 
 	int epfd, wake_fd;
 	uint32_t index;

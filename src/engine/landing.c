@@ -18,24 +18,6 @@ struct landing {
 	uint8_t data[];
 };
 
-int landing_start(struct peer *peer, struct stream *stream, const void *data,
-		  uint32_t len_bytes)
-{
-	struct landing *landing = calloc(1, sizeof(*landing) + len_bytes);
-
-	if (!landing)
-		return TCPX_ENOMEM;
-	landing->gpu = device_within(stream->list, 0, len_bytes);
-	landing->stream = stream_get(stream);
-	add_relaxed(&stream->n_busy, 1);
-	landing->len_bytes = len_bytes;
-	memcpy(landing->data, data, len_bytes);
-	list_init(&landing->link);
-	list_add_tail(&peer->landings, &landing->link);
-	peer_wake(peer);
-	return 0;
-}
-
 static void end(struct landing *landing, int status)
 {
 	struct stream *stream = landing->stream;
@@ -77,6 +59,25 @@ static bool run(struct landing *landing, bool may_start)
 		return false;
 	end(landing, status);
 	return true;
+}
+
+int landing_start(struct peer *peer, struct stream *stream, const void *data,
+		  uint32_t len_bytes)
+{
+	struct landing *landing = calloc(1, sizeof(*landing) + len_bytes);
+
+	if (!landing)
+		return TCPX_ENOMEM;
+	landing->gpu = device_within(stream->list, 0, len_bytes);
+	landing->stream = stream_get(stream);
+	add_relaxed(&stream->n_busy, 1);
+	landing->len_bytes = len_bytes;
+	memcpy(landing->data, data, len_bytes);
+	list_init(&landing->link);
+	list_add_tail(&peer->landings, &landing->link);
+	(void)run(landing, true);
+	peer_wake(peer);
+	return 0;
 }
 
 static bool run_all(struct peer *peer, bool may_start)

@@ -5,6 +5,7 @@
 #include <tcpx/p2p.h>
 
 #include "base/clock.h"
+#include "engine/peer.h"
 
 struct stream *stream_create(struct peer *peer, struct seglist *list,
 			     uint64_t wire_id, uint64_t total_bytes)
@@ -38,8 +39,17 @@ void stream_put(struct stream *stream)
 	free(stream);
 }
 
+void stream_expect(struct stream *stream)
+{
+	stream->expected = true;
+	add_relaxed(&stream->peer->home->n_inbound, 1);
+}
+
 void stream_kill(struct stream *stream)
 {
+	if (stream->expected)
+		add_relaxed(&stream->peer->home->n_inbound, -1u);
+	stream->expected = false;
 	store_release(&stream->dead, 1);
 	list_del(&stream->link);
 }

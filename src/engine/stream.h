@@ -44,6 +44,7 @@ struct stream {
 	uint64_t wire_id;
 	bool reply;		/* READ: wire_id is the receiver's */
 	bool copy;		/* short segments: gather and scatter by copy */
+	bool expected;		/* counted in n_inbound of its context */
 	uintptr_t event;	/* of the caller's GPU, to gather after; or 0 */
 	uint64_t total_bytes;
 	uint32_t to_device;	/* sending: whose memory the bytes go to over
@@ -67,6 +68,9 @@ struct stream *stream_create(struct peer *peer, struct seglist *list,
 			     uint64_t wire_id, uint64_t total_bytes);
 struct stream *stream_get(struct stream *stream);
 void stream_put(struct stream *stream);
+/* Bytes of it are to come by lanes. Once, peer's lock held; until
+ * stream_kill(). */
+void stream_expect(struct stream *stream);
 /* From now on no chunk takes from it or is bound to it. Peer's lock held. */
 void stream_kill(struct stream *stream);
 bool stream_has_bytes(const struct stream *stream);

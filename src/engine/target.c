@@ -236,6 +236,7 @@ int target_on_write(struct peer *peer, const struct msg_write *msg)
 	request->note = note;
 	request->note_bytes = note_bytes;
 	request->stream->ended = write_ended;
+	stream_expect(request->stream);
 	peer_wake_stalled(peer);
 	return 0;
 }

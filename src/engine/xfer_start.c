@@ -342,6 +342,8 @@ static int make_stream(struct xfer *xfer, bool reply)
 	stream->owner = xfer;
 	stream->ended = reply ? xfer_read_ended : xfer_send_ended;
 	xfer->stream = stream;
+	if (reply)
+		stream_expect(stream);
 	return 0;
 }
 
