@@ -286,3 +286,11 @@ int placing_run(struct placing *placing, const struct seglist *list,
 	drop_slot(placing, arrived);
 	return placing->status;
 }
+
+void placing_abandon(struct placing *placing, const struct arrived *arrived)
+{
+	for (uint32_t i = 0; i < placing->n_jobs; i++)
+		gpu_job_abandon(placing->jobs[i]);
+	placing->n_jobs = 0;
+	drop_slot(placing, arrived);
+}

@@ -80,5 +80,7 @@ struct arrived {
 int placing_run(struct placing *placing, const struct seglist *list,
 		uint64_t pos, const struct arrived *arrived,
 		struct gpu **flush);
+/* Lets go of it with jobs that run. */
+void placing_abandon(struct placing *placing, const struct arrived *arrived);
 
 #endif

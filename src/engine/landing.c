@@ -55,8 +55,11 @@ static bool run(struct landing *landing, bool may_start)
 	int status = placing_run(&landing->placing, list, 0, &arrived, &flush);
 
 	device_flush(&flush);
-	if (status == TCPX_INPROGRESS)
-		return false;
+	if (status == TCPX_INPROGRESS) {
+		if (!stream_is_forsaken(landing->stream))
+			return false;
+		placing_abandon(&landing->placing, &arrived);
+	}
 	end(landing, status);
 	return true;
 }

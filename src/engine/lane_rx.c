@@ -300,13 +300,24 @@ static void begin_placing(struct lane *lane, struct rx_record *rec)
 	(void)run_placing(lane, rec, rec->stream->list);
 }
 
+/* Pages of a device's memory are the network card's again once consumed. */
+static bool may_forsake(const struct lane *lane, const struct rx_record *rec)
+{
+	return !lane->pages_gpu && rec->stream &&
+	       stream_is_forsaken(rec->stream);
+}
+
 static int go_on_placing(struct lane *lane, struct rx_record *rec)
 {
 	bool dead = is_dead(rec);
 	int status = run_placing(lane, rec, dead ? NULL : rec->stream->list);
 
-	if (status == TCPX_INPROGRESS)
-		return status;
+	if (status == TCPX_INPROGRESS) {
+		if (!may_forsake(lane, rec))
+			return status;
+		placing_abandon(&rec->placing,
+				&(struct arrived){.gpu = lane->pages_gpu});
+	}
 	lane->n_jobs--;
 	trace(TRACE_PLACED, lane->id,
 	      trace_chunk(rec->desc.seq, rec->desc.len_bytes));
@@ -478,7 +489,8 @@ bool lane_rx_ready(const struct lane *lane)
 	if (lane->consumed == lane->bound || !rec->is_placing)
 		return false;
 	return !rec->placing.n_jobs ||
-	       gpu_job_poll(rec->placing.jobs[0]) != TCPX_INPROGRESS;
+	       gpu_job_poll(rec->placing.jobs[0]) != TCPX_INPROGRESS ||
+	       may_forsake(lane, rec);
 }
 
 /* ---- ends ------------------------------------------------------------- */

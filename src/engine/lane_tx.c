@@ -302,6 +302,21 @@ static void gather_failed(struct lane *lane, struct stream *stream)
 	pthread_mutex_unlock(&lane->peer->lock);
 }
 
+/* Slots that the CPU cannot reach are all that such a channel can send. */
+static bool may_forsake(const struct lane *lane, const struct tx_record *rec)
+{
+	return !(lane->via->caps & TRANSPORT_SLOTS_ONLY) &&
+	       stream_is_forsaken(rec->stream);
+}
+
+/* The gather may begin or go on at any time: its slot is not sent. */
+static void forsake(struct lane *lane, struct tx_record *rec)
+{
+	gpu_job_abandon(rec->job);
+	lane->via->ops->slot_put(lane->tx, rec->spans[0].base);
+	rec->slot = false;
+}
+
 /* Has the GPU gathered it? Lets go of a transfer that is over meanwhile. */
 static bool gathered(struct lane *lane, struct tx_record *rec)
 {
@@ -309,7 +324,11 @@ static bool gathered(struct lane *lane, struct tx_record *rec)
 		return true;
 	int status = gpu_job_poll(rec->job);
 
-	if (status == TCPX_INPROGRESS)
+	if (status != TCPX_INPROGRESS)
+		gpu_job_put(rec->job);
+	else if (may_forsake(lane, rec))
+		forsake(lane, rec);
+	else
 		return false;
 	rec->job = NULL;
 	lane->n_jobs--;
@@ -546,7 +565,8 @@ bool lane_tx_ready(const struct lane *lane)
 	const struct tx_record *rec =
 		&lane->tx_ring[lane->given % lane->window];
 
-	return !rec->job || gpu_job_poll(rec->job) != TCPX_INPROGRESS;
+	return !rec->job || gpu_job_poll(rec->job) != TCPX_INPROGRESS ||
+	       may_forsake(lane, rec);
 }
 
 void lane_tx_requeue(struct lane *lane)

@@ -80,9 +80,14 @@ static bool run(struct lifting *lifting, bool may_start)
 		return false;
 	int status = lifting->job ? gpu_job_poll(lifting->job) : TCPX_ECANCELED;
 
-	if (status == TCPX_INPROGRESS)
+	bool forsaken = status == TCPX_INPROGRESS &&
+			stream_is_forsaken(lifting->stream);
+
+	if (status == TCPX_INPROGRESS && !forsaken)
 		return false;
-	if (lifting->job)
+	if (forsaken)
+		gpu_job_abandon(lifting->job);
+	else if (lifting->job)
 		gpu_job_put(lifting->job);
 	end(lifting, status);
 	return true;

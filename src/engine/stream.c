@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "engine/peer.h"
 
+#define FORSAKEN_NS (100 * NS_PER_MS)
+
 struct stream *stream_create(struct peer *peer, struct seglist *list,
 			     uint64_t wire_id, uint64_t total_bytes)
 {
@@ -50,8 +52,16 @@ void stream_kill(struct stream *stream)
 	if (stream->expected)
 		add_relaxed(&stream->peer->home->n_inbound, -1u);
 	stream->expected = false;
+	if (!load_relaxed(&stream->dead))
+		stream->dead_ns = clock_coarse_ns();
 	store_release(&stream->dead, 1);
 	list_del(&stream->link);
+}
+
+bool stream_is_forsaken(const struct stream *stream)
+{
+	return load_acquire(&stream->dead) &&
+	       clock_coarse_ns() - stream->dead_ns > FORSAKEN_NS;
 }
 
 bool stream_has_bytes(const struct stream *stream)

@@ -13,7 +13,8 @@
  *
  * Every chunk record that may still touch the list's memory counts in
  * n_busy; a stream is killed by stream_kill() and then swept from the lanes
- * (lane_sweep), after which n_busy is 0 and nothing touches it again.
+ * (lane_sweep), after which n_busy is 0 and nothing touches it again, unless
+ * it is forsaken: then deregistration is the fence.
  *
  * The peer's lock covers all but the atomics. References are held by its
  * owner and by chunk records.
@@ -50,6 +51,7 @@ struct stream {
 	uint32_t to_device;	/* sending: whose memory the bytes go to over
 				   there, as on the wire */
 	struct choice choice;	/* sending: which lanes may take it */
+	uint64_t dead_ns;	/* coarse clock; written before dead is set */
 
 	uint64_t next, limit;	/* sending */
 	struct segcursor cursor; /* of next */
@@ -73,6 +75,9 @@ void stream_put(struct stream *stream);
 void stream_expect(struct stream *stream);
 /* From now on no chunk takes from it or is bound to it. Peer's lock held. */
 void stream_kill(struct stream *stream);
+/* Dead for so long that GPU jobs of its are not waited for any more: the
+ * device hangs, or they wait for an event of the caller's. */
+bool stream_is_forsaken(const struct stream *stream);
 bool stream_has_bytes(const struct stream *stream);
 /* Where the next piece lies: a repeated one, or the cursor's. */
 struct piece stream_peek(const struct stream *stream, struct segcursor *cursor);

@@ -94,6 +94,7 @@ int gpu_open(const struct gpu_ops *ops, const struct gpu_params *params,
 	gpu->backlog_end = &gpu->backlog;
 	gpu->ticks_per_ms = clock_ticks_per_us() * 1000;
 	pthread_mutex_init(&gpu->mem_lock, NULL);
+	pthread_mutex_init(&gpu->orphan_lock, NULL);
 	rc = ops->open(index, &gpu->params, &gpu->device, why, cap_bytes);
 	if (rc)
 		goto err_free;
@@ -108,6 +109,7 @@ err_close:
 	close_pools(gpu, false);
 	ops->close(gpu->device);
 err_free:
+	pthread_mutex_destroy(&gpu->orphan_lock);
 	pthread_mutex_destroy(&gpu->mem_lock);
 	free(gpu);
 	return rc;
@@ -148,6 +150,7 @@ void gpu_close(struct gpu *gpu)
 	close_pools(gpu, !ended);
 	gpu->ops->close(gpu->device);
 	u64map_fini(&gpu->mems);
+	pthread_mutex_destroy(&gpu->orphan_lock);
 	pthread_mutex_destroy(&gpu->mem_lock);
 	free(gpu);
 }

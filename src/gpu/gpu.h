@@ -151,6 +151,12 @@ int gpu_job_poll(struct gpu_job *job);
 void gpu_settle(struct gpu *gpu);
 /* One never submitted, or one that has ended. */
 void gpu_job_put(struct gpu_job *job);
+/*
+ * Nobody waits for it any more, though it may yet touch its memory: it is put
+ * when it has ended, and so is a slot of its, put meanwhile. What has not been
+ * started will not be. gpu_settle() waits for it all the same.
+ */
+void gpu_job_abandon(struct gpu_job *job);
 
 /* ---- counters --------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
  *      gpu.c      open, close, failure, memory, counters
  *      slots.c    pinned slots
  *      jobs.c     jobs: from get to put
+ *      orphans.c  jobs that nobody waits for
  *      launch.c   from submitted to started
  *
  * A job's way: IDLE -> (submit) SUBMITTED -> (flush) STARTED -> its flag has
@@ -49,6 +50,10 @@ struct gpu_job {
 	_Atomic uint32_t state;	    /* enum job_state */
 	_Atomic uint64_t started_ticks;
 	struct gpu_job *next;	    /* whoever holds the list it is on */
+	_Atomic bool orphan;	    /* abandoned; set under orphan_lock */
+	/* orphan_lock: put with it. NULL: none */
+	void *slot;
+	enum gpu_slot_use slot_use;
 };
 
 /* The free ones, in a ring: put at its end, got from one end or the other. */
@@ -87,6 +92,8 @@ struct gpu {
 	struct gpu_job *jobs;
 	uint32_t n_jobs;
 	struct stack free_jobs;
+	pthread_mutex_t orphan_lock;
+	_Atomic uint32_t n_orphans;
 	void *job_mem;		/* pinned: flags, then copy lists */
 	uint64_t job_mem_bytes;
 
@@ -114,6 +121,13 @@ int gpu_open(const struct gpu_ops *ops, const struct gpu_params *params,
 void gpu_close(struct gpu *gpu);
 /* The device's end, once. stopped: nothing of ours runs on it any more. */
 void gpu_fail(struct gpu *gpu, bool stopped, const char *cause);
+
+/* Puts what has ended of the abandoned; cheap when there are none. */
+void gpu_orphans_reap(struct gpu *gpu);
+/* Does an abandoned job still touch this slot? Then it is put later. */
+bool gpu_orphans_keep(struct gpu *gpu, enum gpu_slot_use use, void *slot);
+/* Puts it now, whoever touches it. */
+void gpu_slot_put_now(struct gpu *gpu, enum gpu_slot_use use, void *slot);
 
 int gpu_slots_init(struct gpu *gpu);
 void gpu_slots_fini(struct gpu *gpu, bool leak);

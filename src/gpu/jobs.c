@@ -79,6 +79,7 @@ struct gpu_job *gpu_job_get(struct gpu *gpu)
 	struct gpu_job *job;
 	uint32_t i;
 
+	gpu_orphans_reap(gpu);
 	if (!stack_pop(&gpu->free_jobs, &i))
 		return NULL;
 	job = &gpu->jobs[i];

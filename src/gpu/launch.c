@@ -145,7 +145,8 @@ static void collect(struct gpu *gpu, struct batch *batch, uint32_t max)
 		if (batch->n > 0 && job->after != batch->after)
 			return;
 		(void)pop_backlog(gpu);
-		if (gpu_status(gpu) != 0 && job->n_queued == 0) {
+		if (job->n_queued == 0 &&
+		    (gpu_status(gpu) != 0 || load_acquire(&job->orphan))) {
 			refuse(job);
 		} else if (!end_empty(gpu, job)) {
 			batch->after = job->after;

@@ -138,6 +138,7 @@ int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot)
 	struct gpu_slots *slots = &gpu->slots[use];
 	uint32_t i;
 
+	gpu_orphans_reap(gpu);
 	if (!take(slots, use, &i))
 		return TCPX_EAGAIN;
 	*slot = slots->base + i * stride_of(gpu);
@@ -146,6 +147,12 @@ int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot)
 }
 
 void gpu_slot_put(struct gpu *gpu, enum gpu_slot_use use, void *slot)
+{
+	if (!gpu_orphans_keep(gpu, use, slot))
+		gpu_slot_put_now(gpu, use, slot);
+}
+
+void gpu_slot_put_now(struct gpu *gpu, enum gpu_slot_use use, void *slot)
 {
 	struct gpu_slots *slots = &gpu->slots[use];
 	uint64_t i = (uint64_t)((uint8_t *)slot - slots->base) / stride_of(gpu);
