@@ -2,7 +2,7 @@
 
 /*
  * usage: gpu_micro [--device N] [--driver cuda|host] [--rounds N] [--quick]
- *                  [unpack] [staging] [latency]
+ *                  [unpack] [staging] [latency] [reach]
  *
  * One JSON object on standard output; bench/README.md has its keys.
  */
@@ -97,14 +97,15 @@ static const struct part {
 	{"unpack", micro_unpack},
 	{"staging", micro_staging},
 	{"latency", micro_latency},
+	{"reach", micro_reach},
 };
 #define N_PARTS (sizeof(parts) / sizeof(*parts))
 
 static int usage(void)
 {
-	fprintf(stderr,
-		"usage: gpu_micro [--device N] [--driver cuda|host] "
-		"[--rounds N] [--quick] [unpack] [staging] [latency]\n");
+	fprintf(stderr, "usage: gpu_micro [--device N] [--driver cuda|host] "
+			"[--rounds N] [--quick] [unpack] [staging] [latency] "
+			"[reach]\n");
 	return 2;
 }
 

@@ -25,6 +25,7 @@ void micro_unpack(const struct micro *micro);
 void micro_staging(const struct micro *micro);
 /* From flush to flag. */
 void micro_latency(const struct micro *micro);
+void micro_reach(const struct micro *micro);
 
 uint64_t micro_now_ns(void);
 uint64_t micro_rand(uint64_t *state);

@@ -8,7 +8,7 @@
  * with memory of their own.
  *
  * usage: raw_ring [--flows N] [--threads N] [--slots N] [--slot-bytes N]
- *                 [--gib N] [--rounds N] [--both]
+ *                 [--gib N | --mib N] [--rounds N] [--both]
  *
  * threads: a side. One JSON object on standard output: GB/s of each round, one
  * way (with --both each way, the slower one), and the CPU time of both sides.
@@ -33,7 +33,7 @@
 #define FLOWS_MAX 64u
 
 struct settings {
-	uint32_t flows, threads, slots, slot_bytes, gib, rounds;
+	uint32_t flows, threads, slots, slot_bytes, gib, mib, rounds;
 	bool both;
 };
 
@@ -135,6 +135,11 @@ static void run_round(struct side *side)
 
 /* ---- connections and memory ---------------------------------------------------- */
 
+static uint64_t round_bytes(const struct settings *s)
+{
+	return s->mib ? (uint64_t)s->mib << 20 : (uint64_t)s->gib << 30;
+}
+
 static void add_lane(struct side *side, int fd, bool sends)
 {
 	const struct settings *s = side->settings;
@@ -150,7 +155,7 @@ static void add_lane(struct side *side, int fd, bool sends)
 		(struct lane){.fd = fd,
 			      .sends = sends,
 			      .ring = ring,
-			      .total = ((uint64_t)s->gib << 30) / s->flows};
+			      .total = round_bytes(s) / s->flows};
 }
 
 static void prepare(struct side *side, const struct settings *settings,
@@ -264,9 +269,12 @@ static bool parse(int argc, char **argv, struct settings *s)
 	const struct {
 		const char *name;
 		uint32_t *value;
-	} all[] = {{"--flows", &s->flows}, {"--threads", &s->threads},
-		   {"--slots", &s->slots}, {"--slot-bytes", &s->slot_bytes},
-		   {"--gib", &s->gib},	   {"--rounds", &s->rounds}};
+	} all[] = {{"--flows", &s->flows},  {"--threads", &s->threads},
+		   {"--slots", &s->slots},  {"--slot-bytes", &s->slot_bytes},
+		   {"--gib", &s->gib},	    {"--mib", &s->mib},
+		   {"--rounds", &s->rounds}};
+
+	size_t n_all = sizeof(all) / sizeof(*all);
 
 	for (int i = 1; i < argc; i++) {
 		size_t k = 0;
@@ -275,9 +283,9 @@ static bool parse(int argc, char **argv, struct settings *s)
 			s->both = true;
 			continue;
 		}
-		while (k < 6 && strcmp(argv[i], all[k].name) != 0)
+		while (k < n_all && strcmp(argv[i], all[k].name) != 0)
 			k++;
-		if (k == 6 || ++i == argc || atoi(argv[i]) <= 0)
+		if (k == n_all || ++i == argc || atoi(argv[i]) <= 0)
 			return false;
 		*all[k].value = (uint32_t)atoi(argv[i]);
 	}
