@@ -346,7 +346,9 @@ tcpx_mem_register(struct tcpx_session *session, void *base, uint64_t len_bytes,
  * Ends a region. Transfers in flight that use it are canceled (the local
  * ones with TCPX_ECANCELED, the peers' with TCPX_EREMOTE); when the call
  * returns nobody touches the memory any more. Prepared transfers that name
- * the region can only be released.
+ * the region can only be released. This is the fence, too, for memory of a
+ * transfer that was over before its GPU was done with it (one that hung, or
+ * waited for an event): the call waits for that GPU until it is given up.
  */
 TCPX_EXPORT int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem);
 /*
