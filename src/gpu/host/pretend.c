@@ -29,9 +29,13 @@ bool pretend_has_failed(struct gpu_device *device)
 	return load_acquire(&device->shared->failed);
 }
 
+/* A task that was being run when it failed is run to its end; those that
+ * follow see that it has. */
 int pretend_check(struct gpu_device *device)
 {
-	return pretend_has_failed(device) ? TCPX_EGPU : TCPX_OK;
+	return pretend_has_failed(device) && !streams_busy(&device->streams) ?
+		       TCPX_EGPU :
+		       TCPX_OK;
 }
 
 const char *pretend_cause(struct gpu_device *device)

@@ -120,6 +120,17 @@ static void run_head(struct streams *streams, uint32_t i)
 	streams->queues[i].busy = false;
 }
 
+bool streams_busy(struct streams *streams)
+{
+	bool busy = false;
+
+	pthread_mutex_lock(&streams->lock);
+	for (uint32_t i = 0; i < N_QUEUES; i++)
+		busy |= streams->queues[i].busy;
+	pthread_mutex_unlock(&streams->lock);
+	return busy;
+}
+
 static void *runner(void *arg)
 {
 	struct streams *streams = arg;

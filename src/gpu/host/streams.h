@@ -61,6 +61,8 @@ int streams_start(struct streams *streams, uint64_t seed, uint64_t delay_ns,
 		  void (*run)(void *arg, struct task *task), void *arg);
 /* After the tasks that run now; those that do not yet are dropped. */
 void streams_stop(struct streams *streams);
+/* Is a task being run just now? */
+bool streams_busy(struct streams *streams);
 /* A task for the end of a stream; n_max: TCPX_EAGAIN if so many are there. */
 int streams_add(struct streams *streams, uint32_t stream,
 		const struct task *task, uint32_t n_max);
