@@ -157,20 +157,45 @@ void gpu_close(struct gpu *gpu)
 
 /* ---- memory ----------------------------------------------------------- */
 
+/* What a driver gives may begin anywhere in a page, if it is short: then one
+ * page more is asked for, and what is given out begins at the next one. */
+static int alloc_pages(struct gpu *gpu, uint64_t len_bytes, void **base,
+		       void **mem)
+{
+	int rc = gpu->ops->mem_alloc(gpu->device, len_bytes, base);
+
+	if (!rc && (uintptr_t)*base % GPU_PAGE) {
+		gpu->ops->mem_free(gpu->device, *base);
+		rc = gpu->ops->mem_alloc(gpu->device, len_bytes + GPU_PAGE,
+					 base);
+	}
+	if (!rc)
+		*mem = (void *)(((uintptr_t)*base + GPU_PAGE - 1) &
+				~(uintptr_t)(GPU_PAGE - 1));
+	return rc;
+}
+
 int gpu_mem_alloc(struct gpu *gpu, uint64_t len_bytes, void **mem)
 {
-	void *new;
-	int rc = len_bytes ? gpu->ops->mem_alloc(gpu->device, len_bytes, &new) :
-			     TCPX_EINVAL;
+	struct gpu_mem *kept = calloc(1, sizeof(*kept));
+	void *new = NULL;
+	int rc = kept ? TCPX_OK : TCPX_ENOMEM;
 
-	if (rc)
+	if (!rc)
+		rc = len_bytes ?
+			     alloc_pages(gpu, len_bytes, &kept->base, &new) :
+			     TCPX_EINVAL;
+	if (rc) {
+		free(kept);
 		return rc;
+	}
+	kept->len_bytes = len_bytes;
 	pthread_mutex_lock(&gpu->mem_lock);
-	rc = u64map_put(&gpu->mems, (uintptr_t) new,
-			(void *)(uintptr_t)len_bytes);
+	rc = u64map_put(&gpu->mems, (uintptr_t) new, kept);
 	pthread_mutex_unlock(&gpu->mem_lock);
 	if (rc) {
-		gpu->ops->mem_free(gpu->device, new);
+		gpu->ops->mem_free(gpu->device, kept->base);
+		free(kept);
 		return rc;
 	}
 	add_relaxed(&gpu->device_bytes, len_bytes);
@@ -180,15 +205,17 @@ int gpu_mem_alloc(struct gpu *gpu, uint64_t len_bytes, void **mem)
 
 void gpu_mem_free(struct gpu *gpu, void *mem)
 {
-	uint64_t len_bytes;
-
 	if (!mem)
 		return;
 	pthread_mutex_lock(&gpu->mem_lock);
-	len_bytes = (uintptr_t)u64map_del(&gpu->mems, (uintptr_t)mem);
+	struct gpu_mem *kept = u64map_del(&gpu->mems, (uintptr_t)mem);
+
 	pthread_mutex_unlock(&gpu->mem_lock);
-	add_relaxed(&gpu->device_bytes, -len_bytes);
-	gpu->ops->mem_free(gpu->device, mem);
+	if (!kept)
+		return;
+	add_relaxed(&gpu->device_bytes, -kept->len_bytes);
+	gpu->ops->mem_free(gpu->device, kept->base);
+	free(kept);
 }
 
 int gpu_copy_wait(struct gpu *gpu, void *dst, const void *src,

@@ -37,6 +37,7 @@ struct gpu_set;
 #define GPU_DEVICES_MAX 64
 #define GPU_NAME_MAX 64
 #define GPU_PCI_MAX 16		/* "0000:1b:00.0" */
+#define GPU_PAGE 4096u
 #define GPU_IPC_BYTES 64
 #define GPU_COPIES_MAX 4096	/* of one job */
 
@@ -98,7 +99,8 @@ int gpu_set_open(struct gpu_set *set, uint32_t index, struct gpu **gpu,
 /* The device if it is open, else NULL. */
 struct gpu *gpu_set_opened(struct gpu_set *set, uint32_t index);
 
-/* Device memory of our own: for transports, tools and tests. */
+/* Device memory of our own, from the beginning of a page of GPU_PAGE on: for
+ * transports, tools and tests. */
 int gpu_mem_alloc(struct gpu *gpu, uint64_t len_bytes, void **mem);
 void gpu_mem_free(struct gpu *gpu, void *mem);
 /* Copies between any memories and waits; for tools and tests only. */

@@ -72,6 +72,12 @@ struct gpu_last {
 	uint64_t value;
 };
 
+/* Device memory that was given out. */
+struct gpu_mem {
+	void *base;		/* the driver's */
+	uint64_t len_bytes;	/* as asked for */
+};
+
 struct gpu {
 	const struct gpu_ops *ops;
 	struct gpu_device *device;
@@ -113,7 +119,7 @@ struct gpu {
 	_Atomic uint64_t n_jobs_started, n_launches, n_copies, n_bytes;
 	_Atomic uint64_t device_bytes;
 	pthread_mutex_t mem_lock;
-	struct u64map mems;	/* mem_lock: address -> length */
+	struct u64map mems;	/* mem_lock: address -> gpu_mem */
 };
 
 int gpu_open(const struct gpu_ops *ops, const struct gpu_params *params,

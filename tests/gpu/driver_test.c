@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
+#include "fixture.h"
 #include "gpu/internal.h"
 #include "support/scale.h"
 
@@ -9,13 +10,13 @@
  */
 
 static struct {
-	uint64_t pinned_max;	/* more is not to be had */
-	uint32_t n_again;	/* so often TCPX_EAGAIN, every other call */
+	uint64_t pinned_max; /* more is not to be had */
+	uint32_t n_again; /* so often TCPX_EAGAIN, every other call */
 	uint32_t n_calls, n_refusals;
-	uint32_t streams;	/* a bit each: seen in launches */
+	uint32_t streams; /* a bit each: seen in launches */
 	uint32_t closed;
 	int open_rc, resident_rc, copy_rc;
-	uint32_t copy_at;	/* the call that copy_rc is for */
+	uint32_t copy_at; /* the call that copy_rc is for */
 } script;
 
 static int pinned_alloc(struct gpu_device *device, size_t len_bytes, void **mem)
@@ -287,6 +288,26 @@ static void no_pinned_memory(void)
 	CHECK_EQ(script.closed, 1);
 }
 
+/* Net plugins register whole pages, and a driver packs what is short. */
+static void begins_with_a_page(void)
+{
+	struct fixture d;
+	void *mem[64];
+
+	fixture_open(&d, NULL);
+	for (unsigned i = 0; i < 64; i++) {
+		CHECK_STATUS(gpu_mem_alloc(d.gpu, 100 + 3000u * i, &mem[i]), 0);
+		CHECK_EQ((uintptr_t)mem[i] % GPU_PAGE, 0);
+		fixture_fill(&d, mem[i], 100 + 3000u * i, i);
+	}
+	for (unsigned i = 0; i < 64; i++) {
+		fixture_check(&d, mem[i], 100 + 3000u * i, i);
+		gpu_mem_free(d.gpu, mem[i]);
+	}
+	CHECK_STATUS(gpu_mem_alloc(d.gpu, 0, &mem[0]), TCPX_EINVAL);
+	fixture_close(&d);
+}
+
 static void not_opened(void)
 {
 	struct gpu *gpu = NULL;
@@ -344,6 +365,7 @@ static const struct check_case cases[] = {
 	{"refused_without_failing", refused_without_failing, 0},
 	{"fewer_slots", fewer_slots, 0},
 	{"no_pinned_memory", no_pinned_memory, 0},
+	{"begins_with_a_page", begins_with_a_page, 0},
 	{"not_opened", not_opened, 0},
 	{"no_resident_kernel", no_resident_kernel, 0},
 	{"all_jobs_in_use", all_jobs_in_use, 0},
