@@ -109,7 +109,7 @@ void micro_reach(const struct micro *micro)
 	struct gpu_params params = {.slot_bytes = SLOT, .n_slots = 2 * N_SLOTS};
 	struct reach r = {0};
 	struct gpu_set *set;
-	void *mem;
+	void *mem = NULL;
 
 	r.gpu = micro_open(micro, &params, &set);
 	r.hot = calloc(1, SLOT / 8);

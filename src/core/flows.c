@@ -209,15 +209,9 @@ static void open_one(struct peering *peering, struct way *way, uint32_t i)
 
 int flows_open(struct peering *peering)
 {
-	uint32_t n_dialing = 0;
-
-	for (uint32_t w = 0; w < peering->n_ways; w++) {
-		struct way *way = &peering->ways[w];
-
-		for (uint32_t i = 0; i < n_flows_of(way); i++)
-			open_one(peering, way, i);
-		n_dialing += way->n_dialing;
-	}
+	for (uint32_t w = 0; w < peering->n_ways; w++)
+		for (uint32_t i = 0; i < n_flows_of(&peering->ways[w]); i++)
+			open_one(peering, &peering->ways[w], i);
 	if (peering->incoming)
 		return 0;
 	peering->state = PEERING_FLOWS;

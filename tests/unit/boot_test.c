@@ -243,7 +243,8 @@ static void make_deaf_name_server(void)
 	CHECK_EQ(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
 	CHECK_EQ(addr_parse("127.0.0.1:53", &addr), 0);
 	CHECK_EQ(bind(fd, &addr.sa, addr_len(&addr)), 0);
-	CHECK_EQ(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		SKIP("in a chroot, whose / is no mount");
 	close(mkstemp(conf));
 	write_file(conf, "nameserver 127.0.0.1\n");
 	err = mount(conf, "/etc/resolv.conf", NULL, MS_BIND, NULL);
