@@ -573,6 +573,14 @@ void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 	if (!peer->doom_status)
 		memcpy(peer->cause, cause, sizeof(cause));
 	store_release(&peer->state, PEER_FAILING);
+	/* No chunk counts any more: GPU jobs that do not end, say because the
+	 * program's event does not come, are not waited for. */
+	list_for_each (node, &peer->flying) {
+		struct xfer *xfer = list_entry(node, struct xfer, fly_link);
+
+		if (xfer->stream)
+			stream_kill(xfer->stream);
+	}
 	for (uint32_t i = 0; i < peer->lanes_end; i++)
 		if (peer->lanes[i])
 			lane_wake(peer->lanes[i]);
@@ -586,8 +594,13 @@ void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 static void finish_loss(struct peer *peer)
 {
 	pthread_mutex_lock(&peer->lock);
-	if (load_relaxed(&peer->state) != PEER_FAILING || peer->n_lanes ||
-	    !landings_drain(peer) || !liftings_drain(peer)) {
+	bool due = load_relaxed(&peer->state) == PEER_FAILING && !peer->n_lanes;
+	bool drained = due && landings_drain(peer) && liftings_drain(peer);
+
+	/* Begun since the last round, they are polled for by nobody yet. */
+	if (due && !drained)
+		pollee_add(peer->home, &peer->pollee);
+	if (!drained) {
 		pthread_mutex_unlock(&peer->lock);
 		return;
 	}
@@ -645,6 +658,26 @@ void peer_shutdown(struct peer *peer, int status, const char *cause)
 	}
 }
 
+/* Tasks that name the peer or its lanes may still be queued there, and what
+ * they submit in their turn. */
+static void leave_context(struct peer *peer, struct context *ctx)
+{
+	context_enter(ctx);
+	context_pass(ctx);
+	context_pass(ctx);
+	pthread_mutex_lock(&peer->lock);
+	list_for_each_safe (node, &peer->dead_lanes) {
+		struct lane *lane = list_entry(node, struct lane, link);
+
+		if (lane->ctx != ctx)
+			continue;
+		list_del(&lane->link);
+		lane_destroy(lane);
+	}
+	pthread_mutex_unlock(&peer->lock);
+	context_release(ctx);
+}
+
 void peer_destroy(struct peer *peer)
 {
 	uint64_t key;
@@ -654,22 +687,10 @@ void peer_destroy(struct peer *peer)
 		return;
 	struct engine *engine = peer->engine;
 
-	/* Tasks that name the peer or its lanes may still be queued. */
-	for (uint32_t i = 0; i < engine->n_contexts; i++) {
-		context_enter(&engine->contexts[i]);
-		context_pass(&engine->contexts[i]);
-		pthread_mutex_lock(&peer->lock);
-		list_for_each_safe (node, &peer->dead_lanes) {
-			struct lane *lane = list_entry(node, struct lane, link);
-
-			if (lane->ctx != &engine->contexts[i])
-				continue;
-			list_del(&lane->link);
-			lane_destroy(lane);
-		}
-		pthread_mutex_unlock(&peer->lock);
-		context_release(&engine->contexts[i]);
-	}
+	/* Home last: lanes elsewhere wake the peer there until they are gone. */
+	for (uint32_t k = 1; k <= engine->n_contexts; k++)
+		leave_context(peer, &engine->contexts[(peer->home->index + k) %
+						      engine->n_contexts]);
 	while ((kept = u64map_any(&peer->early_credits, &key)))
 		free(u64map_del(&peer->early_credits, key));
 	u64map_fini(&peer->early_credits);
