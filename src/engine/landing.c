@@ -9,16 +9,16 @@
 #include "engine/stream.h"
 
 struct landing {
-	struct list link;	/* peer->landings */
-	struct stream *stream;	/* one reference, counted in n_busy */
-	struct gpu *gpu;	/* whose slot it is */
-	void *slot;		/* NULL: none was free yet */
+	struct list link; /* peer->landings */
+	struct stream *stream; /* one reference, counted in n_busy */
+	struct gpu *gpu; /* whose slot it is */
+	void *slot; /* NULL: none was free yet */
 	struct placing placing;
 	uint32_t len_bytes;
 	uint8_t data[];
 };
 
-static void end(struct landing *landing, int status)
+static void end(struct landing *landing, int status, const char *cause)
 {
 	struct stream *stream = landing->stream;
 
@@ -28,9 +28,7 @@ static void end(struct landing *landing, int status)
 	add_acq_rel(&stream->n_busy, -1u);
 	if (!load_relaxed(&stream->dead)) {
 		stream->placed_bytes = stream->total_bytes;
-		stream->ended(stream, status,
-			      status ? "the GPU failed to place the bytes" :
-				       "");
+		stream->ended(stream, status, cause);
 	}
 	stream_put(stream);
 	free(landing);
@@ -60,7 +58,12 @@ static bool run(struct landing *landing, bool may_start)
 			return false;
 		placing_abandon(&landing->placing, &arrived);
 	}
-	end(landing, status);
+	/* Not begun, or not whole, when nothing more may start. */
+	if (!status && !landing->placing.fragment)
+		end(landing, TCPX_EPEER, "the peer was lost");
+	else
+		end(landing, status,
+		    status ? "the GPU failed to place the bytes" : "");
 	return true;
 }
 

@@ -192,7 +192,7 @@ int lane_announce(struct lane *lane, const struct chunk_desc *desc)
 {
 	if (lane->state != LANE_OPEN)
 		return 0;
-	if (lane->via->caps & TRANSPORT_DESC_INLINE)
+	if (lane->via->caps & TRANSPORT_DESC_INLINE || !lane->rx)
 		return TCPX_EPROTO;
 	return announce(lane, desc);
 }
@@ -503,15 +503,22 @@ bool lane_rx_drain(struct lane *lane)
 		struct rx_record *rec = rx_at(lane, k);
 
 		if (!rec->placed && rec->is_placing) {
+			/* Its bytes are in a slot, on the first of two ways. */
+			bool half = rec->placing.slot &&
+				    !rec->placing.from_slot;
 			int status = run_placing(lane, rec, NULL);
 
 			if (status == TCPX_INPROGRESS) {
 				drained = in_order = false;
 				continue;
 			}
+			if (half)
+				rec->placing.fragment = 0;
 			if (!in_order ||
-			    rec->placing.fragment < rec->n_fragments)
+			    rec->placing.fragment < rec->n_fragments) {
+				in_order = false;
 				continue;
+			}
 			count_placed(lane, rec, status);
 			rec->placed = true;
 		}
