@@ -31,7 +31,9 @@ static void enter(const char *netns)
 	close(fd);
 }
 
-static void run_child(const char *netns, const char *const env[],
+/* Between fork() and exec, so nothing here may allocate: another thread may
+ * hold the allocator's lock, which the child then waits for in vain. */
+static void run_child(const char *netns, char *const env[],
 		      const char *const argv[], int in, int out)
 {
 	sigset_t none;
@@ -42,18 +44,50 @@ static void run_child(const char *netns, const char *const env[],
 	alarm(0);
 	if (netns)
 		enter(netns);
-	for (; env && *env; env++)
-		putenv(strdup(*env));
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0)
 		die("dup2");
-	execvp(argv[0], (char *const *)(uintptr_t)argv);
+	execvpe(argv[0], (char *const *)(uintptr_t)argv, env);
 	die(argv[0]);
+}
+
+/* Does one of them set the variable that `entry` sets? */
+static bool sets(const char *const env[], const char *entry)
+{
+	size_t len = strcspn(entry, "=") + 1;
+
+	for (; env && *env; env++)
+		if (!strncmp(*env, entry, len))
+			return true;
+	return false;
+}
+
+/* Our environment with these in it; free() the array. */
+static char **make_env(const char *const env[])
+{
+	size_t n = 0, at = 0;
+	char **made;
+
+	for (char **e = environ; *e; e++)
+		n++;
+	for (const char *const *e = env; e && *e; e++)
+		n++;
+	made = calloc(n + 1, sizeof(*made));
+	if (!made)
+		die("calloc");
+	for (char **e = environ; *e; e++)
+		if (!sets(env, *e))
+			made[at++] = *e;
+	for (const char *const *e = env; e && *e; e++)
+		if (!sets(e + 1, *e)) /* the last of a name counts */
+			made[at++] = (char *)(uintptr_t)*e;
+	return made;
 }
 
 void proc_start(struct proc *proc, const char *netns, const char *const env[],
 		const char *const argv[])
 {
 	int to[2], from[2];
+	char **made = make_env(env);
 
 	memset(proc, 0, sizeof(*proc));
 	proc->buf = malloc(2 * PROC_LINE_MAX);
@@ -65,7 +99,8 @@ void proc_start(struct proc *proc, const char *netns, const char *const env[],
 	if (proc->pid < 0)
 		die("fork");
 	if (!proc->pid)
-		run_child(netns, env, argv, to[0], from[1]);
+		run_child(netns, made, argv, to[0], from[1]);
+	free(made);
 	close(to[0]);
 	close(from[1]);
 	proc->in = to[1];
