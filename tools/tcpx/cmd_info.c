@@ -2,6 +2,7 @@
 #include "cmd.h"
 
 #include "common/wrap.h"
+#include "entry.h"
 #include "gpus.h"
 #include "nearest.h"
 #include "open.h"
@@ -221,23 +222,6 @@ static void print_rails(const json_t *rails)
 	}
 }
 
-/* The same transport as the session's peers would see it. */
-static const json_t *rails_of(const json_t *self, const char *name)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach(json_object_get(self, "transports"), i, one)
-	{
-		const char *other =
-			json_string_value(json_object_get(one, "transport"));
-
-		if (other && !strcmp(other, name))
-			return json_object_get(one, "rails");
-	}
-	return NULL;
-}
-
 static void print_transports(const json_t *list, const json_t *self, bool all)
 {
 	const json_t *one;
@@ -264,7 +248,11 @@ static void print_transports(const json_t *list, const json_t *self, bool all)
 		if (why && !json_array_size(json_object_get(one, "checks")))
 			text_wrap(stdout, 4, 6, why);
 		print_checks(one);
-		print_rails(rails_of(self, name));
+		/* As the session's peers would see it. */
+		print_rails(json_object_get(
+			entry_of(json_object_get(self, "transports"),
+				 "transport", name),
+			"rails"));
 	}
 }
 

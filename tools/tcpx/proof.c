@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proof.h"
 
+#include "entry.h"
 #include "message.h"
 #include "nic_counters.h"
 
@@ -12,22 +13,6 @@
 
 /* ---- one end, one moment ----------------------------------------------- */
 
-static bool rail_is(const json_t *rails, const char *ifname)
-{
-	const json_t *rail;
-	size_t i;
-
-	json_array_foreach(rails, i, rail)
-	{
-		const char *name =
-			json_string_value(json_object_get(rail, "ifname"));
-
-		if (name && !strcmp(name, ifname))
-			return true;
-	}
-	return false;
-}
-
 static bool is_in_use(const json_t *path, const char *ifname)
 {
 	const json_t *pair;
@@ -35,7 +20,7 @@ static bool is_in_use(const json_t *path, const char *ifname)
 
 	json_array_foreach(json_object_get(path, "pairs"), i, pair)
 	{
-		if (rail_is(json_object_get(pair, "rails"), ifname))
+		if (entry_of(json_object_get(pair, "rails"), "ifname", ifname))
 			return true;
 	}
 	return false;

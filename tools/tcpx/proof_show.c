@@ -3,27 +3,12 @@
 #include "proof.h"
 
 #include "common/wrap.h"
+#include "entry.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define PACKETS "rx_devmem_pkts"
-
-static const json_t *find(const json_t *list, const char *ifname)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach(list, i, one)
-	{
-		const char *name =
-			json_string_value(json_object_get(one, "ifname"));
-
-		if (name && !strcmp(name, ifname))
-			return one;
-	}
-	return NULL;
-}
 
 /* [{name, before, after}]; *grew: any of them. */
 static json_t *compare(const json_t *before, const json_t *after, bool *grew)
@@ -63,7 +48,7 @@ void proof_compare(json_t *counted, const char *end, const json_t *before,
 
 		if (!ifname)
 			continue;
-		list = compare(find(before, ifname), one, &grew);
+		list = compare(entry_of(before, "ifname", ifname), one, &grew);
 		if (grew || json_is_true(json_object_get(one, "in_use")))
 			json_array_append_new(
 				counted, json_pack("{ss ss ss? sO}", "end", end,
