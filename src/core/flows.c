@@ -267,9 +267,11 @@ static bool settle(struct peering *peering)
 
 		if (adopts(way) && way->n_dialing)
 			return false;
+		uint32_t ups = n_up(way);
+
+		up += ups;
 		if (adopts(way))
-			adopted_up += n_up(way);
-		up += n_up(way);
+			adopted_up += ups;
 		dialing += way->n_dialing;
 	}
 	peer_open_ways(peering->peer, &sends, &receives);

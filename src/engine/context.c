@@ -248,10 +248,7 @@ static void note_progress(struct context *ctx, uint64_t now)
 
 static uint64_t spin_limit(struct context *ctx)
 {
-	uint32_t us = ctx->spin_us > ctx->busy_poll_us ? ctx->spin_us :
-							 ctx->busy_poll_us;
-
-	return (us + (load_relaxed(&ctx->n_hot) ? HOT_US : 0)) *
+	return (ctx->spin_us + (load_relaxed(&ctx->n_hot) ? HOT_US : 0)) *
 	       clock_ticks_per_us();
 }
 
@@ -314,6 +311,17 @@ static void sleep_epoll(struct context *ctx, struct harvest *harvest,
 	trace(TRACE_AWAKE, ctx->index, 0);
 }
 
+/* How long it is until a deadline, at most limit. */
+static uint64_t until(uint64_t deadline_ns, uint64_t limit)
+{
+	if (deadline_ns == UINT64_MAX)
+		return limit;
+	uint64_t now = clock_now_ns();
+	uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+
+	return left < limit ? left : limit;
+}
+
 static uint64_t sleep_limit(struct context *ctx, uint64_t deadline_ns)
 {
 	/* pollees is the owner's; a stale look only makes a sleep shorter or
@@ -325,26 +333,14 @@ static uint64_t sleep_limit(struct context *ctx, uint64_t deadline_ns)
 		if (limit < POLLEE_NAP_MAX_NS)
 			store_relaxed(&ctx->nap_ns, 2 * limit);
 	}
-
-	if (deadline_ns == UINT64_MAX)
-		return limit;
-	uint64_t now = clock_now_ns();
-	uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
-
-	return left < limit ? left : limit;
+	return until(deadline_ns, limit);
 }
 
 static void wait_for_driver(struct context *ctx, uint32_t seq,
 			    uint64_t deadline_ns)
 {
-	uint64_t limit = NAP_NS, now = clock_now_ns();
-
-	if (deadline_ns != UINT64_MAX)
-		limit = deadline_ns <= now	   ? 0 :
-			deadline_ns - now < NAP_NS ? deadline_ns - now :
-						     NAP_NS;
 	atomic_fetch_add(&ctx->seq_waiters, 1);
-	futex_wait(&ctx->seq, seq, limit);
+	futex_wait(&ctx->seq, seq, until(deadline_ns, NAP_NS));
 	atomic_fetch_sub(&ctx->seq_waiters, 1);
 }
 
