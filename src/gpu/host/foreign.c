@@ -43,7 +43,8 @@ static bool parse(const char *line, struct mapping *m)
 	       m->index < GPU_DEVICES_MAX;
 }
 
-/* A descriptor of the program's for it, or -1. */
+/* A descriptor of the program's for it, or -1. Those of others are only read
+ * of by their names here: other threads open and close them meanwhile. */
 static int find_fd(const struct mapping *m)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -55,11 +56,11 @@ static int find_fd(const struct mapping *m)
 		int fd = atoi(entry->d_name);
 		struct stat st;
 
-		if (fstat(fd, &st) == 0 && st.st_ino == m->ino &&
-		    (uint64_t)st.st_size == m->end - m->base &&
-		    readlinkat(dirfd(dir), entry->d_name, name,
+		if (readlinkat(dirfd(dir), entry->d_name, name,
 			       sizeof(name) - 1) > 0 &&
-		    strcmp(name, NAME) == 0)
+		    strcmp(name, NAME) == 0 && fstat(fd, &st) == 0 &&
+		    st.st_ino == m->ino &&
+		    (uint64_t)st.st_size == m->end - m->base)
 			found = fd;
 	}
 	if (dir)
