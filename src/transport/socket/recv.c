@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/trace.h"
+#include "transport/socket/ahead.h"
 #include "transport/socket/socket.h"
 
 static struct socket_receiver *to_receiver(struct channel *channel)
@@ -77,6 +78,7 @@ int socket_receiver_bind(struct channel *channel, uint64_t cookie,
 	rx->span_off = 0;
 	rx->left_bytes = len_bytes;
 	rx->stage = SOCKET_BODY;
+	ahead(spans, n_spans, true);
 	return TCPX_OK;
 }
 

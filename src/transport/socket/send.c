@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/trace.h"
+#include "transport/socket/ahead.h"
 #include "transport/socket/socket.h"
 
 /* One chunk always fits into one call; small ones share it. */
@@ -229,6 +230,7 @@ int socket_sender_post(struct channel *channel, const struct chunk_desc *desc,
 		send->spans = &send->own;
 	}
 	tx->posted++;
+	ahead(send->spans, send->n_spans, false);
 	if (desc->len_bytes >= SMALL_BYTES)
 		push(tx);
 	return TCPX_OK;
