@@ -249,6 +249,7 @@ bool ctl_flush(struct peer *peer)
 
 /* ---- receiving -------------------------------------------------------- */
 
+/* Under the peer's lock. */
 static int take_frame(struct peer *peer, const struct msg_header *h,
 		      const uint8_t *body)
 {
@@ -256,18 +257,14 @@ static int take_frame(struct peer *peer, const struct msg_header *h,
 
 	if (h->seq && h->seq != ctl->rx_seq + 1)
 		return TCPX_EPROTO;
-	pthread_mutex_lock(&peer->lock);
-	if (h->ack > ctl->tx_seq) {
-		pthread_mutex_unlock(&peer->lock);
+	if (h->ack > ctl->tx_seq)
 		return TCPX_EPROTO;
-	}
 	if (h->seq)
 		ctl->rx_seq = h->seq;
 	if (h->ack > ctl->peer_acked) {
 		ctl->peer_acked = h->ack;
 		drop_acked(ctl);
 	}
-	pthread_mutex_unlock(&peer->lock);
 	add_relaxed(&ctl->n_frames_rx, 1);
 	return peer_dispatch(peer, h, body);
 }
@@ -285,7 +282,9 @@ static int take_frames(struct peer *peer, const uint8_t *buf, size_t len,
 		err = msg_header_decode(buf + at, &h);
 		if (err || len - at - MSG_HEADER_BYTES < h.body_bytes)
 			break;
+		pthread_mutex_lock(&peer->lock);
 		err = take_frame(peer, &h, buf + at + MSG_HEADER_BYTES);
+		pthread_mutex_unlock(&peer->lock);
 		if (err || load_relaxed(&peer->state) != PEER_UP)
 			break;
 		at += MSG_HEADER_BYTES + h.body_bytes;

@@ -183,9 +183,5 @@ int peer_dispatch(struct peer *peer, const struct msg_header *h,
 	struct wire_reader r;
 
 	wire_reader_init(&r, body, h->body_bytes);
-	pthread_mutex_lock(&peer->lock);
-	int err = handlers[h->type](peer, &r);
-
-	pthread_mutex_unlock(&peer->lock);
-	return err;
+	return handlers[h->type](peer, &r);
 }

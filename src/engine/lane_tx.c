@@ -459,24 +459,11 @@ static int fill(struct lane *lane, bool *did)
 	return err ? err : give(lane, did);
 }
 
-static bool starts_on_device(struct peer *peer)
-{
-	bool on_device = false;
-
-	pthread_mutex_lock(&peer->lock);
-	if (!list_empty(&peer->sending))
-		on_device = list_entry(peer->sending.next, struct stream, link)
-				    ->list->has_device;
-	pthread_mutex_unlock(&peer->lock);
-	return on_device;
-}
-
 void lane_tx_begin(struct lane *lane)
 {
 	bool did;
 
-	if (lane->state != LANE_OPEN || !lane->tx ||
-	    !starts_on_device(lane->peer))
+	if (lane->state != LANE_OPEN || !lane->tx)
 		return;
 	int err = cut_some(lane, &did);
 

@@ -94,9 +94,11 @@ static int take_segs(struct seglist *segs, const struct msg_bytes *encoded,
 		     uint32_t n, uint32_t n_regions, uint64_t *sum_bytes,
 		     char *cause, uint32_t cap)
 {
-	struct wire_seg *in = malloc((size_t)n * sizeof(*in));
+	struct wire_seg few[SEGLIST_FEW], *in = few;
 	struct wire_reader r;
 
+	if (n > SEGLIST_FEW)
+		in = malloc((size_t)n * sizeof(*in));
 	if (!in)
 		return TCPX_ENOMEM;
 	wire_reader_init(&r, encoded->data, encoded->len_bytes);
@@ -108,7 +110,8 @@ static int take_segs(struct seglist *segs, const struct msg_bytes *encoded,
 	/* A bad list keeps counting, but resolves nothing more. */
 	if (!err && segs)
 		err = add_checked(segs, in, n, cause, cap);
-	free(in);
+	if (in != few)
+		free(in);
 	return err;
 }
 

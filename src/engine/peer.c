@@ -134,16 +134,19 @@ static void arrange(struct peer *peer, bool offers, bool jobs)
 	add_relaxed(&peer->home->n_hot, jobs ? 1 : -1u);
 }
 
-/* While the request is on its way, the first lane's GPU can be at work: its
- * thread is this one, and would come to it later. */
-static void begin_gathering(struct peer *peer)
+/* The lane to begin with while the request is on its way, if what is sent
+ * next is a GPU's to gather: its thread is this one, and would come to it
+ * later. Lock held. */
+static struct lane *first_to_gather(struct peer *peer)
 {
-	pthread_mutex_lock(&peer->lock);
 	struct lane *lane = peer->lanes[0];
 
-	pthread_mutex_unlock(&peer->lock);
-	if (lane && lane->ctx == peer->home)
-		lane_tx_begin(lane);
+	if (!lane || lane->ctx != peer->home || list_empty(&peer->sending))
+		return NULL;
+	return list_entry(peer->sending.next, struct stream, link)
+			       ->list->has_device ?
+		       lane :
+		       NULL;
 }
 
 static void finish_loss(struct peer *peer);
@@ -178,13 +181,14 @@ bool peer_run(struct peer *peer)
 	if (ctl_ack_due(&peer->ctl))
 		send_plain(peer, MSG_ACK);
 	bool refused = peer->refused != 0;
+	struct lane *gatherer = pumped ? first_to_gather(peer) : NULL;
 
 	pthread_mutex_unlock(&peer->lock);
 	if (refused)
 		log_refusals(peer);
 	arrange(peer, offers, jobs);
-	if (pumped)
-		begin_gathering(peer);
+	if (gatherer)
+		lane_tx_begin(gatherer);
 	did |= ctl_flush(peer);
 	/* What did not fit goes out in the next round, after the lanes. */
 	if (more && !peer->ctl.blocked)

@@ -197,7 +197,8 @@ void peer_offer(struct peer *peer, struct stream *stream);
 /* A region of ours is dead: whatever uses it ends. From outside; nothing of
  * this peer touches it when it returns. */
 void peer_revoke(struct peer *peer, const struct region *region);
-/* One decoded frame; home's owner. 0, or a status that fails the peer. */
+/* One decoded frame; home's owner, lock held. 0, or a status that fails the
+ * peer. */
 int peer_dispatch(struct peer *peer, const struct msg_header *h,
 		  const uint8_t *body);
 /* Heartbeats, liveness, deadlines: the control thread's, now and then. Whether

@@ -28,17 +28,29 @@ static void *alloc_rows(size_t bytes)
 	return rows;
 }
 
+static void free_rows(struct seglist *list)
+{
+	if (list->segs != list->few_segs)
+		free(list->segs);
+	if (list->starts != &list->first_start)
+		free(list->starts);
+}
+
 struct seglist *seglist_create(uint32_t cap)
 {
 	struct seglist *list = calloc(1, sizeof(*list));
 
 	if (!list)
 		return NULL;
-	list->segs = alloc_rows((size_t)cap * sizeof(*list->segs));
-	list->starts = malloc((cap / BLOCK + 1ul) * sizeof(*list->starts));
+	list->segs = list->few_segs;
+	if (cap > SEGLIST_FEW)
+		list->segs = alloc_rows((size_t)cap * sizeof(*list->segs));
+	list->starts = &list->first_start;
+	if (cap > BLOCK)
+		list->starts =
+			malloc((cap / BLOCK + 1ul) * sizeof(*list->starts));
 	if (!list->segs || !list->starts) {
-		free(list->segs);
-		free(list->starts);
+		free_rows(list);
 		free(list);
 		return NULL;
 	}
@@ -60,10 +72,10 @@ void seglist_put(struct seglist *list)
 	if (list->regions)
 		for (uint32_t i = 0; i < list->n_regions; i++)
 			region_put(list->regions[i]);
-	free(list->regions);
+	if (list->regions != list->few_regions)
+		free(list->regions);
 	free(list->remote);
-	free(list->starts);
-	free(list->segs);
+	free_rows(list);
 	free(list);
 }
 
@@ -87,18 +99,28 @@ static void note_device(struct seglist *list, uint32_t device)
 	list->has_device |= device != WIRE_DEVICE_HOST;
 }
 
+static int grow_regions(struct seglist *list)
+{
+	bool few = list->regions == list->few_regions;
+	struct region **grown = list->few_regions;
+
+	if (list->n_regions)
+		grown = table_grow(few ? NULL : list->regions, list->n_regions,
+				   sizeof(*grown));
+	if (!grown)
+		return TCPX_ENOMEM;
+	if (few)
+		memcpy(grown, list->few_regions, sizeof(list->few_regions));
+	list->regions = grown;
+	return 0;
+}
+
 int seglist_add_region(struct seglist *list, struct region *region)
 {
 	if (list->n_regions == MSG_REGIONS_MAX)
 		return TCPX_EINVAL;
-	if (table_full(list->n_regions)) {
-		struct region **grown = table_grow(
-			list->regions, list->n_regions, sizeof(*grown));
-
-		if (!grown)
-			return TCPX_ENOMEM;
-		list->regions = grown;
-	}
+	if (table_full(list->n_regions) && grow_regions(list))
+		return TCPX_ENOMEM;
 	region_get(region);
 	note_device(list, device_number(region->gpu));
 	list->regions[list->n_regions++] = region;

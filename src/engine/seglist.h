@@ -32,6 +32,8 @@
 
 struct region;
 
+#define SEGLIST_FEW 4 /* rows that need no memory of their own */
+
 struct seglist {
 	_Atomic uint32_t refs;
 	struct wire_seg *segs;
@@ -47,6 +49,11 @@ struct seglist {
 	bool has_device;	/* some of it is, here or there, device memory */
 	uint32_t device; /* whose memory all of it is, as on the wire:
 				   0, 1 + i, or WIRE_DEVICE_SEVERAL */
+	/* Where segs, starts and regions are while there are so few: a small
+	 * message's list is made and dropped within its handling. */
+	struct wire_seg few_segs[SEGLIST_FEW];
+	uint64_t first_start;
+	struct region *few_regions[SEGLIST_FEW];
 };
 
 /* Where in a list: byte `off` of segment `i`. */
