@@ -29,7 +29,7 @@
 #define VISIT_OFTEN_NS 200
 #define LUCKY_US 20
 #define ROOM_AFTER_US 50
-#define TRIES 8 /* of which one asks the set */
+#define TRIES 16 /* of which one asks the set */
 #define IDLE_SLEEP_NS (1000 * NS_PER_MS)
 #define HOT_US 1000 /* spun for what ends within microseconds, as a rule */
 #define STREAM_US 400 /* spun for what has lately come in such short gaps */
@@ -252,12 +252,13 @@ static uint64_t spin_limit(struct context *ctx)
 	       clock_ticks_per_us();
 }
 
-/* Passes until nothing has happened for the busy-poll time, done() holds, or
- * somebody else wants in. By the owner. */
+/* Passes until nothing has happened for the busy-poll time, done() holds,
+ * somebody else wants in, or, for a worker, a caller knocks who polls and
+ * nothing is to be done now. By the owner. */
 static bool spin(struct context *ctx, struct harvest *harvest,
 		 bool (*done)(void *), void *arg, uint64_t deadline_ns)
 {
-	uint64_t last = clock_ticks();
+	uint64_t last = clock_ticks(), visited = load_relaxed(&ctx->visited_ns);
 
 	for (;;) {
 		bool did = pass(ctx, harvest);
@@ -271,7 +272,8 @@ static bool spin(struct context *ctx, struct harvest *harvest,
 		if (did) {
 			last = now;
 			note_progress(ctx, now);
-		} else if (now - last >= spin_limit(ctx))
+		} else if (now - last >= spin_limit(ctx) ||
+			   (!done && load_relaxed(&ctx->visited_ns) != visited))
 			return false;
 		else
 			sched_yield(); /* the peer may need this very core */
@@ -432,8 +434,10 @@ bool context_visit(struct context *ctx)
 }
 
 /* Who finds the context owned for long makes room: its owner may wait for
- * the very CPU that this caller polls on. */
-static void make_room(struct pace *pace, uint64_t now)
+ * the very CPU that this caller polls on. And knocks: a worker that came while
+ * the caller was kept from the CPU would stay for as long as messages come,
+ * and with the peer's there were three threads for two CPUs. */
+static void make_room(struct context *ctx, struct pace *pace, uint64_t now)
 {
 	uint64_t since = load_relaxed(&pace->refused_ticks);
 
@@ -441,6 +445,7 @@ static void make_room(struct pace *pace, uint64_t now)
 		store_relaxed(&pace->refused_ticks, now);
 	} else if (now - since > ROOM_AFTER_US * clock_ticks_per_us()) {
 		store_relaxed(&pace->refused_ticks, 0);
+		store_relaxed(&ctx->visited_ns, clock_now_ns());
 		sched_yield();
 	}
 }
@@ -462,7 +467,7 @@ void context_visit_paced(struct context *ctx, struct pace *pace)
 	uint64_t now = load_relaxed(&pace->visit_ticks);
 
 	if (load_relaxed(&ctx->owned)) {
-		make_room(pace, now);
+		make_room(ctx, pace, now);
 		return;
 	}
 	store_relaxed(&pace->refused_ticks, 0);
