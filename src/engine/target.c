@@ -35,9 +35,11 @@ void target_done(struct peer *peer, uint64_t wire_id, int status,
 	struct wire_writer w;
 	va_list args;
 
-	va_start(args, fmt);
-	vsnprintf(msg.text, sizeof(msg.text), fmt, args);
-	va_end(args);
+	if (status) {
+		va_start(args, fmt);
+		vsnprintf(msg.text, sizeof(msg.text), fmt, args);
+		va_end(args);
+	}
 	if (ctl_begin(peer, MSG_DONE, 192, &w)) {
 		/* An answer that cannot be given ends the peer. */
 		peer->doom_status = TCPX_ENOMEM;
