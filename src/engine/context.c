@@ -29,7 +29,8 @@
 #define VISIT_OFTEN_NS 200
 #define LUCKY_US 20
 #define ROOM_AFTER_US 50
-#define TRIES 16 /* of which one asks the set */
+#define REFUSED_OFTEN_US 20 /* apart at most, to be polling without a pause */
+#define TRIES 8 /* of which one asks the set */
 #define IDLE_SLEEP_NS (1000 * NS_PER_MS)
 #define HOT_US 1000 /* spun for what ends within microseconds, as a rule */
 #define STREAM_US 400 /* spun for what has lately come in such short gaps */
@@ -258,7 +259,8 @@ static uint64_t spin_limit(struct context *ctx)
 static bool spin(struct context *ctx, struct harvest *harvest,
 		 bool (*done)(void *), void *arg, uint64_t deadline_ns)
 {
-	uint64_t last = clock_ticks(), visited = load_relaxed(&ctx->visited_ns);
+	uint64_t last = clock_ticks();
+	uint32_t knocks = load_relaxed(&ctx->knocks);
 
 	for (;;) {
 		bool did = pass(ctx, harvest);
@@ -273,7 +275,8 @@ static bool spin(struct context *ctx, struct harvest *harvest,
 			last = now;
 			note_progress(ctx, now);
 		} else if (now - last >= spin_limit(ctx) ||
-			   (!done && load_relaxed(&ctx->visited_ns) != visited))
+			   (!done && knocks != load_relaxed(&ctx->knocks) &&
+			    !load_relaxed(&ctx->n_hot)))
 			return false;
 		else
 			sched_yield(); /* the peer may need this very core */
@@ -433,21 +436,26 @@ bool context_visit(struct context *ctx)
 	return did;
 }
 
-/* Who finds the context owned for long makes room: its owner may wait for
- * the very CPU that this caller polls on. And knocks: a worker that came while
- * the caller was kept from the CPU would stay for as long as messages come,
- * and with the peer's there were three threads for two CPUs. */
-static void make_room(struct context *ctx, struct pace *pace, uint64_t now)
+/* Who polls without a pause and finds the context owned all the while makes
+ * room: its owner may wait for the very CPU that this caller polls on. And
+ * knocks: a worker that came while the caller was kept from the CPU would stay
+ * for as long as messages come, and with the peer's there were three threads
+ * for two CPUs. */
+static void make_room(struct context *ctx, uint64_t now)
 {
-	uint64_t since = load_relaxed(&pace->refused_ticks);
+	int64_t us = (int64_t)clock_ticks_per_us();
+	int64_t pause = (int64_t)(now - load_relaxed(&ctx->refused_ticks));
 
-	if (!since) {
-		store_relaxed(&pace->refused_ticks, now);
-	} else if (now - since > ROOM_AFTER_US * clock_ticks_per_us()) {
-		store_relaxed(&pace->refused_ticks, 0);
-		store_relaxed(&ctx->visited_ns, clock_now_ns());
-		sched_yield();
-	}
+	store_relaxed(&ctx->refused_ticks, now);
+	if (pause > REFUSED_OFTEN_US * us || !load_relaxed(&ctx->since_ticks))
+		store_relaxed(&ctx->since_ticks, now);
+	if ((int64_t)(now - load_relaxed(&ctx->since_ticks)) <
+	    ROOM_AFTER_US * us)
+		return;
+	store_relaxed(&ctx->since_ticks, 0);
+	store_relaxed(&ctx->visited_ns, clock_now_ns());
+	add_relaxed(&ctx->knocks, 1);
+	sched_yield();
 }
 
 bool pace_is_due(struct pace *pace)
@@ -467,10 +475,10 @@ void context_visit_paced(struct context *ctx, struct pace *pace)
 	uint64_t now = load_relaxed(&pace->visit_ticks);
 
 	if (load_relaxed(&ctx->owned)) {
-		make_room(ctx, pace, now);
+		make_room(ctx, now);
 		return;
 	}
-	store_relaxed(&pace->refused_ticks, 0);
+	store_relaxed(&ctx->since_ticks, 0);
 	if (context_visit(ctx))
 		store_relaxed(&pace->lucky_ticks, now);
 }

@@ -37,7 +37,6 @@ struct context;
 struct pace {
 	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t visit_ticks;
 	_Atomic uint64_t lucky_ticks;	/* of the last that found work */
-	_Atomic uint64_t refused_ticks;	/* since when visits find it owned */
 	_Atomic uint32_t turn;		/* whom to visit next */
 };
 
@@ -80,7 +79,7 @@ struct context {
 	_Atomic uint32_t handoff;	/* futex the worker naps on */
 	_Atomic uint32_t seq;		/* futex of callers that cannot own */
 	_Atomic uint32_t seq_waiters;
-	_Atomic uint64_t visited_ns;	/* a caller's last pass */
+	_Atomic uint64_t visited_ns;	/* a caller's last pass, or knock */
 	_Atomic uint32_t stop;
 	_Atomic uint32_t worked;	/* counts passes that did something */
 	_Atomic uint32_t n_homes;	/* control connections that live here */
@@ -93,7 +92,14 @@ struct context {
 	_Atomic uint32_t n_inbound;	/* transfers whose bytes are to come by
 					   a lane: it is asked in every pass */
 
-	int epfd, wake_fd;
+	/* Callers' who poll and find it owned; the owner only looks at
+	 * knocks. */
+	_Alignas(CACHE_LINE_BYTES) _Atomic uint64_t refused_ticks; /* last */
+	_Atomic uint64_t since_ticks;	/* without a pause; 0: not */
+	_Atomic uint32_t knocks;
+
+	_Alignas(CACHE_LINE_BYTES) int epfd;
+	int wake_fd;
 	uint32_t index;
 	uint32_t busy_poll_us;
 	pthread_t thread;
@@ -107,7 +113,7 @@ struct context {
 	uint32_t spin_us;		/* looked in vain before a sleep */
 	struct list pollees;
 	struct source *lively;	/* the only one that was ready last, or NULL */
-	uint32_t tries;		/* of lively since the set was asked */
+	uint32_t tries;		/* passes; one in some asks the whole set */
 	uint8_t *scratch;		/* CONTEXT_SCRATCH_BYTES for receiving
 					   control messages */
 

@@ -80,6 +80,8 @@ void seglist_put(struct seglist *list)
 }
 
 /* Tables grow by doubling from 4 rows. */
+_Static_assert(SEGLIST_FEW == 4, "the inline rows are the first table");
+
 static bool table_full(uint32_t n)
 {
 	return n == 0 || (n >= 4 && (n & (n - 1)) == 0);
