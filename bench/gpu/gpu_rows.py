@@ -180,7 +180,8 @@ def _against_ring(bench, flows, both, _tcpx, plan):
     args += ["--both-directions"] if both else []
     first = bench.perf([*args, "--no-verify"], plan, rounds=1)
     workers = _default_workers()
-    n, slot_bytes = first["flows"], first["session"]["chunk_bytes"]
+    # 0: what the library takes for GPU memory by itself.
+    n, slot_bytes = first["flows"], first["session"]["chunk_bytes"] or 1 << 20
 
     def ours():
         return bench.perf([*args, "--no-verify"], plan,

@@ -122,7 +122,8 @@ struct tcpx_config {
 				   drives by tcpx_session_progress() */
 	uint32_t n_flows;	/* TCPX_FLOWS: connections a rail; 0: by CPUs */
 	uint32_t n_rails;	/* TCPX_RAILS: rails a peer at most; 0: all */
-	uint32_t chunk_bytes;	/* TCPX_CHUNK_BYTES */
+	uint32_t chunk_bytes;	/* TCPX_CHUNK_BYTES: of all transfers; 0: 512
+				   KiB, 1 MiB if GPU memory is part of one */
 	uint32_t window_chunks;	/* TCPX_WINDOW_CHUNKS: in flight a channel */
 	uint32_t small_bytes;	/* TCPX_SMALL_BYTES: rides in the request */
 	uint32_t copy_below_bytes; /* TCPX_COPY_BELOW: segments shorter than
@@ -132,8 +133,8 @@ struct tcpx_config {
 
 	const char *gpu;	/* TCPX_GPU: "auto", "cuda", "off", or "host",
 				   a pretend GPU for tests */
-	uint32_t gpu_slots;	/* TCPX_GPU_SLOTS: pinned slots of chunk_bytes a
-				   GPU, half to send from */
+	uint32_t gpu_slots;	/* TCPX_GPU_SLOTS: pinned slots of a chunk each,
+				   a GPU; half to send from */
 	bool gpu_copy_engine;	/* TCPX_GPU_COPY_ENGINE: copy engines, not our
 				   kernel */
 	bool gpu_resident;	/* TCPX_GPU_RESIDENT: our kernel stays on the

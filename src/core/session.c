@@ -15,6 +15,10 @@
 #define LIST_SEGMENTS (2u << 20) /* of lists kept for a peer: 32 MiB */
 #define FLOWS_AUTO_MAX 16
 #define WORKERS_AUTO_MAX 16
+/* Both measured (docs/performance.md): a chunk costs a GPU as much whatever its
+ * length, while what CPUs alone copy gains nothing from longer ones. */
+#define CHUNK_AUTO_GPU (1u << 20)
+#define CHUNK_AUTO_HOST (512u << 10)
 
 /* ---- what follows from the configuration ------------------------------ */
 
@@ -44,12 +48,24 @@ static uint32_t auto_workers(const struct tcpx_config *config)
 	return cpus / 4 < WORKERS_AUTO_MAX ? cpus / 4 : WORKERS_AUTO_MAX;
 }
 
+/* What a receiver has room for, and what a slot holds: of any transfer. */
+static uint32_t chunk_bytes(const struct tcpx_config *config)
+{
+	return config->chunk_bytes ? config->chunk_bytes : CHUNK_AUTO_GPU;
+}
+
+/* Of one that moves host memory only. */
+static uint32_t host_chunk_bytes(const struct tcpx_config *config)
+{
+	return config->chunk_bytes ? config->chunk_bytes : CHUNK_AUTO_HOST;
+}
+
 static void set_limits(struct tcpx_session *session)
 {
 	const struct tcpx_config *config = session->config;
 
 	session->limits = (struct wire_limits){
-		.chunk_bytes = config->chunk_bytes,
+		.chunk_bytes = chunk_bytes(config),
 		.window_chunks = config->window_chunks,
 		.small_bytes = config->small_bytes,
 		.list_segments = LIST_SEGMENTS,
@@ -195,7 +211,7 @@ static int open_gpus(struct tcpx_session *session)
 	const struct tcpx_config *config = session->config;
 	struct gpu_params params = {
 		.log = &session->log,
-		.slot_bytes = config->chunk_bytes,
+		.slot_bytes = chunk_bytes(config),
 		.n_slots = config->gpu_slots,
 		.way = config->gpu_copy_engine ? GPU_COPY_ENGINE :
 						 GPU_COPY_KERNEL,
@@ -239,14 +255,15 @@ static int open_engine(struct tcpx_session *session)
 		.busy_poll_us = config->busy_poll_us,
 		.copy_below_bytes = config->copy_below_bytes,
 		.deadline_ms = config->deadline_ms,
+		.host_chunk_bytes = host_chunk_bytes(config),
 		.transports = config->transports,
 		.transport =
 			{
 				.log = &session->log,
 				.gpus = session->gpus,
-				.chunk_bytes = config->chunk_bytes,
+				.chunk_bytes = chunk_bytes(config),
 				.window_chunks = config->window_chunks,
-				.slot_bytes = config->chunk_bytes,
+				.slot_bytes = chunk_bytes(config),
 				.socket_buffer_bytes =
 					config->socket_buffer_bytes,
 			},

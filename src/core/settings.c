@@ -61,8 +61,9 @@ const struct setting settings[] = {
 	 .kind = SETTING_SIZE,
 	 .aliases = {{"UCCL_TCPX_CHUNK_BYTES", NULL},
 		     {"NCCL_P2P_NET_CHUNKSIZE", NULL}},
-	 .def = 512 * K, .min = 64 * K, .max = 4 * M, .step = 4 * K,
-	 .help = "bytes of one channel operation at most"},
+	 .min = 64 * K, .max = 4 * M, .step = 4 * K, .zero_too = true,
+	 .help = "bytes of one channel operation at most; "
+		 "0: 512K, with GPU memory 1M"},
 	{FIELD(window_chunks), .variable = "TCPX_WINDOW_CHUNKS",
 	 .kind = SETTING_NUMBER, .aliases = {{"UCCL_TCPX_WINDOW_SIZE", NULL}},
 	 .def = 64, .min = 1, .max = 1024,

@@ -80,6 +80,8 @@ struct engine_params {
 	uint32_t busy_poll_us;
 	uint32_t copy_below_bytes;
 	uint32_t deadline_ms;
+	uint32_t host_chunk_bytes; /* at most, of transfers that no device
+				   memory is part of */
 	struct transport_params transport;
 	const char *transports;	/* allowed, comma-separated, best first */
 };

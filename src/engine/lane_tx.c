@@ -131,13 +131,25 @@ static uint64_t half_share(const struct lane *lane, const struct stream *stream)
 	       (2ull * choice_sharers(lane, stream));
 }
 
+/* A device here or there has a launch to pay for each chunk, whatever its
+ * length; bytes that only CPUs copy are better cut shorter. */
+static uint32_t chunk_limit(const struct lane *lane,
+			    const struct stream *stream)
+{
+	uint32_t max = least(lane->via->limits.chunk_bytes,
+			     lane->peer->limits.chunk_bytes);
+
+	if (stream->list->has_device || stream->to_device != WIRE_DEVICE_HOST)
+		return max;
+	return least(max, lane->peer->engine->params.host_chunk_bytes);
+}
+
 static uint32_t longest_chunk(const struct lane *lane,
 			      const struct stream *stream)
 {
 	uint32_t least_bytes = stream->list->has_device ? DEVICE_SHARE_BYTES :
 							  SHARE_BYTES;
-	uint32_t max = least(lane->via->limits.chunk_bytes,
-			     lane->peer->limits.chunk_bytes);
+	uint32_t max = chunk_limit(lane, stream);
 	uint64_t share = half_share(lane, stream) & ~(uint64_t)4095;
 
 	if (choice_sharers(lane, stream) < 2 || share >= max)

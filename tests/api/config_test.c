@@ -38,7 +38,7 @@ static void defaults(void)
 	CHECK_EQ(config.port_last, 0);
 	CHECK_EQ(config.liveness_ms, 10000);
 	CHECK_EQ(config.log_level, TCPX_LOG_WARN);
-	CHECK(config.chunk_bytes >= 64 * 1024);
+	CHECK_EQ(config.chunk_bytes, 0);
 	CHECK(config.log_fn == collect && config.log_arg == &lines);
 	CHECK(!config.checksum);
 }

@@ -431,7 +431,7 @@ static void table(void)
 	cli_silent(&cli.err);
 	cli_free(&cli);
 	CHECK_EQ(cli_run(&cli, "perf --self -v --size 1K --count 1"), 0);
-	cli_says(&cli.out, "chunk_bytes=524288\n");
+	cli_says(&cli.out, "chunk_bytes=0\n");
 	cli_says(&cli.out, "not by loop: ");
 	cli_free(&cli);
 	CHECK_EQ(cli_run(&cli, "perf --self --no-verify --size 1K --count 1"),

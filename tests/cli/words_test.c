@@ -211,7 +211,7 @@ static void config_text(void)
 	json_array_foreach(json_object_get(json, "settings"), i, one) cli_says(
 		&cli.out, json_string_value(json_object_get(one, "variable")));
 	cli_says(&cli.out, "512K");
-	cli_says(&cli.out, "allowed: 64K to 4M");
+	cli_says(&cli.out, "allowed: 0, 64K to 4M");
 	json_decref(json);
 	cli_free(&json_cli);
 	cli_free(&cli);
@@ -256,8 +256,8 @@ static void bad_variables(void)
 		{"TCPX_FLOWS", "99", "allowed: 0 to 16"},
 		{"TCPX_FLOWS", "-1", "allowed: 0 to 16"},
 		{"TCPX_WORKERS", "many", "allowed: -1 to 256"},
-		{"TCPX_CHUNK_BYTES", "1000", "allowed: 64K to 4M"},
-		{"TCPX_CHUNK_BYTES", "1Q", "allowed: 64K to 4M"},
+		{"TCPX_CHUNK_BYTES", "1000", "allowed: 0, 64K to 4M"},
+		{"TCPX_CHUNK_BYTES", "1Q", "allowed: 0, 64K to 4M"},
 		{"TCPX_PORT", "70000", "allowed: 0 (any free)"},
 		{"TCPX_CHECKSUM", "maybe", "allowed: 1, yes"},
 		{"TCPX_LOG_LEVEL", "loud", "allowed: none, error"},

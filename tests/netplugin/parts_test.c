@@ -53,8 +53,9 @@ static int read_fake(struct fake *fake, struct options *options)
 {
 	struct options_env env = env_of(fake);
 
+	/* What a session wants that was told nothing. */
 	why[0] = '\0';
-	return options_read(&env, 512u << 10, options, why, sizeof(why));
+	return options_read(&env, 1u << 20, options, why, sizeof(why));
 }
 
 static int check_fake(struct fake *fake)

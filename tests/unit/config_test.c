@@ -62,7 +62,7 @@ static void defaults(void)
 	CHECK(c.port_first == 0 && c.port_last == 0);
 	CHECK_EQ(c.n_workers, -1);
 	CHECK(c.n_flows == 0 && c.n_rails == 0);
-	CHECK_EQ(c.chunk_bytes, 512 << 10);
+	CHECK_EQ(c.chunk_bytes, 0);
 	CHECK_EQ(c.window_chunks, 64);
 	CHECK_EQ(c.small_bytes, 8192);
 	CHECK_EQ(c.copy_below_bytes, 1024);
@@ -122,8 +122,8 @@ static void bad_values(void)
 		const char *variable, *value, *line;
 	} bad[] = {
 		{"TCPX_CHUNK_BYTES", "65K",
-		 "TCPX_CHUNK_BYTES is \"65K\"; allowed: 64K to 4M in steps of "
-		 "4K; using 512K"},
+		 "TCPX_CHUNK_BYTES is \"65K\"; allowed: 0, 64K to 4M in steps "
+		 "of 4K; using 0"},
 		{"TCPX_CHUNK_BYTES", "8M", "64K to 4M"},
 		{"TCPX_WORKERS", "many", "allowed: -1 to 256; using -1"},
 		{"TCPX_WINDOW_CHUNKS", "0", "allowed: 1 to 1024; using 64"},
@@ -228,7 +228,7 @@ static void bad_alias_is_a_warning(void)
 	clean();
 	setenv("NCCL_P2P_NET_CHUNKSIZE", "33554432", 1);
 	CHECK_STATUS(init(&c, &lines), TCPX_OK);
-	CHECK_EQ(c.chunk_bytes, 512 << 10);
+	CHECK_EQ(c.chunk_bytes, 0);
 	CHECK_EQ(lines.worst, TCPX_LOG_WARN);
 	CHECK(has(&lines, "NCCL_P2P_NET_CHUNKSIZE is \"33554432\""));
 }
@@ -342,8 +342,8 @@ static void copy_names_every_bad_field(void)
 	CHECK(!copy);
 	CHECK_EQ(lines.n, 5);
 	CHECK_EQ(lines.worst, TCPX_LOG_ERROR);
-	CHECK(has(&lines, "chunk_bytes (TCPX_CHUNK_BYTES) is 12; allowed: 64K "
-			  "to 4M in steps of 4K\n"));
+	CHECK(has(&lines, "chunk_bytes (TCPX_CHUNK_BYTES) is 12; allowed: 0, "
+			  "64K to 4M in steps of 4K\n"));
 	CHECK(has(&lines, "n_workers (TCPX_WORKERS) is -2; "));
 	CHECK(has(&lines, "port_first (TCPX_PORT) is 9-0; "));
 	CHECK(has(&lines, "name (TCPX_NAME) is \"\"; "));

@@ -228,11 +228,12 @@ static void print_axis(const json_t *json, int axis)
 
 	if (!json_is_integer(value))
 		snprintf(text, sizeof(text), "-");
+	else if (!n)
+		snprintf(text, sizeof(text), "auto");
 	else if (axes[axis].is_size)
 		size_format(n, text, sizeof(text));
 	else
-		snprintf(text, sizeof(text), n ? "%llu" : "auto",
-			 (unsigned long long)n);
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
 	printf("%9s", text);
 }
 
