@@ -8,6 +8,9 @@
  * marked otherwise; it is held briefly and never over a system call. What
  * touches file descriptors belongs to the owner of peer->home (the control
  * connection) or of each lane's context.
+ *
+ *      peer.c        its life: rounds, ticks, loss
+ *      peer_lanes.c  its lanes: joining, waking, going
  */
 
 #include <pthread.h>
@@ -183,6 +186,9 @@ void peer_wake_lanes(struct peer *peer, struct stream *stream,
  * behind it. Lock held. */
 void peer_wake_after(struct peer *peer, const struct lane *lane);
 void peer_wake_stalled(struct peer *peer);
+/* Where nothing wakes us when the other end goes, lanes that carry nothing are
+ * polled now and then: the tick's. Lock held. */
+void peer_look_at_idle(struct peer *peer, uint64_t now_ns);
 /*
  * Dead streams: lanes let go of their memory. peer_sweep_later() makes every
  * lane do so in its own next pass (lock held); peer_sweep() has it done when
