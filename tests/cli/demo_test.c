@@ -99,6 +99,7 @@ static void quick_text(void)
 
 	CHECK_EQ(cli_run(&cli, "demo --quick"), 0);
 	cli_says(&cli.out, "ratio  bytes\n");
+	cli_says(&cli.out, "\nratio: median of the rounds' ratios");
 	cli_says(&cli.out, "WRITE 8 + notification");
 	cli_says(&cli.out, "  verified\n");
 	cli_says(&cli.out, "peer killed in mid-transfer");

@@ -419,6 +419,7 @@ static void table(void)
 		 0);
 	cli_says(&cli.out, "seed 77");
 	cli_says(&cli.out, "ratio  bytes\n");
+	cli_says(&cli.out, "\nratio: median of the rounds' ratios");
 	cli_says(&cli.out, "WRITE 50 x 2K (3 at a time) both ways");
 	cli_says(&cli.out, "  verified\n");
 	cli_says(&cli.out, "socket, rail 0: lo to 127.0.0.1:");
@@ -433,6 +434,7 @@ static void table(void)
 	CHECK_EQ(cli_run(&cli, "perf --self -v --size 1K --count 1"), 0);
 	cli_says(&cli.out, "chunk_bytes=0\n");
 	cli_says(&cli.out, "not by loop: ");
+	cli_says_not(&cli.out, "ratio:"); /* there is none */
 	cli_free(&cli);
 	CHECK_EQ(cli_run(&cli, "perf --self --no-verify --size 1K --count 1"),
 		 0);

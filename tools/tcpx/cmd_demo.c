@@ -247,6 +247,7 @@ static void print_end(struct demo *demo)
 				 .allowed = demo->config.transports,
 				 .all = demo->args.verbose};
 
+	report_footnote();
 	printf("\nThe path that carried it:\n\n");
 	path_draw(stdout, &view, path);
 	printf("\n%s in %.0f s.\n",

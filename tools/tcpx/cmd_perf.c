@@ -214,6 +214,8 @@ static int measure(const struct perf_options *o, const struct remote *remote,
 	held = sweep(o, remote, cases);
 	counted = proof_end(remote, &proof);
 	path = path_describe(remote->session, remote->peer);
+	if (!o->json && o->plan.ceiling)
+		report_footnote();
 	if (!o->json)
 		perf_print_path(o, config, remote->session, path, counted);
 	all = json_pack("{so so so* so so sb}", "settings", settings, "cases",

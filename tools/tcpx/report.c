@@ -181,6 +181,12 @@ void report_row(const struct bench_result *r)
 	fflush(stdout);
 }
 
+void report_footnote(void)
+{
+	puts("ratio: median of the rounds' ratios, so not exactly GB/s by raw "
+	     "TCP");
+}
+
 void report_text_row(const char *label, const char *text, bool held)
 {
 	char line[640];

@@ -18,6 +18,8 @@ void bench_label(const struct bench_plan *plan, char *buf, size_t cap_bytes);
 
 void report_header(void);
 void report_row(const struct bench_result *result);
+/* Under a table that has ratios. */
+void report_footnote(void);
 /* A row in words, for cases that are not a bench_result. */
 void report_text_row(const char *label, const char *text, bool held);
 
