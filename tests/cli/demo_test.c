@@ -89,6 +89,10 @@ static void quick_gpus(void)
 					      "gpus")) > 0);
 	json_decref(json);
 	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "demo --quick"), 0);
+	cli_says(&cli.out, "] host and gpu:0 memory\n        |");
+	cli_says(&cli.out, "] host and gpu:1 memory\n\n");
+	cli_free(&cli);
 }
 
 /* The table, the drawing and the verdict; nothing that moves the cursor,

@@ -476,6 +476,32 @@ static void gpu_memory(void)
 	json_decref(json);
 }
 
+/* The drawing has the memory that was in use at each end. */
+static void gpu_drawing(void)
+{
+	static const char *const lines[][3] = {
+		{"--mem gpu:0 --peer-mem gpu:1", "] gpu:0 memory\n        |",
+		 "] gpu:1 memory\n\n"},
+		{"--peer-mem gpu:1 --single", "] host memory\n        |",
+		 "] gpu:1 memory\n\n"},
+		{"--mem gpu --op read", "] gpu:0 memory\n        |",
+		 "] host memory\n\n"},
+	};
+	char line[128];
+	struct cli cli;
+
+	setenv("TCPX_GPU", "host", 1);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		snprintf(line, sizeof(line), "perf --self --size 4K%s %s",
+			 strstr(lines[i][0], "single") ? "" : " --count 2",
+			 lines[i][0]);
+		CHECK_EQ(cli_run(&cli, line), 0);
+		cli_says(&cli.out, lines[i][1]);
+		cli_says(&cli.out, lines[i][2]);
+		cli_free(&cli);
+	}
+}
+
 /* Which GPU is missing at which end, and why. */
 static void gpu_missing(void)
 {
@@ -555,6 +581,7 @@ static const struct check_case cases[] = {
 	{"variables", variables, 0},
 	{"table", table, 60},
 	{"gpu_memory", gpu_memory, 60},
+	{"gpu_drawing", gpu_drawing, 0},
 	{"gpu_missing", gpu_missing, 0},
 	{"raw_stream", raw_stream, 0},
 	{"raw_pingpong", raw_pingpong, 0},

@@ -243,9 +243,19 @@ static void print_end(struct demo *demo)
 {
 	json_t *path = path_describe(demo->session, demo->peer.remote.peer);
 	double seconds = (double)(now_ns() - demo->begin_ns) / 1e9;
+	size_t n_gpus = json_array_size(demo->gpus);
+	char mem[40] = "host", peer_mem[40] = "host";
 	struct path_view view = {.own_name = tcpx_session_name(demo->session),
 				 .allowed = demo->config.transports,
+				 .mem = mem,
+				 .peer_mem = peer_mem,
 				 .all = demo->args.verbose};
+
+	if (n_gpus) { /* as run_cases() has them */
+		snprintf(mem, sizeof(mem), "host and gpu:0");
+		snprintf(peer_mem, sizeof(peer_mem), "host and gpu:%zu",
+			 n_gpus - 1);
+	}
 
 	report_footnote();
 	printf("\nThe path that carried it:\n\n");

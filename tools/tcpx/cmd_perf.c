@@ -191,9 +191,14 @@ void perf_print_path(const struct perf_options *o,
 		     struct tcpx_session *session, const json_t *path,
 		     const json_t *counted)
 {
-	struct path_view view = {.own_name = tcpx_session_name(session),
-				 .allowed = config->transports,
-				 .all = o->verbose};
+	char mem[PLACE_TEXT_MAX], peer_mem[PLACE_TEXT_MAX];
+	struct path_view view = {
+		.own_name = tcpx_session_name(session),
+		.allowed = config->transports,
+		.mem = place_format(&o->plan.params.mem, mem),
+		.peer_mem = place_format(&o->plan.params.peer_mem, peer_mem),
+		.all = o->verbose,
+	};
 
 	putchar('\n');
 	path_draw(stdout, &view, path);

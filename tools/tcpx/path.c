@@ -144,6 +144,15 @@ static void draw_rejected(FILE *out, const struct path_view *view,
 	}
 }
 
+/* A way that serves all devices alike carried what was in use. */
+static const char *memory_of(const json_t *pair, const char *key,
+			     const char *in_use)
+{
+	bool alike = !strcmp(text_of(pair, "direction", ""), "both");
+
+	return alike && in_use ? in_use : text_of(pair, key, "host");
+}
+
 /*
  *   [ name ] host memory
  *        |
@@ -157,10 +166,10 @@ static void draw_pair(FILE *out, const struct path_view *view,
 	char text[320];
 
 	fprintf(out, "  [ %s ] %s memory\n        |\n", view->own_name,
-		text_of(pair, "local", "host"));
+		memory_of(pair, "local", view->mem));
 	draw_rails(out, pair);
 	fprintf(out, "        |\n  [ %s ] %s memory\n\n", peer_name,
-		text_of(pair, "remote", "host"));
+		memory_of(pair, "remote", view->peer_mem));
 	snprintf(text, sizeof(text), "by %s: %s",
 		 text_of(pair, "transport", "nothing"),
 		 text_of(pair, "why", "no reason given"));

@@ -24,10 +24,13 @@ void path_query(struct tcpx_session *session, uint64_t peer,
 		struct path_summary *summary);
 /* The drawing for people. allowed: the setting "transports"; of the others
  * only those are named that could carry bytes between processes, unless all
- * are wanted. */
+ * are wanted. mem, peer_mem: what was in use at each end, as "gpu:0"; NULL:
+ * as described. A way that serves all devices alike is described as the
+ * hosts'. */
 struct path_view {
 	const char *own_name;
 	const char *allowed;
+	const char *mem, *peer_mem;
 	bool all;
 };
 void path_draw(FILE *out, const struct path_view *view,
