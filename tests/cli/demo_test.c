@@ -29,6 +29,12 @@ static void check_kill(const json_t *one)
 {
 	cli_keys(one, KILL_KEYS);
 	CHECK(is_true(one, "verified"));
+	CHECK_EQ(json_integer_value(json_object_get(one, "bytes")), 1ll << 38);
+	CHECK_EQ(json_integer_value(json_object_get(one, "segments")), 16384);
+	CHECK_STR(text_of(one, "transport"), "socket");
+	CHECK(json_integer_value(json_object_get(one, "flows")) > 0);
+	CHECK(json_is_null(json_object_get(one, "gigabytes_per_s")));
+	CHECK(json_is_null(json_object_get(one, "ratio")));
 	CHECK(json_number_value(json_object_get(one, "moved_gigabytes")) > 0);
 	CHECK(strlen(text_of(one, "cause")) > 0);
 	CHECK(!strncmp(text_of(one, "status"), "TCPX_E", 6));

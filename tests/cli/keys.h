@@ -35,10 +35,7 @@
 	"rails:i flows:i verified:b failure:s?"
 
 #define KILL_KEYS                                                              \
-	"case:s op:s bytes:i? segments:i? transport:s? rails:i? flows:i? "     \
-	"outstanding:i gigabytes_per_s:n? p50_us:n? p99_us:n? "                \
-	"ceiling_gigabytes_per_s:n? ratio:n? verified:b moved_gigabytes:n "    \
-	"failed_after_ms:n status:s cause:s failure:s?"
+	CASE_KEYS " moved_gigabytes:n failed_after_ms:n status:s cause:s"
 
 #define PERF_SETTINGS_KEYS                                                     \
 	"version:s server:s op:s size_first_bytes:i size_last_bytes:i "        \

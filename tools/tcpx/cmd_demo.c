@@ -202,21 +202,21 @@ static void run_cases(struct demo *demo)
 	}
 }
 
-/* The keys that every case has, and what is known of this one. */
+/* The keys that every case has, and some of its own. */
 static json_t *kill_json(const struct kill_result *r)
 {
-	return json_pack("{ss ss sn sn sn sn sn si sn sn sn sn sn sb sf sf ss "
-			 "ss so}",
-			 "case", "peer killed in mid-transfer", "op", "kill",
-			 "bytes", "segments", "transport", "rails", "flows",
-			 "outstanding", 1, "gigabytes_per_s", "p50_us",
-			 "p99_us", "ceiling_gigabytes_per_s", "ratio",
-			 "verified", r->held, "moved_gigabytes",
-			 r->moved_gigabytes, "failed_after_ms",
-			 r->failed_after_ms, "status",
-			 tcpx_status_name(r->status), "cause", r->cause,
-			 "failure",
-			 r->held ? json_null() : json_string(r->failure));
+	json_t *all = report_case(&r->bench);
+	json_t *own = json_pack(
+		"{ss ss sb sf sf ss ss so}", "case",
+		"peer killed in mid-transfer", "op", "kill", "verified",
+		r->held, "moved_gigabytes", r->moved_gigabytes,
+		"failed_after_ms", r->failed_after_ms, "status",
+		tcpx_status_name(r->status), "cause", r->cause, "failure",
+		r->held ? json_null() : json_string(r->failure));
+
+	json_object_update(all, own);
+	json_decref(own);
+	return all;
 }
 
 static void run_kill(struct demo *demo)

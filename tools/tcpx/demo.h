@@ -8,6 +8,7 @@
 
 /* What became of the transfer whose peer was killed. */
 struct kill_result {
+	struct bench_result bench; /* the transfer; its status is never 0 */
 	bool held;
 	double moved_gigabytes; /* by the time of the kill, as known here */
 	double failed_after_ms; /* from the kill to the transfer's end */

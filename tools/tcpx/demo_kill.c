@@ -15,6 +15,7 @@
 /* The same piece again and again: 256 GiB, about a minute. */
 #define N_PIECES 16384u
 #define MIDDLE_MS 300
+#define SEED 1
 /* A dead process is known at once: its connections end. */
 #define FAIL_WAIT_MS 15000
 #define FAIL_LIMIT_MS 2000.0
@@ -34,7 +35,7 @@ static int set_up(struct remote *victim, struct end *end)
 				     .piece_bytes = PIECE_BYTES,
 				     .n_pieces = 1,
 				     .n_outstanding = 1,
-				     .seed = 1};
+				     .seed = SEED};
 	struct message_error error;
 	json_t *answer = NULL;
 	int status =
@@ -50,6 +51,21 @@ static int set_up(struct remote *victim, struct end *end)
 	if (!status)
 		status = end_fill(end, 0);
 	return status;
+}
+
+/* What is known of it before: the way there is gone afterwards. */
+static void describe(const struct remote *victim, struct kill_result *result)
+{
+	struct bench_result *bench = &result->bench;
+
+	bench->plan.params = (struct case_params){.op = CASE_WRITE,
+						  .piece_bytes = PIECE_BYTES,
+						  .n_pieces = N_PIECES,
+						  .n_outstanding = 1,
+						  .seed = SEED};
+	bench->status = TCPX_EPEER;
+	path_query(victim->session, victim->peer, &bench->plan.params.mem,
+		   &bench->plan.params.peer_mem, &bench->path);
 }
 
 static int prepare_long(const struct end *end, uint64_t *xfer)
@@ -148,6 +164,7 @@ void demo_kill(struct remote *victim, pid_t pid, const struct remote *survivor,
 
 	memset(result, 0, sizeof(*result));
 	progress("a peer is killed");
+	describe(victim, result);
 	status = set_up(victim, &end);
 	if (!status)
 		status = prepare_long(&end, &xfer);
