@@ -250,7 +250,7 @@ static void by_srun(void)
 }
 
 /* The same line everywhere: who we are is found by the name. Here both are
- * this machine, so the second must be told. */
+ * this machine, so each must be told. */
 static void by_hosts(void)
 {
 	char line[256];
@@ -259,10 +259,10 @@ static void by_hosts(void)
 	set_up();
 	snprintf(line, sizeof(line),
 		 "mesh --json --hosts localhost:%u,127.0.0.1 --mem host "
-		 "--size 64K",
+		 "--size 64K --rank 0",
 		 port());
 	cli_start(&ranks[0], line);
-	strcat(line, " --rank 1");
+	line[strlen(line) - 1] = '1';
 	cli_start(&ranks[1], line);
 	end(2, 0);
 	json = report(2, 2);
@@ -280,6 +280,10 @@ static void nowhere(void)
 		{"mesh --rank 0 --ranks 2 --root x:y", "--root x:y: HOST"},
 		{"mesh --hosts 203.0.113.1,203.0.113.2",
 		 "this host is none of --hosts"},
+		{"mesh --hosts 127.0.0.1,203.0.113.2,127.0.0.1",
+		 "2 of these are this host, so which of them this process is"},
+		{"mesh --hosts localhost,127.0.0.1:7000",
+		 "--hosts localhost,127.0.0.1:7000: 2 of these are this host"},
 		{"mesh --hosts 127.0.0.1 --rank 1", "--hosts names 1"},
 		{"mesh --op send", "--op send: write or read"},
 		{"mesh --mem disk", "--mem disk: host, gpu or gpu:N"},

@@ -170,7 +170,8 @@ static int find_by_hosts(const struct mesh_options *options,
 	char *copy = strdup(options->hosts), *state = NULL, *name;
 	struct mesh_options with_root = *options;
 	char host[256], full[300], first[300] = "";
-	bool found = options->rank >= 0;
+	bool told = options->rank >= 0;
+	uint32_t n_here = 0;
 	int rc = -1;
 
 	for (name = copy ? strtok_r(copy, ", ", &state) : NULL; name;
@@ -180,22 +181,25 @@ static int find_by_hosts(const struct mesh_options *options,
 			snprintf(host, sizeof(host), "%s", name);
 		if (!self->ranks)
 			snprintf(first, sizeof(first), "%s", name);
-		if (!found && is_this_host(host)) {
+		if (!told && is_this_host(host) && n_here++ == 0)
 			self->rank = self->ranks;
-			found = true;
-		}
 		self->ranks++;
 	}
 	free(copy);
 	self->local_ranks = 1;
-	if (options->rank >= 0)
+	if (told)
 		self->rank = (uint32_t)options->rank;
 	if (!options->root)
 		with_root.root = first;
-	if (!found)
+	if (!told && !n_here)
 		complain("this host is none of --hosts %s; --rank N says which "
 			 "of them it is, from 0",
 			 options->hosts);
+	else if (n_here > 1)
+		complain("--hosts %s: %u of these are this host, so which of "
+			 "them this process is must be said: --rank N, from 0, "
+			 "another one for each",
+			 options->hosts, n_here);
 	else if (self->rank >= self->ranks)
 		complain("--rank %u: --hosts names %u", self->rank,
 			 self->ranks);
