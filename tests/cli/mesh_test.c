@@ -335,6 +335,7 @@ static void does_not_come(void)
 	}
 	end(3, SETUP);
 	cli_says(&ranks[0].err, "ranks 1, 4 of 5 did not come within 1.5 s");
+	cli_says(&ranks[0].err, "; nobody was sent away\n");
 	cli_says(&ranks[1].err, "rank 3: rank 0 has ended it: ranks 1, 4");
 	json = cli_json(&ranks[0]);
 	cli_keys(json, MESH_KEYS);
@@ -389,6 +390,9 @@ static void not_welcome(void)
 	cli_start(&ranks[1], line);
 	end(2, SETUP);
 	cli_says(&ranks[0].err, "rank 1 of 2 did not come");
+	cli_says(&ranks[0].err,
+		 "one was sent away: connection from 127.0.0.1:");
+	cli_says(&ranks[0].err, "it has another secret");
 	cli_says(&ranks[1].err, "it has another secret");
 	free_all(2);
 }

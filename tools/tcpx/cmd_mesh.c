@@ -12,6 +12,7 @@
 /* Sessions of one process of the mesh; those that are not open are NULL. */
 struct sessions {
 	struct tcpx_session *root, *control, *data;
+	struct mesh_refused sent_away; /* by root */
 	unsigned char root_blob[TCPX_BLOB_MAX];
 	size_t root_blob_bytes;
 };
@@ -42,6 +43,8 @@ static int open_root(const struct tcpx_config *config, uint16_t port,
 	int status;
 
 	c.port_first = c.port_last = port;
+	c.log_fn = mesh_refused_log;
+	c.log_arg = &s->sent_away;
 	status = session_open(&c, "rank 0 cannot listen for the others",
 			      &s->root);
 	if (!status)
@@ -60,6 +63,7 @@ static int open_all(const struct mesh_options *options,
 	int status = 0;
 
 	memset(s, 0, sizeof(*s));
+	pthread_mutex_init(&s->sent_away.lock, NULL);
 	if (self->rank == 0)
 		status = open_root(&control, self->root_port, s);
 	if (!status)
@@ -82,6 +86,7 @@ static void close_all(struct sessions *s)
 		tcpx_session_close(s->control);
 	if (s->root)
 		tcpx_session_close(s->root);
+	pthread_mutex_destroy(&s->sent_away.lock);
 }
 
 /* ---- rank 0 ---------------------------------------------------------------- */
@@ -138,7 +143,8 @@ static int run_both(struct mesh_member *member, struct sessions *s,
 {
 	struct mesh_root root = {.options = member->options,
 				 .self = member->self,
-				 .session = s->root};
+				 .session = s->root,
+				 .sent_away = &s->sent_away};
 	pthread_t thread;
 	int rc;
 

@@ -30,6 +30,7 @@
 #include "end.h"
 
 #include <limits.h>
+#include <pthread.h>
 
 #define MESH_PORT 7175
 #define MESH_PROTOCOL 1
@@ -113,6 +114,21 @@ struct mesh_member {
 /* Until root says bye, or is gone. For a thread, too: arg is the member. */
 void *mesh_member_run(void *arg);
 
+/* ---- who was sent away ---------------------------------------------------- */
+
+struct mesh_refused {
+	pthread_mutex_t lock;
+	uint32_t n;
+	char last[256]; /* from where, and why */
+};
+
+/* Takes the lines of root's session and hands them on; arg is the struct. */
+void mesh_refused_log(void *arg, enum tcpx_log_level level,
+		      const char *subsystem, const char *line);
+/* In words. Returns buf. */
+const char *mesh_refused_text(struct mesh_refused *refused, char *buf,
+			      size_t cap_bytes);
+
 /* ---- root ---------------------------------------------------------------- */
 
 struct mesh_rank {
@@ -140,6 +156,7 @@ struct mesh_root {
 	const struct mesh_options *options;
 	const struct mesh_self *self;
 	struct tcpx_session *session;
+	struct mesh_refused *sent_away;
 
 	struct mesh_rank *ranks;
 	uint32_t n_here;
@@ -149,7 +166,7 @@ struct mesh_root {
 	struct mesh_pair *pairs; /* [from * n_devices + to] */
 	uint32_t n_wanted, n_done;
 	bool began; /* all ranks came */
-	char failure[512]; /* why it ended early; "": it did not */
+	char failure[1024]; /* why it ended early; "": it did not */
 };
 
 /* Runs it and tells the others how it ended; true if all held. The results

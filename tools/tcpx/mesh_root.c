@@ -207,6 +207,7 @@ static int say_missing(struct mesh_root *root)
 {
 	char list[256] = "";
 	uint32_t n_missing = root->self->ranks - root->n_here, n = 0;
+	char refused[320];
 	size_t used = 0;
 
 	for (uint32_t i = 0; i < root->self->ranks && n < 16; i++)
@@ -216,11 +217,13 @@ static int say_missing(struct mesh_root *root)
 						 n++ ? ", " : "", i);
 	return give_up(root, TCPX_ETIMEDOUT,
 		       "rank%s %s%s of %u did not come within %.3g s; they "
-		       "connect to %s, port %u, with the same TCPX_SECRET",
+		       "connect to %s, port %u, with the same TCPX_SECRET; %s",
 		       n_missing > 1 ? "s" : "", list,
 		       n_missing > n ? " and more" : "", root->self->ranks,
 		       (double)root->options->join_ns / 1e9,
-		       root->self->root_host, root->self->root_port);
+		       root->self->root_host, root->self->root_port,
+		       mesh_refused_text(root->sent_away, refused,
+					 sizeof(refused)));
 }
 
 static int wait_for_all(struct mesh_root *root)
