@@ -59,6 +59,7 @@ int remote_start(struct helper_process *h, char *why, size_t cap_bytes)
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
 	fill_start(h, &m);
 	pthread_mutex_lock(&h->send_lock);
+	h->pid = 0;
 	err = spawn_helper(&h->transport->options, pair[1], h->memory_fd,
 			   h->wake_fd, &h->pid, why, cap_bytes);
 	close(pair[1]);
@@ -69,6 +70,8 @@ int remote_start(struct helper_process *h, char *why, size_t cap_bytes)
 	else
 		h->socket_fd = pair[0];
 	pthread_mutex_unlock(&h->send_lock);
+	if (err) /* nobody listens to it, so nobody would see it end */
+		remote_helper_end(h, 0);
 	return err;
 }
 
