@@ -33,9 +33,11 @@ static const char *state_name(const struct peering *peering)
 
 static json_t *limits_json(const struct wire_limits *limits)
 {
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:b,s:I}", "chunk_bytes",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I}", "chunk_bytes",
 			 (json_int_t)limits->chunk_bytes, "window_chunks",
-			 (json_int_t)limits->window_chunks, "small_bytes",
+			 (json_int_t)limits->window_chunks, "flows",
+			 (json_int_t)limits->n_flows, "rails",
+			 (json_int_t)limits->n_rails, "small_bytes",
 			 (json_int_t)limits->small_bytes, "list_segments",
 			 (json_int_t)limits->list_segments, "notify_bytes",
 			 (json_int_t)limits->notify_bytes, "checksum",

@@ -126,6 +126,41 @@ static void described(void)
 	pair_close(&pair);
 }
 
+/* Each is less at another end. */
+static void set_limits(struct tcpx_config *config)
+{
+	bool first = !strcmp(config->name, "a");
+
+	config->n_flows = first ? 3 : 2;
+	config->n_rails = first ? 1 : 4;
+	config->chunk_bytes = first ? 1 << 20 : 256 << 10;
+	config->window_chunks = first ? 8 : 16;
+}
+
+static void check_limit(const json_t *limits, const char *key, json_int_t n)
+{
+	CHECK_EQ(json_integer_value(json_object_get(limits, key)), n);
+}
+
+static void limits_described(void)
+{
+	struct pair pair;
+	json_t *root, *limits;
+
+	pair_open(&pair, PAIR_TWO, set_limits);
+	for (int i = 0; i < 2; i++) {
+		root = i ? describe(pair.b, pair.ba) :
+			   describe(pair.a, pair.ab);
+		limits = json_object_get(root, "limits");
+		check_limit(limits, "flows", 2);
+		check_limit(limits, "rails", 1);
+		check_limit(limits, "chunk_bytes", 256 << 10);
+		check_limit(limits, "window_chunks", 8);
+		json_decref(root);
+	}
+	pair_close(&pair);
+}
+
 static void check_prometheus(struct sess *sess)
 {
 	static char buf[1 << 18];
@@ -214,9 +249,13 @@ static void no_events(void)
 }
 
 static const struct check_case cases[] = {
-	{"open_close", open_close, 0}, {"blob_rules", blob_rules, 0},
-	{"port_range", port_range, 0}, {"described", described, 0},
-	{"statistics", statistics, 0}, {"no_events", no_events, 0},
+	{"open_close", open_close, 0},
+	{"blob_rules", blob_rules, 0},
+	{"port_range", port_range, 0},
+	{"described", described, 0},
+	{"statistics", statistics, 0},
+	{"no_events", no_events, 0},
+	{"limits_described", limits_described, 0},
 	{"transports", transports, 0},
 };
 
