@@ -13,14 +13,15 @@
 	"verified:b failure:s? seed:i"
 
 #define PERF_KEYS                                                              \
-	"settings:o cases:a path:o nic_counters:a devmem_packets:i? held:b"
+	"settings:o cases:a cut:a path:o nic_counters:a devmem_packets:i? held:b"
 
 #define SWEEP_POINT_KEYS                                                       \
-	"chunk_bytes:i? window_chunks:i? channels:i? case:o? failure:s? held:b"
+	"chunk_bytes:i? window_chunks:i? channels:i? case:o? cut:a "           \
+	"failure:s? held:b"
 
 #define SINGLE_KEYS                                                            \
 	"settings:o op:s bytes:i mem:s peer_mem:s transport:s rails:i "        \
-	"flows:i took_us:n? verified:b failed_at:s? failure:s? path:o "        \
+	"flows:i took_us:n? verified:b failed_at:s? failure:s? cut:a path:o "  \
 	"nic_counters:a devmem_packets:i? held:b"
 
 #define MESH_KEYS                                                              \

@@ -111,6 +111,70 @@ static void addresses(void)
 	cli_free(&server);
 }
 
+static void check_cut(const json_t *cut, size_t i, const char *variable,
+		      json_int_t asked, json_int_t got)
+{
+	const json_t *one = json_array_get(cut, i);
+
+	cli_keys(one, "setting:s variable:s asked:i got:i why:s");
+	CHECK_STR(json_string_value(json_object_get(one, "variable")),
+		  variable);
+	CHECK_EQ(json_integer_value(json_object_get(one, "asked")), asked);
+	CHECK_EQ(json_integer_value(json_object_get(one, "got")), got);
+}
+
+/* What the server's settings take from the client's is said, and what to do;
+ * what was not asked for is not missed. */
+static void cut(void)
+{
+	struct cli server, client;
+	const json_t *all;
+	unsigned port;
+	json_t *json;
+
+	setenv("TCPX_SECRET", "a secret", 1);
+	setenv("TCPX_CHUNK_BYTES", "64K", 1);
+	port = server_start(&server, "perf --flows 1 --rails 1 --window 8");
+	unsetenv("TCPX_CHUNK_BYTES");
+	CHECK_EQ(client_run(&client, port,
+			    "--json --size 64K --count 2 --flows 3 --rails 2 "
+			    "--chunk 512K --window 4"),
+		 0);
+	json = cli_json(&client);
+	all = json_object_get(json, "cut");
+	CHECK_EQ(json_array_size(all), 3);
+	check_cut(all, 0, "TCPX_FLOWS", 3, 1);
+	check_cut(all, 1, "TCPX_RAILS", 2, 1);
+	check_cut(all, 2, "TCPX_CHUNK_BYTES", 512 << 10, 64 << 10);
+	cli_says(&client.err,
+		 "note: channels: 3 asked for, 1 got: the server allows no "
+		 "more; start it with");
+	cli_says(&client.err, "--channels 3, or TCPX_FLOWS=3\n");
+	cli_says(&client.err, "note: chunk: 512K asked for, 64K got: ");
+	cli_fits(&client.err, 80);
+	json_decref(json);
+	cli_free(&client);
+	CHECK_EQ(client_run(&client, port, "--json --size 64K --count 2"), 0);
+	json = cli_json(&client);
+	CHECK_EQ(json_array_size(json_object_get(json, "cut")), 0);
+	cli_silent(&client.err);
+	json_decref(json);
+	cli_free(&client);
+	setenv("TCPX_FLOWS", "2", 1);
+	CHECK_EQ(client_run(&client, port, "--single"), 0);
+	cli_says(&client.err, "note: channels: 2 asked for, 1 got: ");
+	cli_free(&client);
+	CHECK_EQ(client_run(&client, port,
+			    "--sweep=channels=1,2 --size 64K --count 2"),
+		 0);
+	cli_says(&client.out, "socket, 1 flows, verified\n    cut: "
+			      "TCPX_FLOWS: 2 asked for, 1 got\n");
+	cli_says(&client.out, "cut: by the server; start it with --chunk 4M ");
+	cli_fits(&client.out, 80);
+	cli_free(&client);
+	server_stop(&server);
+}
+
 /* Without a secret the server makes one up, and says so; as JSON too. */
 static void made_secret(void)
 {
@@ -392,6 +456,7 @@ static void corrupt_checksum(void)
 static const struct check_case cases[] = {
 	{"served", served, 60},
 	{"addresses", addresses, 0},
+	{"cut", cut, 60},
 	{"made_secret", made_secret, 0},
 	{"no_secret", no_secret, 0},
 	{"wrong_secret", wrong_secret, 0},

@@ -223,9 +223,10 @@ static int measure(const struct perf_options *o, const struct remote *remote,
 		report_footnote();
 	if (!o->json)
 		perf_print_path(o, config, remote->session, path, counted);
-	all = json_pack("{so so so* so so sb}", "settings", settings, "cases",
-			cases, "path", path, "nic_counters", counted,
-			"devmem_packets", proof_packets(counted), "held", held);
+	all = json_pack("{so so so so* so so sb}", "settings", settings,
+			"cases", cases, "cut", perf_cut(o, config, path),
+			"path", path, "nic_counters", counted, "devmem_packets",
+			proof_packets(counted), "held", held);
 	if (o->json)
 		report_object(all);
 	else

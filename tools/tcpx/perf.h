@@ -46,6 +46,11 @@ void perf_print_path(const struct perf_options *options,
 		     struct tcpx_session *session, const json_t *path,
 		     const json_t *counted);
 
+/* Where the server's settings are less than what was asked for here: an array
+ * for "cut" in docs/json.md, each said on stderr as well. */
+json_t *perf_cut(const struct perf_options *options,
+		 const struct tcpx_config *config, const json_t *path);
+
 /* A measurement at each point of the sweep; the exit status. */
 int perf_sweep(const struct perf_options *options);
 /* "chunk", "window=4,16", "all". False: not such. */

@@ -98,7 +98,7 @@ static void print(const struct single *single)
 }
 
 static json_t *report(const struct single *single, json_t *settings,
-		      json_t *path, json_t *counted)
+		      json_t *cut, json_t *path, json_t *counted)
 {
 	const struct bench_result *r = &single->result;
 	const struct case_params *p = &r->plan.params;
@@ -106,7 +106,7 @@ static json_t *report(const struct single *single, json_t *settings,
 	char mem[PLACE_TEXT_MAX], peer_mem[PLACE_TEXT_MAX];
 
 	return json_pack(
-		"{so ss sI ss ss ss si si so sb ss? ss? so* so so sb}",
+		"{so ss sI ss ss ss si si so sb ss? ss? so so* so so sb}",
 		"settings", settings, "op", case_op_name(p->op), "bytes",
 		(json_int_t)p->piece_bytes, "mem", place_format(&p->mem, mem),
 		"peer_mem", place_format(&p->peer_mem, peer_mem), "transport",
@@ -116,8 +116,9 @@ static json_t *report(const struct single *single, json_t *settings,
 					       json_null(),
 		"verified", done, "failed_at",
 		done ? NULL : steps[single->step].name, "failure",
-		done ? NULL : r->failure, "path", path, "nic_counters", counted,
-		"devmem_packets", proof_packets(counted), "held", done);
+		done ? NULL : r->failure, "cut", cut, "path", path,
+		"nic_counters", counted, "devmem_packets",
+		proof_packets(counted), "held", done);
 }
 
 int perf_single(const struct perf_options *options, const struct remote *remote,
@@ -136,7 +137,8 @@ int perf_single(const struct perf_options *options, const struct remote *remote,
 		perf_print_path(options, config, remote->session, path,
 				counted);
 	}
-	all = report(&single, perf_settings(options, config), path, counted);
+	all = report(&single, perf_settings(options, config),
+		     perf_cut(options, config, path), path, counted);
 	if (options->json)
 		report_object(all);
 	else

@@ -197,12 +197,13 @@ static json_t *point_json(const json_t *report, int status, struct output *err,
 	if (!held && !failure)
 		failure = last_line(err);
 	*speed = held ? speed_of(one) : 0;
-	return json_pack("{sO* sO* sO* sO? ss? sb}", "chunk_bytes",
+	return json_pack("{sO* sO* sO* sO? sO* ss? sb}", "chunk_bytes",
 			 json_object_get(session, "chunk_bytes"),
 			 "window_chunks",
 			 json_object_get(session, "window_chunks"), "channels",
 			 json_object_get(session, "n_flows"), "case", one,
-			 "failure", held ? NULL : failure, "held", held);
+			 "cut", json_object_get(report, "cut"), "failure",
+			 held ? NULL : failure, "held", held);
 }
 
 /* What was asked for, where the process did not get as far as saying it. */
@@ -218,6 +219,13 @@ static void complete(const struct perf_options *o, const struct point *point,
 				json_integer((json_int_t)point->value[i]) :
 				json_null());
 	}
+	if (!json_object_get(json, "cut"))
+		json_object_set_new(json, "cut", json_array());
+}
+
+static bool is_cut(const json_t *point)
+{
+	return json_array_size(json_object_get(point, "cut")) > 0;
 }
 
 static void print_axis(const json_t *json, int axis)
@@ -235,6 +243,25 @@ static void print_axis(const json_t *json, int axis)
 	else
 		snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
 	printf("%9s", text);
+}
+
+static void print_cut(const json_t *json)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(json, "cut"), i, one)
+	{
+		const char *variable =
+			json_string_value(json_object_get(one, "variable"));
+		json_int_t asked =
+			json_integer_value(json_object_get(one, "asked"));
+		json_int_t got =
+			json_integer_value(json_object_get(one, "got"));
+
+		printf("    cut: %s: %lld asked for, %lld got\n", variable,
+		       (long long)asked, (long long)got);
+	}
 }
 
 /* mark: it is the best so far. */
@@ -263,6 +290,7 @@ static void print_point(const json_t *json, bool mark)
 		       json_is_true(json_object_get(one, "verified")) ?
 			       "verified" :
 			       "not checked");
+		print_cut(json);
 	}
 	fflush(stdout);
 }
@@ -295,7 +323,7 @@ struct sweep {
 	json_int_t best; /* -1: none */
 	double best_speed;
 	unsigned n_done, n_all;
-	bool held;
+	bool held, cut;
 };
 
 static void one_point(struct sweep *s, const struct point *point)
@@ -317,6 +345,7 @@ static void one_point(struct sweep *s, const struct point *point)
 		s->best = s->n_done;
 	}
 	s->held = s->held && speed > 0;
+	s->cut = s->cut || is_cut(json);
 	if (!s->o->json)
 		print_point(json, s->best == (json_int_t)s->n_done);
 	json_array_append_new(s->points, json);
@@ -353,6 +382,9 @@ static void report_all(struct sweep *s)
 
 	if (!s->o->json) {
 		print_best(s->o, best);
+		if (s->cut)
+			puts("cut: by the server; start it with "
+			     "--chunk 4M --window 1024 --channels 16");
 		json_decref(s->points);
 		json_decref(s->settings);
 		return;

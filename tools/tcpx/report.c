@@ -284,10 +284,15 @@ static int config_text(void *arg, char *buf, size_t cap_bytes,
 	return tcpx_config_json(arg, buf, cap_bytes, len_bytes);
 }
 
+json_t *report_settings_list(const struct tcpx_config *config)
+{
+	return json_from_library("the configuration", config_text,
+				 (void *)config);
+}
+
 json_t *report_config(const struct tcpx_config *config)
 {
-	json_t *list = json_from_library("the configuration", config_text,
-					 (void *)config);
+	json_t *list = report_settings_list(config);
 	json_t *all = json_object(), *one;
 	const char *name;
 	size_t i;

@@ -30,6 +30,8 @@ void report_object(json_t *all);
 void report_json(json_t *settings, json_t *cases, bool held);
 /* Key = value lines, for people. */
 void report_settings(const json_t *settings);
+/* As tcpx_config_json() has it; NULL, having complained. */
+json_t *report_settings_list(const struct tcpx_config *config);
 /* What the session's configuration says, as {name: value}. */
 json_t *report_config(const struct tcpx_config *config);
 
