@@ -8,18 +8,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/parse.h"
 #include "core/settings.h"
-
-/* Variables that are ours or were the older system's, but are read by the
- * command, the tests or a plugin. One that ends in _ is a prefix. */
-static const char *const others[] = {
-	"TCPX_DEMO_",		"TCPX_PERF_",
-	"TCPX_BENCH_",		"TCPX_TEST_",
-	"TCPX_NIXL_",		"TCPX_DESCRIBE_DIR",
-	"TCPX_GPU_HOST_",	"UCCL_TCPX_PERF_SIZE",
-	"UCCL_TCPX_PERF_ITERS", "UCCL_TCPX_PLUGIN_PATH",
-};
+#include "core/variables.h"
 
 /* Where a value came from: the variable, and whether it is an older name. */
 struct source {
@@ -94,82 +84,6 @@ static int setting_from_env(const struct setting *s, struct tcpx_config *config,
 	return 0;
 }
 
-static bool is_known(const char *variable)
-{
-	for (size_t i = 0; i < n_settings; i++) {
-		if (strcmp(variable, settings[i].variable) == 0)
-			return true;
-		for (int k = 0; k < 2; k++) {
-			const char *alias = settings[i].aliases[k].variable;
-
-			if (alias && strcmp(variable, alias) == 0)
-				return true;
-		}
-	}
-	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
-		size_t len = strlen(others[i]);
-		bool prefix = others[i][len - 1] == '_';
-
-		if (strncmp(variable, others[i], len) == 0 &&
-		    (prefix || variable[len] == '\0'))
-			return true;
-	}
-	return false;
-}
-
-static void nearer(const char *variable, const char *known, unsigned *best,
-		   const char **found)
-{
-	unsigned distance = parse_distance(variable, known);
-
-	if (distance < *best) {
-		*best = distance;
-		*found = known;
-	}
-}
-
-/* The variable that was probably meant, or NULL. */
-static const char *near_match(const char *variable)
-{
-	const char *found = NULL;
-	unsigned best = 4;
-
-	for (size_t i = 0; i < n_settings; i++) {
-		const struct setting *s = &settings[i];
-
-		nearer(variable, s->variable, &best, &found);
-		for (int k = 0; k < 2 && s->aliases[k].variable; k++)
-			nearer(variable, s->aliases[k].variable, &best, &found);
-	}
-	return found;
-}
-
-/* Read, and checked, by a transport when it is opened. */
-static bool is_of_transport(const char *variable)
-{
-	return strncmp(variable, "TCPX_NETPLUGIN_", 15) == 0 ||
-	       strcmp(variable, "UCCL_TCPX_PLUGIN_PATH") == 0;
-}
-
-static void warn_unknown(const struct log *log)
-{
-	for (char **e = environ; e && *e; e++) {
-		size_t len = strcspn(*e, "=");
-		char variable[128];
-		const char *meant;
-
-		if (strncmp(*e, "TCPX_", 5) != 0 &&
-		    strncmp(*e, "UCCL_TCPX_", 10) != 0)
-			continue;
-		snprintf(variable, sizeof(variable), "%.*s", (int)len, *e);
-		if (is_known(variable) || is_of_transport(variable))
-			continue;
-		meant = near_match(variable);
-		log_warn(log, "config", "unknown variable %s%s%s", variable,
-			 meant ? "; did you mean " : "", meant ? meant : "");
-	}
-}
-
 int tcpx_config_init(struct tcpx_config *config, tcpx_log_fn log_fn,
 		     void *log_arg)
 {
@@ -188,7 +102,7 @@ int tcpx_config_init(struct tcpx_config *config, tcpx_log_fn log_fn,
 		/* The first row is log_level itself. */
 		log.level = config->log_level;
 	}
-	warn_unknown(&log);
+	variables_warn(&log);
 	return rc;
 }
 

@@ -246,6 +246,12 @@ static void config_unknown(void)
 	first = strstr(cli.err.text, "TCPX_FLWS");
 	CHECK(first && !strstr(first + 1, "TCPX_FLWS"));
 	cli_free(&cli);
+	setenv("TCPX_PERF_SISE", "4K", 1);
+	setenv("TCPX_NETPLUGIN_STALL", "4", 1);
+	CHECK_EQ(cli_run(&cli, "config"), 0);
+	cli_says(&cli.err, "TCPX_PERF_SISE; did you mean TCPX_PERF_SIZE\n");
+	cli_says(&cli.err, "did you mean TCPX_NETPLUGIN_STALL_MS\n");
+	cli_free(&cli);
 }
 
 /* Every command says which variable, its value and what is allowed, once,

@@ -253,19 +253,79 @@ static void unknown_variables(void)
 			  "mean UCCL_TCPX_NUM_CHANNELS\n"));
 }
 
+/* The command's, the plugins', the transports': none is warned of. */
 static void others_variables_are_known(void)
 {
+	static const char *const known[] = {
+		"TCPX_PERF_SIZE",
+		"TCPX_PERF_ITERS",
+		"TCPX_NIXL_PYTHON",
+		"TCPX_NIXL_ANY_VERSION",
+		"TCPX_DESCRIBE_DIR",
+		"TCPX_GPU_HOST_DEVICES",
+		"TCPX_GPU_HOST_FAULT",
+		"TCPX_GPU_HOST_DELAY_US",
+		"TCPX_TEST_ANYTHING",
+		"TCPX_NETPLUGIN_PATH",
+		"TCPX_NETPLUGIN_ISOLATE",
+		"TCPX_NETPLUGIN_HELPER",
+		"TCPX_NETPLUGIN_MAP",
+		"TCPX_NETPLUGIN_ALLOW",
+		"TCPX_NETPLUGIN_WINDOW",
+		"TCPX_NETPLUGIN_SLOTS",
+		"TCPX_NETPLUGIN_STALL_MS",
+		"TCPX_NETPLUGIN_CONNECT_MS",
+		"TCPX_NETPLUGIN_POOL_BYTES",
+		"UCCL_TCPX_PERF_SIZE",
+		"UCCL_TCPX_PERF_ITERS",
+		"UCCL_TCPX_PLUGIN_PATH",
+	};
 	struct tcpx_config c;
 	struct lines lines;
 
 	clean();
-	setenv("TCPX_PERF_ANYTHING", "1", 1);
-	setenv("TCPX_NIXL_ANYTHING", "1", 1);
-	setenv("UCCL_TCPX_PERF_SIZE", "4M", 1);
-	setenv("UCCL_TCPX_PERF_ITERS", "10", 1);
-	setenv("UCCL_TCPX_PLUGIN_PATH", "/x.so", 1);
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		setenv(known[i], "1", 1);
 	CHECK_STATUS(init(&c, &lines), TCPX_OK);
 	CHECK_EQ(lines.n, 0);
+}
+
+/* A slip in one of theirs is as much of a slip. */
+static void others_variables_misspelt(void)
+{
+	static const char *const slips[][2] = {
+		{"TCPX_NETPLUGIN_STALL", "TCPX_NETPLUGIN_STALL_MS"},
+		{"TCPX_NETPLUGIN_PATHS", "TCPX_NETPLUGIN_PATH"},
+		{"TCPX_NETPLUGIN_ISOLATED", "TCPX_NETPLUGIN_ISOLATE"},
+		{"TCPX_PERF_ITER", "TCPX_PERF_ITERS"},
+		{"TCPX_PERF_SIZES", "TCPX_PERF_SIZE"},
+		{"TCPX_NIXL_PYTON", "TCPX_NIXL_PYTHON"},
+		{"TCPX_GPU_HOST_DEVICE", "TCPX_GPU_HOST_DEVICES"},
+		{"UCCL_TCPX_PLUGINPATH", "UCCL_TCPX_PLUGIN_PATH"},
+	};
+	struct tcpx_config c;
+	struct lines lines;
+	char text[128];
+
+	for (size_t i = 0; i < sizeof(slips) / sizeof(*slips); i++) {
+		clean();
+		setenv(slips[i][0], "1", 1);
+		CHECK_STATUS(init(&c, &lines), TCPX_OK);
+		CHECK_EQ(lines.n, 1);
+		CHECK_EQ(lines.worst, TCPX_LOG_WARN);
+		snprintf(text, sizeof(text),
+			 "unknown variable %s; did you mean %s\n", slips[i][0],
+			 slips[i][1]);
+		CHECK(has(&lines, text));
+		unsetenv(slips[i][0]);
+	}
+	clean();
+	setenv("TCPX_NETPLUGIN_GIRAFFE", "1", 1);
+	setenv("TCPX_PERF_ANYTHING", "1", 1);
+	setenv("TCPX_NIXL_ANYTHING", "1", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(lines.n, 3);
+	CHECK(has(&lines, "unknown variable TCPX_NETPLUGIN_GIRAFFE\n"));
 }
 
 static void bad_arguments(void)
@@ -433,6 +493,7 @@ static const struct check_case cases[] = {
 	{"bad_alias_is_a_warning", bad_alias_is_a_warning, 0},
 	{"unknown_variables", unknown_variables, 0},
 	{"others_variables_are_known", others_variables_are_known, 0},
+	{"others_variables_misspelt", others_variables_misspelt, 0},
 	{"bad_arguments", bad_arguments, 0},
 	{"copy_is_deep", copy_is_deep, 0},
 	{"copy_completes", copy_completes, 0},
