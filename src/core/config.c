@@ -295,6 +295,8 @@ static int all_json(const struct tcpx_config *config, char **text)
 							  &defaults)) != 0)
 			goto err_array;
 	}
+	if (variables_rows(array))
+		goto err_array;
 	*text = json_dumps(array, JSON_INDENT(2));
 	json_decref(array);
 	return *text ? 0 : TCPX_ENOMEM;

@@ -1,30 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/variables.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/parse.h"
 #include "core/settings.h"
+#include "transport/transport.h"
+
+/* ---- unknown ones ------------------------------------------------------ */
 
 #define NEAR 4 /* letters that differ: too many to be a slip */
 
-/* Read by the command, the pretend GPU, a transport or a plugin. */
+/* Read by the command, the pretend GPU or a plugin of others. */
 static const char *const others[] = {
-	"TCPX_DESCRIBE_DIR",	     "TCPX_GPU_HOST_DELAY_US",
-	"TCPX_GPU_HOST_DEVICES",     "TCPX_GPU_HOST_FAULT",
-	"TCPX_NETPLUGIN_ALLOW",	     "TCPX_NETPLUGIN_CONNECT_MS",
-	"TCPX_NETPLUGIN_HELPER",     "TCPX_NETPLUGIN_ISOLATE",
-	"TCPX_NETPLUGIN_MAP",	     "TCPX_NETPLUGIN_PATH",
-	"TCPX_NETPLUGIN_POOL_BYTES", "TCPX_NETPLUGIN_SLOTS",
-	"TCPX_NETPLUGIN_STALL_MS",   "TCPX_NETPLUGIN_WINDOW",
-	"TCPX_NIXL_ANY_VERSION",     "TCPX_NIXL_PYTHON",
-	"TCPX_PERF_ITERS",	     "TCPX_PERF_SIZE",
-	"UCCL_TCPX_PERF_ITERS",	     "UCCL_TCPX_PERF_SIZE",
-	"UCCL_TCPX_PLUGIN_PATH",
+	"TCPX_DESCRIBE_DIR",	 "TCPX_GPU_HOST_DELAY_US",
+	"TCPX_GPU_HOST_DEVICES", "TCPX_GPU_HOST_FAULT",
+	"TCPX_NIXL_ANY_VERSION", "TCPX_NIXL_PYTHON",
+	"TCPX_PERF_ITERS",	 "TCPX_PERF_SIZE",
+	"UCCL_TCPX_PERF_ITERS",	 "UCCL_TCPX_PERF_SIZE",
 };
 #define N_OTHERS (sizeof(others) / sizeof(*others))
 
@@ -55,6 +54,15 @@ static void look_at_all(struct search *search)
 	}
 	for (size_t i = 0; i < N_OTHERS; i++)
 		look(search, others[i]);
+	for (uint32_t i = 0; transport_at(i); i++) {
+		const struct transport_setting *s = transport_at(i)->settings;
+
+		for (; s && s->variable; s++) {
+			look(search, s->variable);
+			if (s->alias)
+				look(search, s->alias);
+		}
+	}
 }
 
 static bool is_ours(const char *variable)
@@ -82,4 +90,100 @@ void variables_warn(const struct log *log)
 			 search.nearest ? "; did you mean " : "",
 			 search.nearest ? search.nearest : "");
 	}
+}
+
+/* ---- the transports' own ----------------------------------------------- */
+
+/* TCPX_NETPLUGIN_MAP -> netplugin_map */
+static const char *name_of(const struct transport_setting *s, char *buf,
+			   size_t cap_bytes)
+{
+	snprintf(buf, cap_bytes, "%s", s->variable + strlen("TCPX_"));
+	for (char *c = buf; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return buf;
+}
+
+static const char *allowed_of(const struct transport_setting *s, char *buf,
+			      size_t cap_bytes)
+{
+	if (s->kind == TRANSPORT_SETTING_NUMBER)
+		snprintf(buf, cap_bytes, "%llu to %llu",
+			 (unsigned long long)s->min,
+			 (unsigned long long)s->max);
+	else
+		snprintf(buf, cap_bytes, "%s",
+			 s->allowed ? s->allowed :
+				      "1, yes, true, on, 0, no, false, off");
+	return buf;
+}
+
+static json_t *default_of(const struct transport_setting *s)
+{
+	if (s->kind == TRANSPORT_SETTING_NUMBER)
+		return json_integer((json_int_t)s->def);
+	return s->kind == TRANSPORT_SETTING_BOOL ? json_boolean(s->def) :
+						   json_null();
+}
+
+/* What the transport would make of it. A bad one stays what it is: the
+ * transport refuses it, in words, when it is to be opened. */
+static json_t *value_of(const struct transport_setting *s, const char *text)
+{
+	json_t *json = NULL;
+	uint64_t n;
+	bool on;
+
+	if (!text)
+		return default_of(s);
+	if (s->kind == TRANSPORT_SETTING_NUMBER && parse_size(text, &n) &&
+	    n >= s->min && n <= s->max)
+		json = json_integer((json_int_t)n);
+	else if (s->kind == TRANSPORT_SETTING_BOOL && parse_bool(text, &on))
+		json = json_boolean(on);
+	else
+		json = json_string(text);
+	return json ? json : json_string("(not UTF-8)");
+}
+
+/* Which of its names is set; NULL: none. */
+static const char *set_by(const struct transport_setting *s)
+{
+	const char *names[] = {s->variable, s->alias};
+
+	for (int i = 0; i < 2 && names[i]; i++) {
+		const char *text = getenv(names[i]);
+
+		if (text && *text)
+			return names[i];
+	}
+	return NULL;
+}
+
+static json_t *row(const struct transport_setting *s)
+{
+	const char *from = set_by(s);
+	char name[64], allowed[128];
+	json_t *aliases = s->alias ? json_pack("[s]", s->alias) : json_array();
+
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s?, s:s}",
+			 "name", name_of(s, name, sizeof(name)), "variable",
+			 s->variable, "aliases", aliases, "value",
+			 value_of(s, from ? getenv(from) : NULL), "default",
+			 default_of(s), "allowed",
+			 allowed_of(s, allowed, sizeof(allowed)), "source",
+			 from ? "environment" : "default", "from", from, "help",
+			 s->help);
+}
+
+int variables_rows(json_t *array)
+{
+	for (uint32_t i = 0; transport_at(i); i++) {
+		const struct transport_setting *s = transport_at(i)->settings;
+
+		for (; s && s->variable; s++)
+			if (json_array_append_new(array, row(s)) != 0)
+				return TCPX_ENOMEM;
+	}
+	return 0;
 }

@@ -5,9 +5,14 @@
 /* Variables of ours beside those of the settings table: the transports' own,
  * and what the command and the plugins read. */
 
+#include <jansson.h>
+
 struct log;
 
 /* Warns of those with a name of ours that nobody reads. */
 void variables_warn(const struct log *log);
+/* The rows of tcpx_config_json() for the transports' own, behind those that
+ * are in the array. 0 or TCPX_ENOMEM. */
+int variables_rows(json_t *array);
 
 #endif

@@ -92,6 +92,22 @@ enum transport_cap {
 #define TRANSPORT_ADDR_MAX 256
 #define TRANSPORT_EVENTS_MAX 32
 
+enum transport_setting_kind {
+	TRANSPORT_SETTING_TEXT,
+	TRANSPORT_SETTING_NUMBER, /* min to max, K, M and G may follow */
+	TRANSPORT_SETTING_BOOL,
+};
+
+/* A variable that open reads, for whoever shows what is in force. */
+struct transport_setting {
+	const char *variable; /* TCPX_NAME_...; NULL: the end of the table */
+	const char *alias; /* an older name; NULL: none */
+	enum transport_setting_kind kind;
+	uint64_t def, min, max; /* a text's default is that it is not set */
+	const char *allowed; /* of texts, in words */
+	const char *help;
+};
+
 /* Filled by open; they drive the engine. */
 struct transport_limits {
 	uint32_t window;	/* receives a channel can have posted and
@@ -159,6 +175,8 @@ struct transport_counter {
 struct transport_ops {
 	const char *name;
 	uint32_t caps;
+	/* Its own; NULL: none. */
+	const struct transport_setting *settings;
 
 	/*
 	 * Can this transport be used here at all? Cheap, no side effects.

@@ -196,6 +196,13 @@ static void config_precedence(void)
 	cli_says(&cli.out, "7               option      TCPX_WINDOW_CHUNKS");
 	cli_fits(&cli.out, 80);
 	cli_free(&cli);
+	setenv("TCPX_NETPLUGIN_MAP", "0=eth1", 1);
+	setenv("UCCL_TCPX_PLUGIN_PATH", "/x.so", 1);
+	CHECK_EQ(cli_run(&cli, "config"), 0);
+	cli_says(&cli.out, "0=eth1          environment TCPX_NETPLUGIN_MAP\n");
+	cli_says(&cli.out, "set by its older name UCCL_TCPX_PLUGIN_PATH");
+	cli_fits(&cli.out, 80);
+	cli_free(&cli);
 }
 
 /* For people: all of them, no line wider than a terminal. */
@@ -212,6 +219,8 @@ static void config_text(void)
 		&cli.out, json_string_value(json_object_get(one, "variable")));
 	cli_says(&cli.out, "512K");
 	cli_says(&cli.out, "allowed: 0, 64K to 4M");
+	cli_says(&cli.out, "netplugin_window     16              default     "
+			   "TCPX_NETPLUGIN_WINDOW\n");
 	json_decref(json);
 	cli_free(&json_cli);
 	cli_free(&cli);

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "core/config.h"
 #include "core/settings.h"
+#include "transport/transport.h"
 
 struct lines {
 	int n;
@@ -438,6 +439,21 @@ static long long number(json_t *rows, const char *name, const char *key)
 	return json_integer_value(json_object_get(row_of(rows, name), key));
 }
 
+static size_t n_transports_settings(void)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; transport_at(i); i++) {
+		const struct transport_setting *s = transport_at(i)->settings;
+
+		while (s && s[0].variable) {
+			n++;
+			s++;
+		}
+	}
+	return n;
+}
+
 static void json_tells_all(void)
 {
 	static char buf[32768];
@@ -460,7 +476,7 @@ static void json_tells_all(void)
 	CHECK(!strstr(buf, "hush"));
 	rows = json_loads(buf, 0, NULL);
 	CHECK(rows);
-	CHECK_EQ(json_array_size(rows), n_settings);
+	CHECK_EQ(json_array_size(rows), n_settings + n_transports_settings());
 	CHECK_STR(word(rows, "n_flows", "variable"), "TCPX_FLOWS");
 	CHECK_STR(word(rows, "n_flows", "source"), "environment");
 	CHECK_EQ(number(rows, "n_flows", "value"), 2);
@@ -471,7 +487,7 @@ static void json_tells_all(void)
 	CHECK_STR(word(rows, "port", "value"), "0");
 	CHECK_STR(word(rows, "log_level", "value"), "warn");
 	CHECK_STR(word(rows, "transports", "value"), "socket");
-	for (size_t i = 0; i < n_settings; i++) {
+	for (size_t i = 0; i < json_array_size(rows); i++) {
 		json_t *row = json_array_get(rows, i);
 
 		CHECK(json_is_array(json_object_get(row, "aliases")));
@@ -479,6 +495,48 @@ static void json_tells_all(void)
 		CHECK(json_string_length(json_object_get(row, "help")) > 9);
 		CHECK(json_string_length(json_object_get(row, "allowed")) > 5);
 	}
+	json_decref(rows);
+}
+
+/* A transport's own come behind: as it would read them, and a bad one as it
+ * is, for the transport to refuse. */
+static void json_tells_transports(void)
+{
+	static char buf[32768];
+	struct tcpx_config c;
+	struct lines lines;
+	json_t *rows;
+	size_t len;
+
+	clean();
+	setenv("TCPX_NETPLUGIN_WINDOW", "8", 1);
+	setenv("TCPX_NETPLUGIN_ISOLATE", "no", 1);
+	setenv("TCPX_NETPLUGIN_STALL_MS", "never", 1);
+	setenv("TCPX_NETPLUGIN_MAP", "", 1); /* as if not set */
+	setenv("TCPX_NETPLUGIN_POOL_BYTES", "1G", 1);
+	setenv("UCCL_TCPX_PLUGIN_PATH", "/old.so", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_STATUS(tcpx_config_json(&c, buf, sizeof(buf), &len), TCPX_OK);
+	rows = json_loads(buf, 0, NULL);
+	CHECK(rows);
+	CHECK_EQ(number(rows, "netplugin_window", "value"), 8);
+	CHECK_EQ(number(rows, "netplugin_window", "default"), 16);
+	CHECK_STR(word(rows, "netplugin_window", "allowed"), "1 to 16");
+	CHECK_STR(word(rows, "netplugin_window", "source"), "environment");
+	CHECK_STR(word(rows, "netplugin_window", "from"),
+		  "TCPX_NETPLUGIN_WINDOW");
+	CHECK_EQ(number(rows, "netplugin_slots", "value"), 12);
+	CHECK_STR(word(rows, "netplugin_slots", "source"), "default");
+	CHECK_EQ(number(rows, "netplugin_pool_bytes", "value"), 1 << 30);
+	CHECK(json_is_false(
+		json_object_get(row_of(rows, "netplugin_isolate"), "value")));
+	CHECK_STR(word(rows, "netplugin_stall_ms", "value"), "never");
+	CHECK(json_is_null(
+		json_object_get(row_of(rows, "netplugin_map"), "value")));
+	CHECK_STR(word(rows, "netplugin_map", "source"), "default");
+	CHECK_STR(word(rows, "netplugin_path", "value"), "/old.so");
+	CHECK_STR(word(rows, "netplugin_path", "from"),
+		  "UCCL_TCPX_PLUGIN_PATH");
 	json_decref(rows);
 }
 
@@ -499,6 +557,7 @@ static const struct check_case cases[] = {
 	{"copy_completes", copy_completes, 0},
 	{"copy_names_every_bad_field", copy_names_every_bad_field, 0},
 	{"json_tells_all", json_tells_all, 0},
+	{"json_tells_transports", json_tells_transports, 0},
 };
 
 int main(int argc, char **argv)

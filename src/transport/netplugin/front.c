@@ -140,6 +140,7 @@ extern const struct transport_ops transport_netplugin;
 const struct transport_ops transport_netplugin = {
 	.name = "netplugin",
 	.caps = TRANSPORT_FRAGMENTS | TRANSPORT_SLOTS_ONLY | TRANSPORT_GPU,
+	.settings = options_settings,
 	.probe = open_probe,
 	.explain = open_explain,
 	.open = front_open,

@@ -10,11 +10,6 @@
 #include "base/parse.h"
 #include "base/text.h"
 
-/* Where GKE's installer puts the plugin, then where it was on the hosts that
- * this transport was first made for. */
-#define PATH_GKE "/usr/local/nvidia/lib64/libnccl-net.so"
-#define PATH_OLD "/usr/local/tcpx/lib64/libnccl-net-tcpx.so"
-
 static const char *const check_names[] = {
 	"chunk-size", "dma-buf",       "inline",  "steering",  "enabled",
 	"threads",    "retry",	       "context", "telemetry", "bindings",
@@ -43,6 +38,15 @@ const struct options_env options_env_process = {
 static const char *get(const struct options_env *env, const char *variable)
 {
 	return env->get(env->arg, variable);
+}
+
+static const char *get_own(const struct options_env *env,
+			   enum options_setting setting)
+{
+	const struct transport_setting *s = &options_settings[setting];
+	const char *text = get(env, s->variable);
+
+	return text || !s->alias ? text : get(env, s->alias);
 }
 
 const char *options_check_name(enum options_check check)
@@ -83,41 +87,33 @@ static int read_allow(const char *list, uint32_t *allow, struct text *why)
 	return TCPX_OK;
 }
 
-struct number {
-	const char *variable;
-	uint64_t def, min, max;
-};
-
 static int read_number(const struct options_env *env,
-		       const struct number *number, uint64_t *value,
+		       enum options_setting setting, uint64_t *value,
 		       struct text *why)
 {
-	const char *text = get(env, number->variable);
+	const struct transport_setting *s = &options_settings[setting];
+	const char *text = get_own(env, setting);
 
-	*value = number->def;
+	*value = s->def;
 	if (!text)
 		return TCPX_OK;
-	if (parse_size(text, value) && *value >= number->min &&
-	    *value <= number->max)
+	if (parse_size(text, value) && *value >= s->min && *value <= s->max)
 		return TCPX_OK;
-	text_add(why, "%s is \"%s\", not %llu to %llu", number->variable, text,
-		 (unsigned long long)number->min,
-		 (unsigned long long)number->max);
+	text_add(why, "%s is \"%s\", not %llu to %llu", s->variable, text,
+		 (unsigned long long)s->min, (unsigned long long)s->max);
 	return TCPX_EINVAL;
 }
 
 static void read_paths(const struct options_env *env, struct options *options)
 {
-	const char *own = get(env, "TCPX_NETPLUGIN_PATH");
+	const char *own = get_own(env, OPTIONS_PATH);
 	uint32_t n = 0;
 
-	if (!own)
-		own = get(env, "UCCL_TCPX_PLUGIN_PATH");
 	if (own) {
 		options->paths[n++] = own;
 	} else {
-		options->paths[n++] = PATH_GKE;
-		options->paths[n++] = PATH_OLD;
+		options->paths[n++] = OPTIONS_PATH_GKE;
+		options->paths[n++] = OPTIONS_PATH_OLD;
 	}
 	options->paths[n] = NULL;
 }
@@ -125,9 +121,9 @@ static void read_paths(const struct options_env *env, struct options *options)
 static int read_isolate(const struct options_env *env, struct options *options,
 			struct text *why)
 {
-	const char *text = get(env, "TCPX_NETPLUGIN_ISOLATE");
+	const char *text = get_own(env, OPTIONS_ISOLATE);
 
-	options->isolate = true;
+	options->isolate = options_settings[OPTIONS_ISOLATE].def;
 	if (!text || parse_bool(text, &options->isolate))
 		return TCPX_OK;
 	text_add(why, "TCPX_NETPLUGIN_ISOLATE is \"%s\", not 0 or 1", text);
@@ -137,26 +133,20 @@ static int read_isolate(const struct options_env *env, struct options *options,
 static int read_numbers(const struct options_env *env, struct options *options,
 			struct text *why)
 {
-	static const struct number numbers[] = {
-		{"TCPX_NETPLUGIN_WINDOW", 16, 1, 16},
-		{"TCPX_NETPLUGIN_SLOTS", 12, 2, 64},
-		{"TCPX_NETPLUGIN_STALL_MS", 10000, 10, 3600000},
-		{"TCPX_NETPLUGIN_CONNECT_MS", 14000, 10, 3600000},
-		{"TCPX_NETPLUGIN_POOL_BYTES", 0, 0, 1ull << 32},
-	};
-	uint64_t values[5];
+	uint64_t values[OPTIONS_SETTINGS];
 
-	for (int i = 0; i < 5; i++) {
-		int err = read_number(env, &numbers[i], &values[i], why);
+	for (int i = OPTIONS_WINDOW; i <= OPTIONS_POOL; i++) {
+		int err = read_number(env, (enum options_setting)i, &values[i],
+				      why);
 
 		if (err)
 			return err;
 	}
-	options->window = (uint32_t)values[0];
-	options->n_slots = (uint32_t)values[1];
-	options->stall_ms = (uint32_t)values[2];
-	options->connect_ms = (uint32_t)values[3];
-	options->pool_bytes = values[4];
+	options->window = (uint32_t)values[OPTIONS_WINDOW];
+	options->n_slots = (uint32_t)values[OPTIONS_SLOTS];
+	options->stall_ms = (uint32_t)values[OPTIONS_STALL];
+	options->connect_ms = (uint32_t)values[OPTIONS_CONNECT];
+	options->pool_bytes = values[OPTIONS_POOL];
 	return TCPX_OK;
 }
 
@@ -197,7 +187,7 @@ int options_read(const struct options_env *env, uint32_t chunk_bytes,
 	struct text out;
 
 	text_init(&out, why, cap_bytes);
-	int err = read_allow(get(env, "TCPX_NETPLUGIN_ALLOW"), &o.allow, &out);
+	int err = read_allow(get_own(env, OPTIONS_ALLOW), &o.allow, &out);
 	if (!err)
 		err = read_isolate(env, &o, &out);
 	if (!err)
@@ -205,8 +195,8 @@ int options_read(const struct options_env *env, uint32_t chunk_bytes,
 	if (err)
 		return err;
 	read_paths(env, &o);
-	o.map = get(env, "TCPX_NETPLUGIN_MAP");
-	o.helper = get(env, "TCPX_NETPLUGIN_HELPER");
+	o.map = get_own(env, OPTIONS_MAP);
+	o.helper = get_own(env, OPTIONS_HELPER);
 	o.only_gpu = -1;
 	if (get(env, OPTIONS_HELPER_GPU))
 		o.only_gpu = atoi(get(env, OPTIONS_HELPER_GPU));

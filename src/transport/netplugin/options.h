@@ -16,6 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "transport/transport.h"
+
+/* Where GKE's installer puts the plugin, then where it was on the hosts that
+ * this transport was first made for. */
+#define OPTIONS_PATH_GKE "/usr/local/nvidia/lib64/libnccl-net.so"
+#define OPTIONS_PATH_OLD "/usr/local/tcpx/lib64/libnccl-net-tcpx.so"
+
 #define OPTIONS_PATHS_MAX 4
 #define OPTIONS_CHUNK_MAX (512u << 10) /* more overflows a queue's entries */
 #define OPTIONS_PAGE 4096u
@@ -26,6 +33,22 @@ struct options_env {
 	bool (*exists)(void *arg, const char *path);
 	void *arg;
 };
+
+/* variables.c: the settings, in this order. */
+enum options_setting {
+	OPTIONS_PATH,
+	OPTIONS_ISOLATE,
+	OPTIONS_HELPER,
+	OPTIONS_MAP,
+	OPTIONS_ALLOW,
+	OPTIONS_WINDOW, /* to OPTIONS_POOL: numbers */
+	OPTIONS_SLOTS,
+	OPTIONS_STALL,
+	OPTIONS_CONNECT,
+	OPTIONS_POOL,
+	OPTIONS_SETTINGS, /* how many */
+};
+extern const struct transport_setting options_settings[];
 
 /* Set by a session for its helpers, and by nobody else. */
 #define OPTIONS_HELPER_GPU "TCPX_NETPLUGIN_HELPER_GPU"
