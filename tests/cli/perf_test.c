@@ -207,6 +207,29 @@ static void session_options(void)
 	json_decref(json);
 }
 
+/* More rails than there are. */
+static void few_rails(void)
+{
+	struct cli cli;
+	const json_t *one;
+	json_t *json;
+
+	CHECK_EQ(cli_run(&cli, "perf --self --json --rails 2 --size 4K "
+			       "--count 1"),
+		 0);
+	json = cli_json(&cli);
+	CHECK_EQ(json_array_size(json_object_get(json, "cut")), 1);
+	one = json_array_get(json_object_get(json, "cut"), 0);
+	CHECK_STR(string(one, "variable"), "TCPX_RAILS");
+	CHECK_EQ(integer(one, "asked"), 2);
+	CHECK_EQ(integer(one, "got"), 1);
+	cli_says(&cli.err, "note: rails: 2 asked for, 1 got: no more networks "
+			   "reach");
+	cli_fits(&cli.err, 80);
+	json_decref(json);
+	cli_free(&cli);
+}
+
 static void durations(void)
 {
 	json_t *json = perf("--size 64K --duration 300ms --rounds 3 "
@@ -571,6 +594,7 @@ static const struct check_case cases[] = {
 	{"notify", notify, 60},
 	{"unverified", unverified, 0},
 	{"session_options", session_options, 0},
+	{"few_rails", few_rails, 0},
 	{"durations", durations, 0},
 	{"nic_counters", nic_counters, 0},
 	{"one_message", one_message, 0},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two sessions work with the lesser of both settings: what the client asked
- * for, and did not get because the server says less. */
+ * for, and did not get because the server says less; or, of rails, because
+ * there are no more. */
 #include "perf.h"
 
 #include "common/size.h"
@@ -16,20 +17,23 @@ struct limit {
 	bool is_size;
 };
 
-static const struct limit limits[] = {
-	{"n_flows", "flows", "channels", false},
-	{"n_rails", "rails", "rails", false},
-	{"chunk_bytes", "chunk_bytes", "chunk", true},
-	{"window_chunks", "window_chunks", "window", false},
+enum { FLOWS, RAILS, CHUNK, WINDOW, N_LIMITS };
+
+static const struct limit limits[N_LIMITS] = {
+	[FLOWS] = {"n_flows", "flows", "channels", false},
+	[RAILS] = {"n_rails", "rails", "rails", false},
+	[CHUNK] = {"chunk_bytes", "chunk_bytes", "chunk", true},
+	[WINDOW] = {"window_chunks", "window_chunks", "window", false},
 };
-#define N_LIMITS (sizeof(limits) / sizeof(*limits))
 
 /* On the command line; what is there may be the default, too. */
 static bool is_option(const struct session_options *o,
 		      const struct limit *limit)
 {
-	const uint32_t given[N_LIMITS] = {o->n_flows, o->n_rails,
-					  o->chunk_bytes, o->window_chunks};
+	const uint32_t given[N_LIMITS] = {[FLOWS] = o->n_flows,
+					  [RAILS] = o->n_rails,
+					  [CHUNK] = o->chunk_bytes,
+					  [WINDOW] = o->window_chunks};
 
 	return given[limit - limits] > 0;
 }
@@ -52,11 +56,25 @@ static json_int_t most_flows(const json_t *path)
 	return most;
 }
 
+static json_int_t most_rails(const json_t *path)
+{
+	const json_t *pair;
+	json_int_t most = 0, n;
+	size_t i;
+
+	json_array_foreach(json_object_get(path, "pairs"), i, pair)
+	{
+		n = (json_int_t)json_array_size(json_object_get(pair, "rails"));
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
 static json_int_t agreed(const struct limit *limit, const json_t *path)
 {
 	json_int_t n = json_integer_value(
 		json_object_get(json_object_get(path, "limits"), limit->key));
-	json_int_t flows = limit == limits ? most_flows(path) : 0;
+	json_int_t flows = limit == &limits[FLOWS] ? most_flows(path) : 0;
 
 	return flows > n ? flows : n;
 }
@@ -71,7 +89,7 @@ static const char *show(const struct limit *limit, json_int_t n, char *buf,
 }
 
 static void add(json_t *all, const struct limit *limit, const json_t *setting,
-		json_int_t asked, json_int_t got)
+		json_int_t asked, json_int_t got, bool few_networks)
 {
 	const char *variable =
 		json_string_value(json_object_get(setting, "variable"));
@@ -79,9 +97,16 @@ static void add(json_t *all, const struct limit *limit, const json_t *setting,
 
 	show(limit, asked, a, sizeof(a));
 	show(limit, got, g, sizeof(g));
-	snprintf(why, sizeof(why),
-		 "the server allows no more; start it with --%s %s, or %s=%s",
-		 limit->option, a, variable, a);
+	if (few_networks)
+		snprintf(
+			why, sizeof(why),
+			"no more networks reach from one end to the other; tcpx "
+			"info lists those of each");
+	else
+		snprintf(why, sizeof(why),
+			 "the server allows no more; start it with --%s %s, or "
+			 "%s=%s",
+			 limit->option, a, variable, a);
 	json_array_append_new(all, json_pack("{ss ss sI sI ss}", "setting",
 					     limit->setting, "variable",
 					     variable, "asked", asked, "got",
@@ -99,13 +124,16 @@ static void look(json_t *all, const struct perf_options *o,
 		json_string_value(json_object_get(setting, "source"));
 	json_int_t asked =
 		json_integer_value(json_object_get(setting, "value"));
+	json_int_t rails = most_rails(path);
 
 	for (const struct limit *l = limits; l < limits + N_LIMITS; l++) {
-		if (strcmp(l->setting, name))
+		if (strcmp(l->setting, name) ||
+		    !(is_option(&o->session, l) || strcmp(source, "default")))
 			continue;
-		if ((is_option(&o->session, l) || strcmp(source, "default")) &&
-		    agreed(l, path) < asked)
-			add(all, l, setting, asked, agreed(l, path));
+		if (agreed(l, path) < asked)
+			add(all, l, setting, asked, agreed(l, path), false);
+		else if (l == &limits[RAILS] && rails && rails < asked)
+			add(all, l, setting, asked, rails, true);
 	}
 }
 
