@@ -24,15 +24,18 @@ static void unknown_command(void)
 	CHECK_EQ(cli_run(&cli, "demmo"), USAGE);
 	cli_says(&cli.err, "no command \"demmo\"");
 	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "help demmo"), USAGE);
+	cli_says(&cli.err, "no command \"demmo\"");
+	cli_free(&cli);
 }
 
 /* A command's help is on stdout, has examples, and fits a terminal. */
 static void help(void)
 {
 	static const char *const lines[] = {
-		"--help",      "help",		"demo --help",
-		"perf --help", "mesh --help",	"raw --help",
-		"info --help", "config --help", "perf --usage",
+		"--help",	"help",	      "demo --help", "perf --help",
+		"mesh --help",	"raw --help", "info --help", "config --help",
+		"perf --usage", "help perf",  "help nixl",
 	};
 	struct cli cli;
 

@@ -67,12 +67,26 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
+/* "help perf" as "perf --help"; "help" alone stays. */
+static int turn_help(int argc, char **argv)
+{
+	static char option[] = "--help";
+
+	if (argc < 3 || strcmp(argv[1], "help"))
+		return argc;
+	argv[1] = argv[2];
+	argv[2] = option;
+	argv[3] = NULL;
+	return 3;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 	char title[32];
 
 	argp_err_exit_status = EXIT_USAGE;
+	argc = turn_help(argc, argv);
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;
