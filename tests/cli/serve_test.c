@@ -167,7 +167,7 @@ static void cut(void)
 	CHECK_EQ(client_run(&client, port,
 			    "--sweep=channels=1,2 --size 64K --count 2"),
 		 0);
-	cli_says(&client.out, "socket, 1 flows, verified\n    cut: "
+	cli_says(&client.out, "socket, 1 flow, verified\n    cut: "
 			      "TCPX_FLOWS: 2 asked for, 1 got\n");
 	cli_says(&client.out, "cut: by the server; start it with --chunk 4M ");
 	cli_fits(&client.out, 80);

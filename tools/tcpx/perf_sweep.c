@@ -272,6 +272,7 @@ static void print_point(const json_t *json, bool mark)
 		json_string_value(json_object_get(json, "failure"));
 	const char *transport =
 		json_string_value(json_object_get(one, "transport"));
+	long long flows = json_integer_value(json_object_get(one, "flows"));
 	char text[512];
 
 	for (int i = 0; i < SWEEP_AXES; i++)
@@ -281,12 +282,10 @@ static void print_point(const json_t *json, bool mark)
 		putchar('\n');
 		text_wrap(stdout, 4, 6, text);
 	} else {
-		printf(" %8.3f%c %9.0f us  %s, %lld flows, %s\n", speed_of(one),
-		       mark ? '*' : ' ',
+		printf(" %8.3f%c %9.0f us  %s, %lld flow%s, %s\n",
+		       speed_of(one), mark ? '*' : ' ',
 		       json_number_value(json_object_get(one, "p50_us")),
-		       transport,
-		       (long long)json_integer_value(
-			       json_object_get(one, "flows")),
+		       transport, flows, flows == 1 ? "" : "s",
 		       json_is_true(json_object_get(one, "verified")) ?
 			       "verified" :
 			       "not checked");
@@ -409,8 +408,9 @@ int perf_sweep(const struct perf_options *o)
 		return EXIT_SETUP;
 	}
 	if (!o->json)
-		printf("%9s%9s%9s %8s  %12s  %u points\n", "chunk", "window",
-		       "channels", "GB/s", "p50", s.n_all);
+		printf("%9s%9s%9s %8s  %12s  %u point%s\n", "chunk", "window",
+		       "channels", "GB/s", "p50", s.n_all,
+		       s.n_all == 1 ? "" : "s");
 	all_points(&s);
 	report_all(&s);
 	free(s.out.text);
