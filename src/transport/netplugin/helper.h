@@ -22,7 +22,7 @@ struct gpu_job;
 struct helper_chunk {
 	struct channel_event event;
 	struct gpu_job *job; /* running; NULL before and after */
-	uint32_t len_bytes;
+	uint32_t len_bytes, slot;
 	bool started, copied;
 };
 
@@ -39,6 +39,7 @@ struct helper_channel {
 	uint8_t *mem; /* receiver's slots */
 	uint64_t mem_bytes;
 	int mem_fd;
+	struct shared_slots free; /* lent, and not filled yet */
 	uint64_t arrived, given; /* given <= arrived */
 	struct helper_chunk chunks[COMM_RING];
 };

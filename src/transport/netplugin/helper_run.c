@@ -11,11 +11,9 @@ static const struct transport_ops *const inside = &netplugin_inside;
 
 /* ---- into the slots ---------------------------------------------------- */
 
-static uint8_t *slot_of(struct helper_channel *c, uint64_t k)
+static uint8_t *slot_at(struct helper_channel *c, uint32_t slot)
 {
-	const struct transport *t = c->helper->t;
-
-	return c->mem + k % t->limits.window * t->limits.chunk_bytes;
+	return c->mem + (uint64_t)slot * c->helper->t->limits.chunk_bytes;
 }
 
 static void copy_on_host(uint8_t *to, const struct channel_event *event)
@@ -53,14 +51,16 @@ static bool start(struct helper_channel *c, uint64_t k)
 	struct helper_chunk *chunk = &c->chunks[k % COMM_RING];
 	struct gpu *gpu = c->helper->the_rail->gpu;
 
+	chunk->slot = shared_slot_top(&c->free);
 	if (!gpu) {
-		copy_on_host(slot_of(c, k), &chunk->event);
+		copy_on_host(slot_at(c, chunk->slot), &chunk->event);
 		chunk->copied = true;
 	} else {
-		if (!copy_on_gpu(gpu, slot_of(c, k), chunk))
+		if (!copy_on_gpu(gpu, slot_at(c, chunk->slot), chunk))
 			return false;
 		c->helper->flush = true;
 	}
+	c->free.n--;
 	chunk->started = true;
 	return true;
 }
@@ -105,8 +105,7 @@ static bool give(struct helper_channel *c)
 		struct helper_chunk *chunk = &c->chunks[c->given % COMM_RING];
 		struct shared_item item = {
 			.kind = SHARED_ARRIVED,
-			.slot = (uint32_t)(c->given %
-					   c->helper->t->limits.window),
+			.slot = chunk->slot,
 			.len_bytes = chunk->len_bytes,
 			.cookie = chunk->event.cookie,
 		};
@@ -156,9 +155,12 @@ static bool obey(struct helper_channel *c, const struct shared_item *item)
 		return !comm_send(&c->in->comm, send_slot(c, item),
 				  item->on_host, item->len_bytes, item->cookie);
 	case SHARED_RECV:
-		return !inside->post_recv(c->in, item->cookie);
+		if (item->slot >= t->limits.window)
+			return true;
+		return !inside->post_recv(c->in, item->cookie) &&
+		       shared_slot_put(&c->free, item->slot);
 	default:
-		return true; /* CONSUME: the slot is free by its number */
+		return true;
 	}
 }
 

@@ -41,6 +41,8 @@ static struct channel *channel_create(struct helper_process *h, bool sends)
 	if (sends &&
 	    slots_init(&c->slots, t->options.n_slots, t->limits.chunk_bytes))
 		goto err_free;
+	for (uint32_t i = t->limits.window; i > 0; i--)
+		shared_slot_put(&c->free, i - 1);
 	pthread_mutex_lock(&t->lock);
 	index = take_index(h);
 	if (index >= 0) {
@@ -423,24 +425,29 @@ static int post_send(struct channel *c, const struct chunk_desc *desc,
 
 static int post_recv(struct channel *c, uint64_t cookie)
 {
-	const struct shared_item item = {.kind = SHARED_RECV, .cookie = cookie};
+	struct shared_item item = {.kind = SHARED_RECV, .cookie = cookie};
 
 	if (c->posted - c->consumed >= c->transport->limits.window)
 		return TCPX_EAGAIN;
+	item.slot = shared_slot_top(&c->free);
 	int err = command(c, &item);
 
-	if (!err)
-		c->cookies[c->posted++ % REMOTE_WINDOW] = cookie;
-	return err;
+	if (err)
+		return err;
+	c->free.n--;
+	c->lent |= 1u << item.slot;
+	c->cookies[c->posted++ % REMOTE_WINDOW] = cookie;
+	return TCPX_OK;
 }
 
-/* The helper gave the pages back when it had copied them; the slot is free
- * when the next receive is posted. */
+/* The helper gave the pages back when it had copied them; the slot goes to it
+ * with the next receive. */
 static int consume(struct channel *c, uint64_t cookie)
 {
 	if (c->consumed == c->done ||
 	    c->cookies[c->consumed % REMOTE_WINDOW] != cookie)
 		return TCPX_EINVAL;
+	shared_slot_put(&c->free, c->recv_slots[c->consumed % REMOTE_WINDOW]);
 	c->consumed++;
 	return TCPX_OK;
 }
@@ -470,11 +477,13 @@ static bool on_arrived(struct channel *c, const struct shared_item *item,
 	const struct transport *t = c->transport;
 	uint32_t at = c->done % REMOTE_WINDOW;
 
-	if (c->sends || c->done == c->posted ||
-	    item->slot != c->done % t->limits.window ||
+	if (c->sends || c->done == c->posted || item->slot >= SHARED_SLOTS ||
+	    !(c->lent & 1u << item->slot) ||
 	    item->len_bytes > t->limits.chunk_bytes ||
 	    item->cookie != c->cookies[at])
 		return false;
+	c->lent &= ~(1u << item->slot);
+	c->recv_slots[at] = (uint8_t)item->slot;
 	c->whole[at] = (struct transport_fragment){0, 0, item->len_bytes};
 	*event = (struct channel_event){
 		.kind = CHANNEL_ARRIVED,

@@ -85,6 +85,9 @@ struct channel {
 	struct slots slots; /* a sender's */
 	void *sent_slots[REMOTE_WINDOW]; /* of chunk k */
 	uint32_t sent_lens[REMOTE_WINDOW];
+	struct shared_slots free; /* a receiver's: what the helper has not */
+	uint32_t lent; /* a bit a slot: the helper has it */
+	uint8_t recv_slots[REMOTE_WINDOW]; /* of chunk k, when it is there */
 	uint64_t cookies[REMOTE_WINDOW]; /* of receives */
 	struct transport_fragment whole[REMOTE_WINDOW];
 };

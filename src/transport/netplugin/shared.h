@@ -13,7 +13,6 @@
  *
  *   post_send     == memory: ring of commands ==========>     plugin
  *   post_recv
- *   consume
  *   poll          <========= ring of events =============
  *
  *   slots to send from and received chunks: VRAM of the helper, opened here
@@ -31,9 +30,10 @@
 #include "base/atomic.h"
 #include "gpu/gpu.h"
 
-#define SHARED_VERSION 1u
+#define SHARED_VERSION 2u
 #define SHARED_CHANNELS 512u /* of one helper */
 #define SHARED_RING 64u /* more than a window of each kind */
+#define SHARED_SLOTS 16u /* of a receiver, at most */
 #define SHARED_TEXT 256u
 #define SHARED_FD_SOCKET 3 /* in the helper */
 #define SHARED_FD_MEMORY 4
@@ -41,8 +41,7 @@
 
 enum shared_kind {
 	SHARED_SEND = 1, /* slot, on_host, len_bytes, cookie */
-	SHARED_RECV, /* cookie */
-	SHARED_CONSUME, /* cookie */
+	SHARED_RECV, /* cookie, slot: one that is free */
 	SHARED_SENT, /* cookie */
 	SHARED_ARRIVED, /* cookie, slot, len_bytes */
 	SHARED_FAILED, /* status; the channel's cause */
@@ -104,6 +103,32 @@ static inline bool shared_peek(struct shared_ring *ring,
 static inline void shared_pop(struct shared_ring *ring)
 {
 	store_release(&ring->tail, load_relaxed(&ring->tail) + 1);
+}
+
+/*
+ * The free slots of a receiving channel; the one used last is on top, because
+ * it is in the caches still. The session lends the helper one with each
+ * receive, the helper fills the newest it has, and the session has it back
+ * with what arrived. So as few are in use as can be.
+ */
+struct shared_slots {
+	uint32_t n;
+	uint8_t at[SHARED_SLOTS];
+};
+
+/* false: it cannot be one of those that are away. */
+static inline bool shared_slot_put(struct shared_slots *slots, uint32_t slot)
+{
+	if (slots->n == SHARED_SLOTS || slot >= SHARED_SLOTS)
+		return false;
+	slots->at[slots->n++] = (uint8_t)slot;
+	return true;
+}
+
+/* There is one: no more receives are posted than there are slots. */
+static inline uint32_t shared_slot_top(const struct shared_slots *slots)
+{
+	return slots->at[slots->n - 1];
 }
 
 static inline void shared_reset(struct shared_channel *channel)
