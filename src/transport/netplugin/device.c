@@ -116,15 +116,18 @@ int device_alloc(struct transport *t, const struct rail *rail,
 {
 	void *got;
 
-	if (!rail->gpu)
-		return host_alloc(t, len_bytes, mem, fd);
-	int err = gpu_mem_alloc(rail->gpu, len_bytes, &got);
+	int err = rail->gpu ? gpu_mem_alloc(rail->gpu, len_bytes, &got) :
+			      host_alloc(t, len_bytes, mem, fd);
 
-	if (err)
-		return err;
-	*mem = got;
-	*fd = -1;
-	return TCPX_OK;
+	if (!err && rail->gpu) {
+		*mem = got;
+		*fd = -1;
+	} else if (!err && t->shares) {
+		/* Pages, zeroed, come with the first touch: not that of the
+		 * first chunks. Kernels before 5.14 cannot do it sooner. */
+		(void)madvise(*mem, len_bytes, MADV_POPULATE_WRITE);
+	}
+	return err;
 }
 
 void device_free(struct transport *t, const struct rail *rail, uint8_t *mem,
