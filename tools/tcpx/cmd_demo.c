@@ -106,7 +106,7 @@ static const struct argp parser = {
 	       "to a peer that is killed. Every byte is checked, outside the "
 	       "timed part; raw TCP moves as much through the same memory in "
 	       "turn with it. With GPUs, between their memories too. Takes "
-	       "about a minute."
+	       "half a minute to a minute."
 	       "\v"
 	       "Examples:\n"
 	       "  tcpx demo\n"
