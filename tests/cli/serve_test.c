@@ -368,6 +368,54 @@ static void server_dies(void)
 	cli_free(&client);
 }
 
+/* An interrupted server says goodbye at once, whatever the two are at; both
+ * sides say what happened. */
+static void interrupted(void)
+{
+	static const char *const more[] = {
+		"--op write",
+		"--op read",
+		"--op send",
+		"--notify",
+		"--notify --wait spin",
+		"--both-directions --wait spin",
+		/* in one half or the other */
+		"--ceiling --no-verify --duration 20s --rounds 200",
+		"--ceiling --notify --duration 20s --rounds 200",
+	};
+	struct cli server, client;
+	const char *failure;
+	unsigned port;
+	char line[128];
+	json_t *json;
+
+	setenv("TCPX_SECRET", "one", 1);
+	for (size_t i = 0; i < sizeof(more) / sizeof(*more); i++) {
+		port = server_start(&server, "perf");
+		snprintf(line, sizeof(line),
+			 "perf 127.0.0.1:%u --json --duration 900s %s", port,
+			 more[i]);
+		cli_start(&client, line);
+		cli_await(&server, " outstanding");
+		usleep(700 * 1000); /* anywhere in the first round */
+		cli_stop(&server, SIGINT);
+		CHECK_EQ(server.status, 0);
+		cli_says(&server.out, "interrupted; the client was told\n");
+		cli_says_not(&server.out, "client gone");
+		cli_silent(&server.err);
+		cli_free(&server);
+		cli_end(&client);
+		CHECK_EQ(client.status, BROKE);
+		json = cli_json(&client);
+		failure = json_string_value(
+			json_object_get(first_case(json), "failure"));
+		if (!failure || !strstr(failure, "closed by the peer"))
+			check_fail(CHECK_AT, "%s: %s", more[i], failure);
+		json_decref(json);
+		cli_free(&client);
+	}
+}
+
 /* ---- a wire that changes a byte ---------------------------------------- */
 
 /* Behind what the connections say at first, within the first chunk's bytes:
@@ -466,6 +514,7 @@ static const struct check_case cases[] = {
 	{"port_taken", port_taken, 0},
 	{"busy_server", busy_server, 60},
 	{"server_dies", server_dies, 60},
+	{"interrupted", interrupted, 60},
 	{"corrupt_text", corrupt_text, 0},
 	{"corrupt_json", corrupt_json, 0},
 	{"corrupt_unseen", corrupt_unseen, 0},

@@ -1,48 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd.h"
 
+#include "interrupt.h"
 #include "perf.h"
 #include "proof.h"
 #include "remote.h"
 #include "report.h"
 #include "serve.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-static sigset_t end_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	return set;
-}
-
-/* A server looks for them now and then, so they wait; while it measures it
- * does not look, and they end the process as usual. */
-static void hold_signals(bool busy)
-{
-	sigset_t set = end_signals();
-
-	pthread_sigmask(busy ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
-}
-
 static bool not_interrupted(void *arg)
 {
-	static bool interrupted; /* for good: taking it makes it go away */
-	const struct timespec now = {0};
-	sigset_t set = end_signals();
-
 	(void)arg;
-	if (sigtimedwait(&set, NULL, &now) > 0)
-		interrupted = true;
-	return !interrupted;
+	return !interrupt_came();
 }
 
 /* ---- serving ----------------------------------------------------------- */
@@ -88,7 +62,6 @@ static void print_serving_json(const struct server *server, const char *made)
 static int run_server(const struct perf_options *options)
 {
 	struct server server = {.keep_on = not_interrupted,
-				.busy = hold_signals,
 				.look_every_ms = 500,
 				.talkative = !options->json};
 	struct tcpx_config config;
@@ -99,7 +72,10 @@ static int run_server(const struct perf_options *options)
 	if (!config.port_first)
 		config.port_first = config.port_last = TOOL_PORT;
 	make_secret(&config, secret);
-	hold_signals(false); /* first: threads that come inherit it */
+	if (interrupt_watch()) {
+		complain("cannot serve: no thread");
+		return EXIT_SETUP;
+	}
 	if (session_open(&config, "cannot serve", &server.session))
 		return EXIT_SETUP;
 	/* Read while it runs, also when it is a pipe. */

@@ -10,6 +10,7 @@
 
 #define CALL_WAIT_MS 60000
 #define RAW_WAIT_MS 5000
+#define GOODBYE_WAIT_MS 500
 
 int bench_fail(struct bench *bench, int status, const char *why)
 {
@@ -170,6 +171,18 @@ static int raw_loops(struct bench *bench, uint64_t count, struct half *half)
 	return err;
 }
 
+/* One end that goes cuts the raw flows too, having said so. */
+static int raw_failed(struct bench *bench, int err)
+{
+	struct message_error error;
+	int status = message_reply(bench->remote->session, bench->remote->peer,
+				   GOODBYE_WAIT_MS, NULL, &error);
+
+	if (status == TCPX_ECLOSED)
+		return bench_fail(bench, status, tcpx_strerror(status));
+	return bench_fail(bench, TCPX_ECHANNEL, strerror(-err));
+}
+
 int bench_run_raw(struct bench *bench, uint64_t count, struct half *half)
 {
 	uint64_t cpu_us = cpu_used_us();
@@ -186,7 +199,7 @@ int bench_run_raw(struct bench *bench, uint64_t count, struct half *half)
 		return status;
 	err = raw_loops(bench, count, half);
 	if (err)
-		return bench_fail(bench, TCPX_ECHANNEL, strerror(-err));
+		return raw_failed(bench, err);
 	status = call(bench, json_pack("{ss}", "do", "stop"), &answer);
 	if (status)
 		return status;

@@ -100,7 +100,10 @@ int message_reply(struct tcpx_session *session, uint64_t peer, int timeout_ms,
 	int status = message_wait(session, peer, timeout_ms, &answer, NULL);
 
 	if (status)
-		return fail(error, status, "the other end does not answer",
+		return fail(error, status,
+			    status == TCPX_ECLOSED ?
+				    "the other end has ended" :
+				    "the other end does not answer",
 			    tcpx_strerror(status));
 	why = json_string_value(json_object_get(answer, "error"));
 	if (why) {

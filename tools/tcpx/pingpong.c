@@ -38,6 +38,12 @@ static int wait_xfer(struct end *end, uint64_t xfer)
 	}
 }
 
+/* The notification's sender may be gone: that shows in no notification. */
+static int sender_status(const struct end *end)
+{
+	return tcpx_peer_wait(end->session, end->peer, 0);
+}
+
 static int wait_notification(struct end *end, struct tcpx_notification **n)
 {
 	uint64_t deadline_ns = 0;
@@ -46,13 +52,16 @@ static int wait_notification(struct end *end, struct tcpx_notification **n)
 	for (uint32_t i = 1;; i++) {
 		status = end->params.wait == WAIT_SPIN ?
 				 tcpx_notify_poll(end->session, n) :
-				 tcpx_notify_wait(end->session, n, 1000);
+				 tcpx_notify_wait(end->session, n, 100);
 		if (status != TCPX_EAGAIN && status != TCPX_ETIMEDOUT)
 			return status;
 		if (end->params.wait == WAIT_SPIN && i % SPINS_A_YIELD) {
 			spin_pause();
 			continue;
 		}
+		status = sender_status(end);
+		if (status)
+			return status;
 		sched_yield();
 		if (!deadline_ns)
 			deadline_ns = now_ns() + WAIT_LIMIT_NS;
@@ -169,6 +178,8 @@ int end_pingpong(struct end *end, uint64_t count, struct samples *samples)
 	}
 	if (!status)
 		status = settle(end);
-	restore(end, count, originals);
+	/* After a failure some may be in flight, with what is there. */
+	if (!status)
+		restore(end, count, originals);
 	return status;
 }

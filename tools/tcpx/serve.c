@@ -4,6 +4,7 @@
 #include "cmd.h"
 #include "common/size.h"
 #include "end.h"
+#include "interrupt.h"
 #include "message.h"
 #include "proof.h"
 #include "raw.h"
@@ -151,6 +152,7 @@ static json_t *do_check(struct service *service, const json_t *request)
 
 static void raw_drop(struct service *service)
 {
+	interrupt_set_link(NULL);
 	if (service->linked)
 		raw_close(&service->link);
 	service->linked = false;
@@ -197,6 +199,8 @@ static void next_raw_open(struct service *service, const json_t *request)
 		refuse(service, strerror(-err));
 	else
 		raw_set_buffers(&service->link, (uint32_t)buffer);
+	if (service->linked)
+		interrupt_set_link(&service->link);
 }
 
 static json_t *do_raw_run(struct service *service, const json_t *request)
@@ -303,11 +307,7 @@ static int answer(struct service *service, const json_t *message)
 	status = message_send(service->session, service->peer, reply);
 	if (status || !request || !request->do_next)
 		return status;
-	if (service->server->busy)
-		service->server->busy(true);
 	request->do_next(service, message);
-	if (service->server->busy)
-		service->server->busy(false);
 	return 0;
 }
 
@@ -327,6 +327,16 @@ static int next_request(const struct server *server, uint64_t peer,
 	return status;
 }
 
+static void print_gone(const struct service *service, int status)
+{
+	if (service->over)
+		printf("client gone\n");
+	else if (interrupt_came())
+		printf("interrupted; the client was told\n");
+	else
+		printf("client gone: %s\n", tcpx_strerror(status));
+}
+
 /* Until the client says bye, or is gone. */
 static void serve_client(const struct server *server, uint64_t peer,
 			 json_t *first)
@@ -338,6 +348,7 @@ static void serve_client(const struct server *server, uint64_t peer,
 	json_t *message = first;
 	int status = 0;
 
+	interrupt_set_peer(server->session, peer);
 	while (!status && !service.over) {
 		status = answer(&service, message);
 		json_decref(message);
@@ -345,11 +356,11 @@ static void serve_client(const struct server *server, uint64_t peer,
 		if (!status && !service.over)
 			status = next_request(server, peer, &message);
 	}
+	interrupt_set_peer(NULL, 0);
 	raw_drop(&service);
 	end_fini(&service.end);
 	if (server->talkative)
-		printf("client gone%s%s\n", service.over ? "" : ": ",
-		       service.over ? "" : tcpx_strerror(status));
+		print_gone(&service, status);
 }
 
 static void drop_events(struct tcpx_session *session)

@@ -13,7 +13,6 @@
 struct server {
 	struct tcpx_session *session;
 	bool (*keep_on)(void *arg);
-	void (*busy)(bool busy); /* around what takes long; may be NULL */
 	void *arg;
 	int look_every_ms;
 	bool talkative; /* a line on stdout for each client and case */
