@@ -219,14 +219,7 @@ static int open_gpus(struct tcpx_session *session)
 	};
 
 	randombytes_buf(&params.seed, sizeof(params.seed));
-	int err = gpu_set_create(config->gpu, &params, &session->gpus);
-
-	if (err == TCPX_EINVAL)
-		log_error(&session->log, "gpu",
-			  "there is no GPU driver \"%s\": auto, cuda, host or "
-			  "off",
-			  config->gpu);
-	return err;
+	return gpu_set_create(config->gpu, &params, &session->gpus);
 }
 
 /* What peers are told, and whether any of it carries memory of GPUs. */

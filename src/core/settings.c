@@ -5,6 +5,9 @@
 #include <strings.h>
 
 #include "base/parse.h"
+#include "core/words.h"
+#include "gpu/gpu.h"
+#include "transport/transport.h"
 
 #define K (1ll << 10)
 #define M (1ll << 20)
@@ -14,6 +17,13 @@
 #define FIELD(field)                                                           \
 	.name = #field, .offset = offsetof(struct tcpx_config, field),         \
 	.width_bytes = sizeof(((struct tcpx_config *)0)->field)
+
+static const char *transport_name(uint32_t i)
+{
+	const struct transport_ops *ops = transport_at(i);
+
+	return ops ? ops->name : NULL;
+}
 
 /* log_level first: what is wrong with the others is logged at that level. */
 const struct setting settings[] = {
@@ -33,6 +43,8 @@ const struct setting settings[] = {
 	{FIELD(ifnames), .variable = "TCPX_IFNAMES", .kind = SETTING_TEXT,
 	 .aliases = {{"NCCL_GPUDIRECTTCPX_SOCKET_IFNAME", NULL}}, .min = 1,
 	 .max = 1024,
+	 .form = "names by commas; eth*: all that begin so; "
+		 "^ first: all but these",
 	 .help = "interfaces for data: eth1,eth2, or all but: ^docker0,lo"},
 	{FIELD(ctrl_ifname), .variable = "TCPX_CTRL_IFNAME",
 	 .kind = SETTING_TEXT,
@@ -44,8 +56,8 @@ const struct setting settings[] = {
 	 .help = "addresses told to peers, one a rail in rail order, "
 		 "instead of the bound ones"},
 	{FIELD(transports), .variable = "TCPX_TRANSPORTS", .kind = SETTING_TEXT,
-	 .min = 1, .max = 256, .def_text = "socket",
-	 .help = "allowed transports, best first"},
+	 .min = 1, .max = 256, .def_text = "socket", .word = transport_name,
+	 .several = true, .help = "allowed transports, best first"},
 	{FIELD(port_first), .variable = "TCPX_PORT", .kind = SETTING_PORTS,
 	 .aliases = {{"UCCL_TCPX_BOOTSTRAP_PORT", NULL}}, .max = UINT16_MAX,
 	 .help = "listening port, or a range to take the first free one of"},
@@ -81,8 +93,9 @@ const struct setting settings[] = {
 	 .kind = SETTING_NUMBER, .def = 20, .max = 1000000,
 	 .help = "microseconds of spinning before sleeping"},
 	{FIELD(gpu), .variable = "TCPX_GPU", .kind = SETTING_TEXT, .min = 1,
-	 .max = 16, .def_text = "auto",
-	 .help = "GPU driver: auto, cuda, off, or host (a pretend GPU)"},
+	 .max = 16, .def_text = "auto", .word = gpu_driver_name,
+	 .help = "GPU driver; auto: CUDA where it is loaded or asked for; "
+		 "host: a pretend GPU"},
 	{FIELD(gpu_slots), .variable = "TCPX_GPU_SLOTS", .kind = SETTING_NUMBER,
 	 .def = 256, .min = 8, .max = 4096,
 	 .help = "pinned slots of a chunk each, a GPU"},
@@ -207,19 +220,6 @@ static bool number_allowed(const struct setting *s, int64_t value)
 	       (s->step == 0 || value % s->step == 0);
 }
 
-static bool text_allowed(const struct setting *s, const char *text)
-{
-	size_t len_bytes = strnlen(text, (size_t)s->max + 1);
-
-	if (len_bytes < (size_t)s->min || len_bytes > (size_t)s->max)
-		return false;
-	for (const char *c = text; *c && s->kind == SETTING_TEXT; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			return false;
-	}
-	return true;
-}
-
 static bool parse_level(const char *text, int64_t *level)
 {
 	for (int i = 0; i <= TCPX_LOG_TRACE; i++) {
@@ -261,7 +261,7 @@ bool setting_parse(const struct setting *s, struct tcpx_config *config,
 	int64_t value = 0;
 
 	if (setting_is_text(s)) {
-		if (!text_allowed(s, text))
+		if (!words_allowed(s, text))
 			return false;
 		*setting_text(s, config) = text;
 		return true;
@@ -281,7 +281,7 @@ bool setting_valid(const struct setting *s, const struct tcpx_config *config)
 
 	if (setting_is_text(s)) {
 		text = text_in(s, config);
-		return !text || text_allowed(s, text);
+		return !text || words_allowed(s, text);
 	}
 	if (s->kind == SETTING_PORTS)
 		return config->port_first <= config->port_last &&
@@ -357,9 +357,7 @@ void setting_show_allowed(const struct setting *s, struct text *out)
 	switch (s->kind) {
 	case SETTING_TEXT:
 	case SETTING_SECRET:
-		text_add(out, "%lld to %lld bytes%s", (long long)s->min,
-			 (long long)s->max,
-			 s->kind == SETTING_TEXT ? ", printable" : "");
+		words_show(s, out);
 		return;
 	case SETTING_BOOL:
 		text_add(out, "1, yes, true, on, 0, no, false, off");

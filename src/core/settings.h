@@ -41,6 +41,10 @@ struct setting {
 	int64_t step; /* multiples of it only; 0: any */
 	bool zero_too; /* 0 is allowed, below min */
 	const char *def_text; /* SETTING_TEXT; NULL: not set */
+	/* SETTING_TEXT of these words only, NULL behind the last; NULL: any. */
+	const char *(*word)(uint32_t i);
+	bool several; /* of them, separated by commas or spaces */
+	const char *form; /* said instead of the lengths; NULL: they are */
 	const char *help;
 };
 

@@ -79,6 +79,8 @@ struct gpu_params {
  */
 int gpu_set_create(const char *driver, const struct gpu_params *params,
 		   struct gpu_set **set);
+/* The drivers' names in turn; NULL behind the last. */
+const char *gpu_driver_name(uint32_t i);
 /* No job is in flight any more. NULL is allowed. */
 void gpu_set_destroy(struct gpu_set *set);
 /* How many devices there are; 0 with the reason in why. Loads the driver. */

@@ -14,30 +14,36 @@ struct gpu_set {
 	_Atomic(struct gpu *) gpus[GPU_DEVICES_MAX]; /* NULL: not opened yet */
 };
 
+static const struct {
+	const char *name;
+	const struct gpu_ops *ops;
+} drivers[] = {
+	{"auto", &gpu_cuda_ops},
+	{"cuda", &gpu_cuda_ops},
+	{"host", &gpu_host_ops},
+	{"off", NULL},
+};
+#define N_DRIVERS (sizeof(drivers) / sizeof(*drivers))
+
+const char *gpu_driver_name(uint32_t i)
+{
+	return i < N_DRIVERS ? drivers[i].name : NULL;
+}
+
 int gpu_set_create(const char *driver, const struct gpu_params *params,
 		   struct gpu_set **out)
 {
-	static const struct {
-		const char *driver;
-		const struct gpu_ops *ops;
-	} all[] = {
-		{"auto", &gpu_cuda_ops},
-		{"cuda", &gpu_cuda_ops},
-		{"host", &gpu_host_ops},
-		{"off", NULL},
-	};
 	struct gpu_set *set;
 	size_t i = 0;
 
-	while (i < sizeof(all) / sizeof(*all) &&
-	       strcmp(all[i].driver, driver) != 0)
+	while (i < N_DRIVERS && strcmp(drivers[i].name, driver) != 0)
 		i++;
-	if (i == sizeof(all) / sizeof(*all))
+	if (i == N_DRIVERS)
 		return TCPX_EINVAL;
 	set = calloc(1, sizeof(*set));
 	if (!set)
 		return TCPX_ENOMEM;
-	set->ops = all[i].ops;
+	set->ops = drivers[i].ops;
 	set->params = *params;
 	pthread_mutex_init(&set->lock, NULL);
 	*out = set;

@@ -409,7 +409,7 @@ static void cannot_begin(void)
 	start(2, "--transport nonsense " HOST_MEMORY);
 	end(2, SETUP);
 	cli_says(&ranks[0].err, "cannot begin: its session cannot be opened");
-	cli_says(&ranks[1].err, "there is no transport nonsense");
+	cli_says(&ranks[1].err, "(TCPX_TRANSPORTS) is \"nonsense\"; allowed: ");
 	free_all(2);
 }
 

@@ -280,6 +280,8 @@ static void bad_variables(void)
 		{"TCPX_CHECKSUM", "maybe", "allowed: 1, yes"},
 		{"TCPX_LOG_LEVEL", "loud", "allowed: none, error"},
 		{"TCPX_LIVENESS_MS", "1", "allowed: 200 to"},
+		{"TCPX_GPU", "hsot", "allowed: auto, cuda, host, off"},
+		{"TCPX_TRANSPORTS", "sokcet", "allowed: netplugin, socket"},
 	};
 	static const char *const lines[] = {"config", "info --json",
 					    "perf --self", "demo", "perf"};
@@ -301,14 +303,16 @@ static void bad_variables(void)
 	}
 }
 
+#define NO_FOO "transports (TCPX_TRANSPORTS) is \"foo\"; allowed: netplugin, "
+
 /* Settings whose values are sound and yet cannot be had. */
 static void bad_settings(void)
 {
 	static const char *const bad[][2] = {
-		{"info --transport foo", "there is no transport foo"},
+		{"info --transport foo", NO_FOO},
 		{"info --ifnames nope9", "interface nope9 does not exist"},
-		{"demo --quick --transport foo", "there is no transport foo"},
-		{"perf --self --transport foo", "there is no transport foo"},
+		{"demo --quick --transport foo", NO_FOO},
+		{"perf --self --transport foo", NO_FOO},
 	};
 	struct cli cli;
 

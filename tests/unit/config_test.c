@@ -137,6 +137,17 @@ static void bad_values(void)
 		{"TCPX_NAME", "two\nlines", "printable"},
 		{"TCPX_LIVENESS_MS", "199", "200 to 3600000"},
 		{"TCPX_NOTIFY_QUEUE_BYTES", "1M", "2M to 64G"},
+		{"TCPX_GPU", "hsot",
+		 "TCPX_GPU is \"hsot\"; allowed: auto, cuda, host, off; using "
+		 "\"auto\""},
+		{"TCPX_GPU", "host,off", "auto, cuda, host, off"},
+		{"TCPX_GPU", "hos", "auto, cuda, host, off"},
+		{"TCPX_TRANSPORTS", "socket,sokcet",
+		 "allowed: netplugin, socket, loop, loop-scatter; several by "
+		 "commas; using \"socket\""},
+		{"TCPX_TRANSPORTS", "Socket", "allowed: netplugin"},
+		{"TCPX_TRANSPORTS", " ,", "allowed: netplugin"},
+		{"TCPX_IFNAMES", "eth0\teth1", "names by commas; eth*: "},
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -152,6 +163,28 @@ static void bad_values(void)
 		CHECK(has(&lines, bad[i].variable));
 		CHECK(has(&lines, bad[i].line));
 		CHECK_MEM(&c, &plain, sizeof(c));
+	}
+}
+
+/* Lists as they are read: by commas, spaces, or both. */
+static void lists_of_words(void)
+{
+	static const char *const good[] = {
+		"netplugin,socket",
+		"loop loop-scatter",
+		", socket, ",
+		"loop",
+	};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		struct tcpx_config c;
+		struct lines lines;
+
+		clean();
+		setenv("TCPX_TRANSPORTS", good[i], 1);
+		CHECK_STATUS(init(&c, &lines), TCPX_OK);
+		CHECK_EQ(lines.n, 0);
+		CHECK_STR(c.transports, good[i]);
 	}
 }
 
@@ -545,6 +578,7 @@ static const struct check_case cases[] = {
 	{"every_default_is_allowed", every_default_is_allowed, 0},
 	{"environment", environment, 0},
 	{"bad_values", bad_values, 0},
+	{"lists_of_words", lists_of_words, 0},
 	{"secret_is_not_logged", secret_is_not_logged, 0},
 	{"aliases", aliases, 0},
 	{"old_debug_switches", old_debug_switches, 0},

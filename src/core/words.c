@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/words.h"
+
+#include <string.h>
+
+#include "core/settings.h"
+
+static bool is_word(const struct setting *s, const char *text, size_t len)
+{
+	const char *word;
+
+	for (uint32_t i = 0; (word = s->word(i)); i++) {
+		if (strlen(word) == len && memcmp(word, text, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* One word, or if several may be a list with one at least. */
+static bool listed(const struct setting *s, const char *text)
+{
+	bool any = false;
+
+	if (!s->several)
+		return is_word(s, text, strlen(text));
+	for (text += strspn(text, ", "); *text; text += strspn(text, ", ")) {
+		size_t len = strcspn(text, ", ");
+
+		if (!is_word(s, text, len))
+			return false;
+		any = true;
+		text += len;
+	}
+	return any;
+}
+
+bool words_allowed(const struct setting *s, const char *text)
+{
+	size_t len_bytes = strnlen(text, (size_t)s->max + 1);
+
+	if (len_bytes < (size_t)s->min || len_bytes > (size_t)s->max)
+		return false;
+	for (const char *c = text; *c && s->kind == SETTING_TEXT; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			return false;
+	}
+	return !s->word || listed(s, text);
+}
+
+static void show_words(const struct setting *s, struct text *out)
+{
+	const char *word;
+
+	for (uint32_t i = 0; (word = s->word(i)); i++)
+		text_add(out, "%s%s", i ? ", " : "", word);
+	if (s->several)
+		text_add(out, "; several by commas");
+}
+
+void words_show(const struct setting *s, struct text *out)
+{
+	if (s->word)
+		show_words(s, out);
+	else if (s->form)
+		text_add(out, "%s", s->form);
+	else
+		text_add(out, "%lld to %lld bytes%s", (long long)s->min,
+			 (long long)s->max,
+			 s->kind == SETTING_TEXT ? ", printable" : "");
+}
