@@ -48,9 +48,12 @@ static bool source_find(const struct setting *s, struct source *source)
 	return false;
 }
 
+/* A bad alias is passed over; of the rest the caller decides what becomes. */
 static void complain(const struct setting *s, const struct source *source,
 		     const struct tcpx_config *config, const struct log *log)
 {
+	const char *value = s->kind == SETTING_SECRET ? "(hidden)" :
+							source->text;
 	char allowed[128], kept[160];
 	struct text a, k;
 
@@ -58,10 +61,12 @@ static void complain(const struct setting *s, const struct source *source,
 	setting_show_allowed(s, &a);
 	text_init(&k, kept, sizeof(kept));
 	setting_show(s, config, &k);
-	log_write(log, source->alias ? TCPX_LOG_WARN : TCPX_LOG_ERROR, "config",
-		  "%s is \"%s\"; allowed: %s; using %s", source->variable,
-		  s->kind == SETTING_SECRET ? "(hidden)" : source->text,
-		  allowed, kept);
+	if (source->alias)
+		log_warn(log, "config", "%s is \"%s\"; allowed: %s; using %s",
+			 source->variable, value, allowed, kept);
+	else
+		log_error(log, "config", "%s is \"%s\"; allowed: %s",
+			  source->variable, value, allowed);
 }
 
 /* One setting from its default and the environment. A bad value under an

@@ -141,7 +141,8 @@ static void bad_params(void)
 	CHECK(says(open_allowed, "flow=1", "there is no parameter flow"));
 	CHECK(says(open_allowed, "log_level=info", "listening on port"));
 	setenv("TCPX_FLOWS", "many", 1);
-	CHECK(says(open_refused, "log_level=warn", "TCPX_FLOWS"));
+	CHECK(says(open_refused, "log_level=warn",
+		   "TCPX_FLOWS is \"many\"; allowed: 0 to 16\n"));
 }
 
 /* What is said to be a GPU's and is not would end the process once touched. */

@@ -9,20 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * The library warns that it goes on with the default; this command does not
- * go on, so that part of its line is cut.
- */
 static void complain_environment(int status)
 {
 	const char *line = log_held_error(0);
 
-	for (unsigned i = 0; line; line = log_held_error(++i)) {
-		const char *end = strstr(line, "; using ");
-
-		complain("%.*s", end ? (int)(end - line) : (int)strlen(line),
-			 line);
-	}
+	for (unsigned i = 0; line; line = log_held_error(++i))
+		complain("%s", line);
 	if (!log_held_error(0))
 		complain("a bad value in the environment: %s",
 			 tcpx_strerror(status));
