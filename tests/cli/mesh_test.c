@@ -288,6 +288,7 @@ static void nowhere(void)
 		{"mesh --op send", "--op send: write or read"},
 		{"mesh --mem disk", "--mem disk: host, gpu or gpu:N"},
 		{"mesh --iters 0", "--iters 0: a number from 1"},
+		{"mesh --count=0", "--count 0: a number from 1"},
 		{"mesh --size 0", "--size 0: a size"},
 		{"mesh --join-timeout 2h", "--join-timeout 2h: a time"},
 		{"mesh extra", "Too many arguments"},

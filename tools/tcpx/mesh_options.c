@@ -77,10 +77,9 @@ static uint64_t number_arg(struct argp_state *state, const char *name,
 	uint64_t n = 0;
 
 	if (number_parse(text, min, max, &n))
-		argp_error(state,
-			   "--%s %s: a number from %llu to %llu is wanted",
-			   name, text, (unsigned long long)min,
-			   (unsigned long long)max);
+		argp_error(state, "%s %s: a number from %llu to %llu is wanted",
+			   option_given(state, name, text), text,
+			   (unsigned long long)min, (unsigned long long)max);
 	return n;
 }
 

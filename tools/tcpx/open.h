@@ -40,6 +40,11 @@ struct session_options {
  * struct session_options. */
 extern const struct argp session_argp;
 
+/* The option that arg came with, as it was written: "--flows", where name is
+ * "channels"; for complaints. Valid until the next call. */
+const char *option_given(const struct argp_state *state, const char *name,
+			 const char *arg);
+
 /* What subcommands have that only show something: --json and perhaps
  * --verbose beside a session's options. Parser and children of their argp; input is this struct. */
 struct listing_options {

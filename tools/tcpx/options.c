@@ -4,6 +4,7 @@
 #include "cmd.h"
 #include "common/size.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Of the library: a rail's connections, a peer's rails. */
@@ -80,14 +81,32 @@ int wait_style_parse(const char *text, enum wait_style *wait)
 	return -1;
 }
 
+const char *option_given(const struct argp_state *state, const char *name,
+			 const char *arg)
+{
+	static char text[64];
+	const char *last = state->argv[state->next - 1];
+	size_t len = strcspn(last, "=");
+
+	/* "--flows 9", or "--flows=9" */
+	if (last == arg && state->next >= 2)
+		len = strlen(last = state->argv[state->next - 2]);
+	if (strncmp(last, "--", 2) == 0 && len < sizeof(text))
+		snprintf(text, sizeof(text), "%.*s", (int)len, last);
+	else
+		snprintf(text, sizeof(text), "--%s", name);
+	return text;
+}
+
 static uint32_t number_arg(struct argp_state *state, const char *name,
 			   const char *text, uint64_t max)
 {
 	uint64_t n = 0;
 
 	if (number_parse(text, 1, max, &n))
-		argp_error(state, "--%s %s: a number from 1 to %llu is wanted",
-			   name, text, (unsigned long long)max);
+		argp_error(state, "%s %s: a number from 1 to %llu is wanted",
+			   option_given(state, name, text), text,
+			   (unsigned long long)max);
 	return (uint32_t)n;
 }
 

@@ -124,8 +124,9 @@ static uint64_t number_arg(struct argp_state *state, const char *name,
 	uint64_t n = 0;
 
 	if (number_parse(text, 1, max, &n))
-		argp_error(state, "--%s %s: a number from 1 to %llu is wanted",
-			   name, text, (unsigned long long)max);
+		argp_error(state, "%s %s: a number from 1 to %llu is wanted",
+			   option_given(state, name, text), text,
+			   (unsigned long long)max);
 	return n;
 }
 
