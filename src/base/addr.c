@@ -194,19 +194,37 @@ int addr_parse(const char *text, struct net_addr *addr)
 	return 0;
 }
 
+/* One to connect to. */
+static int parse_port(const char *text, uint16_t *port)
+{
+	uint32_t number;
+
+	if (parse_number(text, UINT16_MAX, &number) || number == 0)
+		return TCPX_EINVAL;
+	*port = (uint16_t)number;
+	return 0;
+}
+
 int addr_split(const char *text, char *host, size_t cap_bytes, uint16_t *port)
 {
 	const char *from, *port_text;
-	uint32_t number;
 	size_t n;
 
 	if (split(text, &from, &n, &port_text) || n >= cap_bytes)
 		return TCPX_EINVAL;
-	if (!port_text || parse_number(port_text, UINT16_MAX, &number) ||
-	    number == 0)
+	if (!port_text || parse_port(port_text, port))
 		return TCPX_EINVAL;
 	memcpy(host, from, n);
 	host[n] = '\0';
-	*port = (uint16_t)number;
 	return 0;
+}
+
+bool addr_port_is_bad(const char *text)
+{
+	const char *host, *port_text;
+	uint16_t port;
+	size_t n;
+
+	return split(text, &host, &n, &port_text) == 0 && port_text &&
+	       parse_port(port_text, &port) != 0;
 }

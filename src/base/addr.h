@@ -39,5 +39,7 @@ int addr_parse(const char *text, struct net_addr *addr);
  * TCPX_EINVAL: no port or 0, a bare IPv6 address, host longer than cap.
  */
 int addr_split(const char *text, char *host, size_t cap_bytes, uint16_t *port);
+/* Where the port is in "host:port", there is something, and no port. */
+bool addr_port_is_bad(const char *text);
 
 #endif

@@ -113,9 +113,10 @@ int tcpx_peer_connect_address(struct tcpx_session *session, const char *address,
 	if (!session || !address || !peer)
 		return TCPX_EINVAL;
 	if (addr_split(address, host, sizeof(host), &port)) {
-		log_error(&session->log, "connect",
-			  "\"%s\" is not host:port (IPv6: [address]:port)",
-			  address);
+		log_error(&session->log, "connect", "\"%s\" %s", address,
+			  addr_port_is_bad(address) ?
+				  "has a port that is not 1 to 65535" :
+				  "is not host:port (IPv6: [address]:port)");
 		return TCPX_EINVAL;
 	}
 	if (!session->config->secret) {

@@ -274,7 +274,8 @@ static void bad_address(void)
 {
 	static const char *const bad[][2] = {
 		{"perf no.such.name.invalid", "Name or service not known"},
-		{"perf 127.0.0.1:99999", "is not host:port"},
+		{"perf 127.0.0.1:99999", "has a port that is not 1 to 65535"},
+		{"perf [::1]:0", "has a port that is not 1 to 65535"},
 		{"perf [::1", "is no HOST[:PORT]"},
 		{"perf :7174", "is no HOST[:PORT]"},
 	};

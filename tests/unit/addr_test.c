@@ -201,6 +201,22 @@ static void splits_by_table(void)
 	CHECK_STATUS(addr_split("host:7", host, 4, &port), TCPX_EINVAL);
 }
 
+/* What to complain of: the port, or all of it. */
+static void bad_ports(void)
+{
+	static const char *const bad[] = {
+		"host:0", "host:65536", "host:", "host:x", "[::1]:99999",
+	};
+	static const char *const other[] = {
+		"host", "host:1", "host:65535", ":99999", "::1", "[::1:0",
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		CHECK(addr_port_is_bad(bad[i]));
+	for (size_t i = 0; i < sizeof(other) / sizeof(*other); i++)
+		CHECK(!addr_port_is_bad(other[i]));
+}
+
 static const struct check_case cases[] = {
 	{"texts_by_table", texts_by_table, 0},
 	{"longest_text", longest_text, 0},
@@ -208,6 +224,7 @@ static const struct check_case cases[] = {
 	{"equality", equality, 0},
 	{"wildcards", wildcards, 0},
 	{"splits_by_table", splits_by_table, 0},
+	{"bad_ports", bad_ports, 0},
 };
 
 int main(int argc, char **argv)
