@@ -138,6 +138,9 @@ static void no_folder(void)
 	CHECK_EQ(site_run("paths"), 0);
 	site_write("file", "x");
 	CHECK_EQ(site_run("paths --dir file"), 3);
+	CHECK_EQ(site_run("paths --dir nowhere"), 3);
+	CHECK_EQ(system("grep -q 'error: nowhere: No such file' err"), 0);
+	CHECK_EQ(system("test ! -s out"), 0);
 	site_unmake();
 }
 

@@ -149,8 +149,8 @@ static const struct argp parser = {
 	       "  tcpx nixl install --dir /opt/nixl/lib/plugins\n"
 	       "  tcpx nixl paths\n\n"
 	       "Exit status: 0 done, and it loads everywhere; 1 not done, or "
-	       "it does not load; 2 the command line is wrong; 3 no NIXL, or "
-	       "no plugin, was found.\n",
+	       "it does not load; 2 the command line is wrong; 3 no NIXL, no "
+	       "plugin, or no such directory was found.\n",
 };
 
 static const char *owner_name(enum nixl_owner owner)

@@ -140,7 +140,8 @@ json_t *nixl_paths(const char *dir)
 		dir = usual;
 	}
 	d = opendir(dir);
-	if (!d && (errno == ENOENT || !*dir))
+	/* The usual one is made by the first who has something to tell. */
+	if (!d && dir == usual && (errno == ENOENT || !*dir))
 		return json_array();
 	if (!d) {
 		complain("%s: %s", dir, strerror(errno));
