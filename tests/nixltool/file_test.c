@@ -309,6 +309,21 @@ static void as_another(void)
 	site_unmake();
 }
 
+/* The command alone, as where it was built without a C++ compiler. */
+static void no_plugin(void)
+{
+	site_make();
+	CHECK_EQ(system("cp \"$TEST_TCPX\" tcpx"), 0);
+	CHECK_EQ(system("LD_LIBRARY_PATH=$(dirname \"$TEST_TCPX\")/../.. "
+			"./tcpx nixl install >out 2>err; test $? = 3"),
+		 0);
+	says("err", "did not come with this command");
+	says("err", "where there is a C++ compiler");
+	says("err", "meson setup --reconfigure build");
+	says("err", "--plugin");
+	site_unmake();
+}
+
 static void nothing_found(void)
 {
 	site_make();
@@ -440,6 +455,7 @@ static const struct check_case cases[] = {
 	{"two_nixls", two_nixls, 0},
 	{"by_directory", by_directory, 0},
 	{"as_another", as_another, 0},
+	{"no_plugin", no_plugin, 0},
 	{"nothing_found", nothing_found, 0},
 	{"command_line", command_line, 0},
 	{"looks_elsewhere", looks_elsewhere, 0},

@@ -369,8 +369,10 @@ int cmd_nixl(int argc, char **argv)
 	if (nixl_find_plugin(a.plugin, plugin))
 		return EXIT_SETUP;
 	if (!*plugin && !strcmp(a.action, "install")) {
-		complain("%s did not come with this command: name it "
-			 "(--plugin)",
+		complain("%s did not come with this command: it is built "
+			 "where there is a C++ compiler (install one, then "
+			 "meson setup --reconfigure build and ninja -C build); "
+			 "or name one by --plugin",
 			 NIXL_PLUGIN_FILE);
 		return EXIT_SETUP;
 	}
