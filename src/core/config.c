@@ -171,7 +171,8 @@ static char *default_name(void)
 	return strdup(name);
 }
 
-/* Replaces the program's strings by our own, all or none. */
+/* Replaces the program's strings by our own, all or none; where it has none,
+ * the default's. */
 static int own_strings(struct tcpx_config *config)
 {
 	bool failed = false;
@@ -182,13 +183,13 @@ static int own_strings(struct tcpx_config *config)
 		if (!setting_is_text(&settings[i]))
 			continue;
 		text = setting_text(&settings[i], config);
+		if (!*text)
+			*text = settings[i].def_text;
 		if (*text) {
 			*text = failed ? NULL : strdup(*text);
 			failed = failed || !*text;
 		}
 	}
-	if (!config->transports && !failed)
-		failed = !(config->transports = strdup("socket"));
 	if (!config->name && !failed)
 		failed = !(config->name = default_name());
 	return failed ? TCPX_ENOMEM : 0;

@@ -406,7 +406,7 @@ static void copy_completes(void)
 
 	clean();
 	CHECK_STATUS(init(&c, &lines), TCPX_OK);
-	c.transports = NULL;
+	c.transports = c.gpu = NULL;
 	/* A program built when the struct ended before window_chunks. */
 	c.size_bytes = offsetof(struct tcpx_config, window_chunks);
 	c.window_chunks = 999999;
@@ -416,7 +416,14 @@ static void copy_completes(void)
 	CHECK_EQ(copy->window_chunks, 64);
 	CHECK(!copy->log_fn);
 	CHECK_STR(copy->transports, "socket");
+	CHECK_STR(copy->gpu, "auto");
 	CHECK(strchr(copy->name, '-') && strlen(copy->name) < TCPX_NAME_MAX);
+	config_free(copy);
+	c.size_bytes = sizeof(c);
+	c.window_chunks = 64;
+	CHECK_STATUS(config_copy(&c, &log, &copy), TCPX_OK);
+	CHECK_STR(copy->gpu, "auto");
+	CHECK_STR(copy->transports, "socket");
 	config_free(copy);
 }
 
