@@ -491,15 +491,13 @@ static void cut_in(struct pair *pair, enum tcpx_op op, int here, int there,
 	uint64_t want = CUT_BYTES / chunk_bytes;
 	uint64_t n = n_chunks(pair, op, here, there);
 
-	/* The first ones that a GPU gathers are short, and again when its lane
-	 * runs dry, which a busy machine makes it do. */
-	for (int i = 0; gathered && n >= 2 * want && i < 10; i++)
-		n = n_chunks(pair, op, here, there);
 	fprintf(stderr, "op %d, GPU %d and %d: %llu chunks, %llu of %u KiB\n",
 		(int)op, here, there, (unsigned long long)n,
 		(unsigned long long)want, chunk_bytes / KIB);
+	/* The first ones that a GPU gathers are short, and again whenever its
+	 * lane runs dry, which a busy machine makes it do. */
 	if (gathered)
-		CHECK(n >= want && n < 2 * want);
+		CHECK(n >= want);
 	else
 		CHECK_EQ(n, want);
 }
