@@ -115,18 +115,21 @@ int device_alloc(struct transport *t, const struct rail *rail,
 		 uint64_t len_bytes, uint8_t **mem, int *fd)
 {
 	void *got;
+	int err;
 
-	int err = rail->gpu ? gpu_mem_alloc(rail->gpu, len_bytes, &got) :
-			      host_alloc(t, len_bytes, mem, fd);
-
-	if (!err && rail->gpu) {
+	if (rail->gpu) {
+		err = gpu_mem_alloc(rail->gpu, len_bytes, &got);
+		if (err)
+			return err;
 		*mem = got;
 		*fd = -1;
-	} else if (!err && t->shares) {
-		/* Pages, zeroed, come with the first touch: not that of the
-		 * first chunks. Kernels before 5.14 cannot do it sooner. */
-		(void)madvise(*mem, len_bytes, MADV_POPULATE_WRITE);
+		return TCPX_OK;
 	}
+	err = host_alloc(t, len_bytes, mem, fd);
+	/* Pages, zeroed, come with the first touch: not that of the first
+	 * chunks. Kernels before 5.14 cannot do it sooner. */
+	if (!err && t->shares)
+		(void)madvise(*mem, len_bytes, MADV_POPULATE_WRITE);
 	return err;
 }
 

@@ -60,7 +60,7 @@ static bool start(struct helper_channel *c, uint64_t k)
 			return false;
 		c->helper->flush = true;
 	}
-	c->free.n--;
+	shared_slot_pop(&c->free);
 	chunk->started = true;
 	return true;
 }

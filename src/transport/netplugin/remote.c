@@ -434,7 +434,7 @@ static int post_recv(struct channel *c, uint64_t cookie)
 
 	if (err)
 		return err;
-	c->free.n--;
+	shared_slot_pop(&c->free);
 	c->lent |= 1u << item.slot;
 	c->cookies[c->posted++ % REMOTE_WINDOW] = cookie;
 	return TCPX_OK;

@@ -24,7 +24,7 @@
 #include "transport/netplugin/slots.h"
 #include "transport/transport.h"
 
-#define REMOTE_WINDOW 16u
+#define REMOTE_WINDOW SHARED_SLOTS
 #define REMOTE_WORDS 1024u
 
 enum remote_state {

@@ -131,6 +131,12 @@ static inline uint32_t shared_slot_top(const struct shared_slots *slots)
 	return slots->at[slots->n - 1];
 }
 
+/* What the top was wanted for has worked. */
+static inline void shared_slot_pop(struct shared_slots *slots)
+{
+	slots->n--;
+}
+
 static inline void shared_reset(struct shared_channel *channel)
 {
 	store_relaxed(&channel->commands.head, 0);
