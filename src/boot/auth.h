@@ -22,6 +22,7 @@ struct auth_keys {
 enum auth_role {
 	AUTH_LISTENER = 'l',
 	AUTH_CONNECTOR = 'c',
+	AUTH_LEAVER = 'x', /* a connector that does not want to any more */
 };
 
 /* Once before anything else here; cheap when repeated. TCPX_EINTERNAL: this

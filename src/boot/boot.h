@@ -82,14 +82,11 @@ struct boot_ops {
 	/*
 	 * A boot_connect() for CONTROL has learned whom it talks to (result:
 	 * session and name, proved), and has not proved itself yet. 0: go on;
-	 * a status ends it with that. NULL: always go on.
+	 * a status ends it with that, and the listener is told that it is no
+	 * failure. NULL: always go on.
 	 */
 	int (*met)(void *arg, uint64_t cookie,
 		   const struct boot_result *result);
-	/* Are we connected with that session, or about to be? Then one of its
-	 * connectors that leaves at our CHALLENGE has seen the same, and is
-	 * not worth a warning. NULL: no. */
-	bool (*knows)(void *arg, const uint8_t session[SESSION_ID_BYTES]);
 };
 
 struct boot_target {

@@ -91,9 +91,11 @@ static void conn_fail(struct boot *boot, struct conn *conn, int status,
 	bool admitted = conn->admitted, refused = conn->refused;
 	struct dial *dial = conn->dial;
 	char cause[BOOT_CAUSE_MAX];
-	/* Somebody looked whether the port is open: nothing to report. */
-	bool quiet = status == TCPX_ECLOSED && !conn->greeted &&
-		     conn->hs.in_bytes == 0;
+	/* Somebody looked whether the port is open, or two connected to each
+	 * other at once: nothing to report. */
+	bool quiet = conn->hs.left ||
+		     (status == TCPX_ECLOSED && !conn->greeted &&
+		      conn->hs.in_bytes == 0);
 
 	snprintf(cause, sizeof(cause), "%s", why);
 	conn_kill(boot, conn);
@@ -118,28 +120,9 @@ static void conn_fail_errno(struct boot *boot, struct conn *conn, int error)
 	conn_fail(boot, conn, dial_status(error), false, cause);
 }
 
-/* Two that connect to each other at once: the later one finds out at our
- * CHALLENGE, and leaves. */
-static bool has_crossed(struct boot *boot, const struct conn *conn)
-{
-	const struct handshake *hs = &conn->hs;
-
-	return hs->result.incoming && hs->awaits == HELLO_PROOF &&
-	       hs->in_bytes == 0 && hs->result.purpose == HELLO_CONTROL &&
-	       boot->ops->knows &&
-	       boot->ops->knows(boot->arg, hs->result.session);
-}
-
 /* The other side closed it, or the network did. */
 static void conn_broken(struct boot *boot, struct conn *conn, int error)
 {
-	if (has_crossed(boot, conn)) {
-		log_debug(boot->log, BOOT_SUBSYSTEM,
-			  "%s left: it is connected already",
-			  conn->hs.result.name);
-		conn_kill(boot, conn);
-		return;
-	}
 	if (error == 0 || error == ECONNRESET || error == EPIPE) {
 		handshake_closed(&conn->hs);
 		conn_fail(boot, conn, conn->hs.status, false, conn->hs.cause);
@@ -264,8 +247,8 @@ static void meet(struct boot *boot, struct conn *conn)
 	else
 		status = boot->ops->met(boot->arg, conn->dial->cookie, result);
 	if (status)
-		conn_fail(boot, conn, status, true,
-			  "connected with that session already");
+		handshake_leave(&conn->hs, status,
+				"connected with that session already");
 }
 
 /* From now on it is not the first to be dropped for another. */
@@ -296,7 +279,8 @@ static void set_interest(struct boot *boot, struct conn *conn)
 	epoll_ctl(boot->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event);
 }
 
-/* Ends what has come to its end. A refusal is sent first, if it can be. */
+/* Ends what has come to its end. Its last words are sent first, if they can
+ * be. */
 static bool settle(struct boot *boot, struct conn *conn)
 {
 	const void *from;

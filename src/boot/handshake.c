@@ -154,6 +154,8 @@ static void challenge(struct handshake *hs, const struct hello_hello *hello)
 		/* Known before it is told: the frames need not be kept. */
 		auth_mac(key, AUTH_CONNECTOR, hs->in, hs->in_bytes, hs->out,
 			 (size_t)n, hs->proof);
+		auth_mac(key, AUTH_LEAVER, hs->in, hs->in_bytes, hs->out,
+			 (size_t)n, hs->leave);
 		await(hs, HELLO_PROOF);
 	}
 	put_out(hs, n);
@@ -196,6 +198,11 @@ static void got_proof(struct handshake *hs, const uint8_t *body,
 
 	if (hello_proof_decode(body, len_bytes, &proof) < 0) {
 		fail(hs, TCPX_EPROTO, "a PROOF that cannot be read");
+		return;
+	}
+	if (auth_mac_equal(proof.mac, hs->leave)) {
+		hs->left = true;
+		fail(hs, TCPX_ECLOSED, "left: it is connected already");
 		return;
 	}
 	if (!auth_mac_equal(proof.mac, hs->proof)) {
@@ -317,7 +324,21 @@ static void got_challenge(struct handshake *hs, const uint8_t *body,
 	hs->greeted = true;
 	auth_mac(hs->key, AUTH_CONNECTOR, hs->out, hs->out_bytes, hs->in,
 		 hs->in_bytes, proof.mac);
+	auth_mac(hs->key, AUTH_LEAVER, hs->out, hs->out_bytes, hs->in,
+		 hs->in_bytes, hs->leave);
 	await(hs, HELLO_VERDICT);
+	put_out(hs, hello_proof_encode(&proof, hs->out));
+}
+
+void handshake_leave(struct handshake *hs, int status, const char *why)
+{
+	struct hello_proof proof;
+
+	if (hs->state != HANDSHAKE_RUNS || hs->awaits != HELLO_VERDICT ||
+	    hs->out_sent > 0)
+		return;
+	fail(hs, status, "%s", why);
+	memcpy(proof.mac, hs->leave, sizeof(proof.mac));
 	put_out(hs, hello_proof_encode(&proof, hs->out));
 }
 

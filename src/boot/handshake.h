@@ -15,7 +15,8 @@
  *   DONE or FAILED                               DONE or FAILED
  *
  * handshake_want() never asks for a byte behind the last frame: what follows
- * belongs to the next layer. A listener's FAILED may leave a VERDICT to send.
+ * belongs to the next layer. FAILED may leave a frame to send: a listener's
+ * VERDICT, the PROOF of a connector that leaves.
  */
 
 #include <stdbool.h>
@@ -51,6 +52,7 @@ struct handshake {
 	enum handshake_state state;
 	uint16_t awaits; /* enum hello_kind; 0: no frame */
 	bool greeted; /* the first frame of the other side was good */
+	bool left; /* FAILED: the connector has the secret, and left */
 	int status; /* FAILED: why, and in words */
 	char cause[192];
 	struct boot_result result; /* but for fd and addresses */
@@ -59,6 +61,7 @@ struct handshake {
 	uint8_t target[SESSION_ID_BYTES]; /* connector: who it wants */
 	uint8_t nonce[HELLO_NONCE_BYTES]; /* ours */
 	uint8_t proof[HELLO_MAC_BYTES]; /* listener: what PROOF must say */
+	uint8_t leave[HELLO_MAC_BYTES]; /* what it says of one that leaves */
 
 	uint16_t in_bytes, in_want; /* of the frame being read */
 	uint16_t out_bytes, out_sent;
@@ -87,6 +90,9 @@ void handshake_sent(struct handshake *hs, size_t n_bytes);
 /* ADMIT: 0 and the token, or the status and text of a refusal. */
 void handshake_admit(struct handshake *hs, int status, uint64_t token,
 		     const char *text);
+/* The connector, before its PROOF has gone out: says goodbye instead. FAILED,
+ * with what the caller says. */
+void handshake_leave(struct handshake *hs, int status, const char *why);
 /* The connection ended: FAILED, with what that means at this point. */
 void handshake_closed(struct handshake *hs);
 

@@ -420,20 +420,8 @@ static void on_dropped(void *arg, const struct boot_result *result)
 	(void)result;
 }
 
-static bool on_knows(void *arg, const uint8_t session_id[SESSION_ID_BYTES])
-{
-	struct tcpx_session *session = arg;
-
-	pthread_mutex_lock(&session->lock);
-	bool known = peering_with(session, session_id) != NULL;
-
-	pthread_mutex_unlock(&session->lock);
-	return known;
-}
-
 const struct boot_ops connect_boot_ops = {
 	.met = on_met,
-	.knows = on_knows,
 	.admit = on_admit,
 	.accepted = on_accepted,
 	.dropped = on_dropped,

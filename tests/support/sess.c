@@ -60,6 +60,8 @@ unsigned int sess_warnings(struct sess *sess)
 	pthread_mutex_lock(&sess->lock);
 	n = sess->n_by_level[TCPX_LOG_ERROR] + sess->n_by_level[TCPX_LOG_WARN];
 	pthread_mutex_unlock(&sess->lock);
+	if (n) /* or a check that wants none says only how many there are */
+		sess_print_log(sess);
 	return n;
 }
 

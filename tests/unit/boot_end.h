@@ -22,7 +22,6 @@ struct end {
 	uint32_t n_admits, n_accepted, n_dropped, n_connected, n_lines;
 	uint32_t n_met;
 	int admit_status, met_status;
-	bool knows;
 	int status; /* of the last connected() */
 	uint64_t cookie;
 	char cause[256];
@@ -99,13 +98,7 @@ static inline int met(void *arg, uint64_t cookie,
 	return end->met_status;
 }
 
-static inline bool knows(void *arg, const uint8_t session[SESSION_ID_BYTES])
-{
-	return ((struct end *)arg)->knows;
-}
-
-static const struct boot_ops ops = {admit,     accepted, dropped,
-				    connected, met,	 knows};
+static const struct boot_ops ops = {admit, accepted, dropped, connected, met};
 
 static inline void prepare(struct end *end, const char *name)
 {

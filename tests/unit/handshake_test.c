@@ -407,23 +407,62 @@ static void wrong_secret(void)
 	CHECK_EQ(p.n_admits, 0);
 }
 
+/* Up to the moment when the PROOF has been made and has not gone out. */
+static void meet(struct pair *p)
+{
+	set_up(p);
+	while (p->b.awaits == HELLO_HELLO)
+		CHECK(carry(&p->a, &p->b, SIZE_MAX) > 0);
+	while (p->a.awaits == HELLO_CHALLENGE)
+		CHECK(carry(&p->b, &p->a, SIZE_MAX) > 0);
+}
+
 /* A connector that goes on although the listener's proof is wrong to it. */
 static void guessed_proof(void)
 {
 	struct hello_proof proof = {.mac = {1, 2, 3}};
 	struct pair p;
 
-	set_up(&p);
-	while (p.b.awaits == HELLO_HELLO)
-		CHECK(carry(&p.a, &p.b, SIZE_MAX) > 0);
-	while (p.a.awaits == HELLO_CHALLENGE)
-		CHECK(carry(&p.b, &p.a, SIZE_MAX) > 0);
+	meet(&p);
 	p.a.out_bytes = (uint16_t)hello_proof_encode(&proof, p.a.out);
 	run(&p, NULL, SIZE_MAX);
 	CHECK_STATUS(p.b.status, TCPX_EAUTH);
 	CHECK_STATUS(p.a.status, TCPX_EAUTH);
 	CHECK(strstr(p.a.cause, "wrong secret"));
 	CHECK_EQ(p.n_admits, 0);
+}
+
+/* A connector that leaves proves that it could have come in. */
+static void leaves(void)
+{
+	struct pair p;
+
+	meet(&p);
+	handshake_leave(&p.a, TCPX_EBUSY, "there already");
+	CHECK_EQ(p.a.state, HANDSHAKE_FAILED);
+	CHECK(carry(&p.a, &p.b, 7) == 7);
+	handshake_leave(&p.a, TCPX_EPEER, "too late to say so");
+	while (carry(&p.a, &p.b, SIZE_MAX) > 0)
+		continue;
+	CHECK_STATUS(p.a.status, TCPX_EBUSY);
+	CHECK(!strcmp(p.a.cause, "there already"));
+	CHECK_EQ(p.b.state, HANDSHAKE_FAILED);
+	CHECK(p.b.left);
+	CHECK_EQ(p.n_admits, 0);
+}
+
+/* Whoever has not got the secret does not leave as one who has. */
+static void leaves_unproved(void)
+{
+	struct pair p;
+
+	meet(&p);
+	memset(p.a.leave, 1, sizeof(p.a.leave));
+	handshake_leave(&p.a, TCPX_EBUSY, "there already");
+	while (carry(&p.a, &p.b, SIZE_MAX) > 0)
+		continue;
+	CHECK_STATUS(p.b.status, TCPX_EAUTH);
+	CHECK(!p.b.left);
 }
 
 static void wrong_session(void)
@@ -628,6 +667,8 @@ static const struct check_case cases[] = {
 	{"replayed_challenge", replayed_challenge, 0},
 	{"wrong_secret", wrong_secret, 0},
 	{"guessed_proof", guessed_proof, 0},
+	{"leaves", leaves, 0},
+	{"leaves_unproved", leaves_unproved, 0},
 	{"wrong_session", wrong_session, 0},
 	{"no_shared_secret", no_shared_secret, 0},
 	{"owner_refuses", owner_refuses, 0},
