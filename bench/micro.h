@@ -65,6 +65,8 @@ struct tcpx_session *micro_session(int n_workers);
 
 json_t *measure_calls(const struct micro_options *options);
 json_t *measure_beside(const struct micro_options *options); /* calls.c */
+/* n ping-pongs of raw TCP beside a raw stream; a summary. beside.c */
+json_t *raw_beside(size_t n);
 json_t *measure_idle(const struct micro_options *options);  /* crowd.c */
 json_t *measure_peers(const struct micro_options *options); /* crowd.c */
 

@@ -151,7 +151,11 @@ def _call_rows():
                    "beside", "p99_of_bound", "%.2f",
                    [("alone", "%.0f ns", "alone_ns.p50"),
                     ("beside", "%.0f ns", "beside_ns.p50"),
-                    ("p99", "%.0f ns", "beside_ns.p99")]),
+                    ("p99", "%.0f ns", "beside_ns.p99"),
+                    ("p99 of raw TCP beside raw TCP", "%.0f ns",
+                     "raw_ns.p99"),
+                    ("the large one meanwhile", "%.1f GB/s",
+                     "large_gigabytes_per_s")]),
     ]
 
 
