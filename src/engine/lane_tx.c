@@ -17,6 +17,12 @@
  * cost more each. */
 #define SHARE_BYTES (128u * 1024)
 #define DEVICE_SHARE_BYTES (256u * 1024)
+/* Chunks of host memory are so short for so long after a small transfer: who
+ * is at a chunk, here or there, has no eyes for the next small one. Where few
+ * CPUs do all, calls of the kernel of this length carry 0.6 of what those of
+ * 512 KiB do, so not for ever. */
+#define BESIDE_BYTES (128u * 1024)
+#define BESIDE_NS (20 * NS_PER_MS)
 /* Chunks of a device that a lane has cut and not given to the channel, at most:
  * one that is ready when the channel is, and one being gathered. */
 #define GATHERS 2
@@ -131,6 +137,13 @@ static uint64_t half_share(const struct lane *lane, const struct stream *stream)
 	       (2ull * choice_sharers(lane, stream));
 }
 
+static bool is_beside_small(const struct peer *peer)
+{
+	uint64_t small_ns = load_relaxed(&peer->small_ns);
+
+	return small_ns && clock_coarse_ns() - small_ns < BESIDE_NS;
+}
+
 /* A device here or there has a launch to pay for each chunk, whatever its
  * length; bytes that only CPUs copy are better cut shorter. */
 static uint32_t chunk_limit(const struct lane *lane,
@@ -141,6 +154,8 @@ static uint32_t chunk_limit(const struct lane *lane,
 
 	if (stream->list->has_device || stream->to_device != WIRE_DEVICE_HOST)
 		return max;
+	if (is_beside_small(lane->peer))
+		max = least(max, BESIDE_BYTES);
 	return least(max, lane->peer->engine->params.host_chunk_bytes);
 }
 

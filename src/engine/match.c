@@ -239,6 +239,8 @@ int match_send(struct peer *peer, const struct msg_send *msg)
 	    (msg->early && (msg->data.len_bytes != msg->total_bytes ||
 			    msg->total_bytes > peer->limits.small_bytes)))
 		return TCPX_EPROTO;
+	if (msg->early)
+		peer_saw_small(peer);
 	struct early_send *send = take_send(msg);
 
 	if (!send)

@@ -18,6 +18,8 @@
 #include <stdint.h>
 #include <tcpx/p2p.h>
 
+#include "base/atomic.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/u64map.h"
 #include "engine/ctl.h"
@@ -66,6 +68,7 @@ struct peer {
 	struct task task;	/* peer_run in home */
 	struct ctl ctl;
 	_Atomic uint64_t progress_ns; /* coarse: the peer moved something */
+	_Atomic uint64_t small_ns; /* coarse: a small transfer came or went */
 
 	bool opener;		/* of the control connection */
 	struct lane *lanes[PEER_LANES_MAX]; /* by lane id; NULL: none */
@@ -163,6 +166,13 @@ int peer_offer_lane(struct peer *peer, struct engine_transport *via,
 uint32_t peer_offer_id(bool we_opened, bool ours);
 /* Can bytes go, and come? */
 void peer_open_ways(struct peer *peer, bool *sends, bool *receives);
+
+/* A small transfer was posted, here or there: for a while large ones are cut
+ * shorter, so that the next one waits less. */
+static inline void peer_saw_small(struct peer *peer)
+{
+	store_relaxed(&peer->small_ns, clock_coarse_ns());
+}
 
 /* Something to send or start; any thread, locks or not. */
 void peer_wake(struct peer *peer);

@@ -355,6 +355,7 @@ int target_on_put(struct peer *peer, const struct msg_put *msg)
 	char cause[CAUSE_BYTES] = "";
 	int err = target_see(peer, msg->xfer);
 
+	peer_saw_small(peer);
 	if (!err)
 		err = put_bytes(peer, msg, cause);
 	if (err == TCPX_INPROGRESS)
@@ -458,6 +459,7 @@ int target_on_get(struct peer *peer, const struct msg_get *msg)
 	struct seglist *segs;
 	int err = target_see(peer, msg->xfer);
 
+	peer_saw_small(peer);
 	if (err)
 		return err;
 	err = lists_take_small(peer, &msg->regions, msg->n_regions, &msg->segs,

@@ -154,6 +154,7 @@ static int start_small(struct xfer *xfer)
 	struct msg_bytes data = {xfer->lifted ? xfer->lifted : stack,
 				 (uint32_t)xfer->total_bytes};
 
+	peer_saw_small(xfer->peer);
 	if (xfer->op == TCPX_OP_READ)
 		return start_get(xfer);
 	if (data.len_bytes > sizeof(stack))

@@ -49,7 +49,7 @@ static void tweak_copy_engine(struct tcpx_config *config)
 struct buf {
 	struct region region;
 	struct sess *sess;
-	int gpu;	/* HOST, or an index */
+	int gpu; /* HOST, or an index */
 	void *device;
 	uint64_t mem;
 };
@@ -559,6 +559,37 @@ static void chunks_of_both(void)
 	pair_close(&pair);
 }
 
+/* For a moment after a small transfer large ones go in shorter chunks. The
+ * machine may keep us from the CPU for that moment, but not every time. */
+static void chunks_beside_small(void)
+{
+	const uint64_t want = CUT_BYTES / (512 * KIB);
+	struct buf local, owned;
+	struct pair pair;
+	uint64_t n = 0;
+
+	open_told(&pair, 0, 0);
+	buf_open(&local, pair.a, HOST, CUT_BYTES, LOCAL_SEED, 0);
+	buf_open(&owned, pair.b, HOST, CUT_BYTES, REMOTE_SEED, RW);
+	uint64_t remote = sess_share(pair.b, owned.mem, pair.a);
+	uint64_t small = xfer_one(pair.a, pair.ab, TCPX_OP_WRITE, local.mem, 0,
+				  remote, 0, 8);
+
+	for (int i = 0; i < 100 && n <= want; i++) {
+		uint64_t before = counted(pair.b, "received_chunks");
+
+		CHECK_STATUS(tcpx_xfer_post(pair.a->s, small, NULL), TCPX_OK);
+		CHECK_STATUS(pair_wait(&pair, pair.a, small, SOON), TCPX_OK);
+		move(&pair, TCPX_OP_WRITE, &local, &owned);
+		n = counted(pair.b, "received_chunks") - before;
+		CHECK(n >= want);
+	}
+	CHECK(n > want);
+	usleep(100000);
+	cut_in(&pair, TCPX_OP_WRITE, HOST, HOST, 512 * KIB);
+	pair_close(&pair);
+}
+
 /* A GPU costs so much at the defaults, the memory of the program's apart. */
 static void memory_held(void)
 {
@@ -768,6 +799,7 @@ static const struct check_case cases[] = {
 	{"chunks_by_default", chunks_by_default, 60},
 	{"chunks_as_set", chunks_as_set, 120},
 	{"chunks_of_both", chunks_of_both, 120},
+	{"chunks_beside_small", chunks_beside_small, 60},
 	{"memory_held", memory_held, 60},
 	{"released_in_flight", released_in_flight, 120},
 	{"closed_in_flight", closed_in_flight, 60},
