@@ -10,7 +10,7 @@
  * the table of virtual functions or a plain function pointer.
  *
  * Names differ from NIXL's on purpose: only order and layout are shared, and
- * types of the same name would be the same symbols. tests/nixl/headers.cc
+ * types of the same name would be the same symbols. tests/nixl/headers_test.cc
  * compares this page with the real headers where there are some.
  *
  * Rule for those who use it: of a list read `items`, never call it.

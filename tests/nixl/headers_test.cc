@@ -20,6 +20,7 @@
 #include <backend_engine.h>
 #undef private
 #undef protected
+#include <backend_plugin.h>
 
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 
@@ -75,6 +76,16 @@ SAME_PLACE(nixl_meta_dlist_t, descs, meta_list, items);
 SAME_SIZE(nixl_b_params_t, params);
 SAME_SIZE(notif_list_t, notes);
 
+SAME_VALUE(NIXL_PLUGIN_API_VERSION, api_version);
+SAME_SIZE(nixlBackendPlugin, plugin);
+SAME_PLACE(nixlBackendPlugin, api_version, plugin, api_version);
+SAME_PLACE(nixlBackendPlugin, create_engine, plugin, create);
+SAME_PLACE(nixlBackendPlugin, destroy_engine, plugin, destroy);
+SAME_PLACE(nixlBackendPlugin, get_plugin_name, plugin, name);
+SAME_PLACE(nixlBackendPlugin, get_plugin_version, plugin, version);
+SAME_PLACE(nixlBackendPlugin, get_backend_options, plugin, options);
+SAME_PLACE(nixlBackendPlugin, get_backend_mems, plugin, mems);
+
 SAME_VALUE(NIXL_IN_PROG, STATUS_IN_PROGRESS);
 SAME_VALUE(NIXL_SUCCESS, STATUS_SUCCESS);
 SAME_VALUE(NIXL_ERR_NOT_POSTED, STATUS_NOT_POSTED);
@@ -90,8 +101,12 @@ SAME_VALUE(NIXL_ERR_REMOTE_DISCONNECT, STATUS_REMOTE_DISCONNECT);
 SAME_VALUE(NIXL_ERR_CANCELED, STATUS_CANCELED);
 SAME_VALUE(DRAM_SEG, MEM_DRAM);
 SAME_VALUE(VRAM_SEG, MEM_VRAM);
+SAME_VALUE(BLK_SEG, MEM_BLOCK);
+SAME_VALUE(OBJ_SEG, MEM_OBJECT);
+SAME_VALUE(FILE_SEG, MEM_FILE);
 SAME_VALUE(NIXL_READ, XFER_READ);
 SAME_VALUE(NIXL_WRITE, XFER_WRITE);
+SAME_VALUE(nixl_cost_t::ANALYTICAL_BACKEND, cost_kind::ANALYTICAL_BACKEND);
 
 } /* namespace abi */
 
