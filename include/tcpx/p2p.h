@@ -177,6 +177,9 @@ tcpx_config_init(struct tcpx_config *config, tcpx_log_fn log_fn, void *log_arg);
  * environment, else null), help}. Behind the fields of the struct come the
  * variables that transports read themselves, as TCPX_NETPLUGIN_PATH. The
  * secret's value is never in it.
+ *
+ * Returns: 0; TCPX_ENOSPC; TCPX_EINVAL: a field has a value that a session
+ * would refuse, and the line logged says which and what is allowed.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_config_json(const struct tcpx_config *config, char *buf, size_t cap_bytes,

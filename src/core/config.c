@@ -315,13 +315,17 @@ int tcpx_config_json(const struct tcpx_config *config, char *buf,
 		     size_t cap_bytes, size_t *len_bytes)
 {
 	struct tcpx_config full;
-	struct log no_log = {0};
+	struct log no_log = {0}, log;
 	char *text;
 	int rc;
 
 	if (!config || (!buf && cap_bytes > 0) || !len_bytes)
 		return TCPX_EINVAL;
 	rc = complete(config, &no_log, &full);
+	if (rc)
+		return rc;
+	log = (struct log){full.log_fn, full.log_arg, full.log_level};
+	rc = check(&full, &log);
 	if (!rc)
 		rc = all_json(&full, &text);
 	if (rc)

@@ -407,10 +407,11 @@ static void cannot_begin(void)
 	end(2, SETUP);
 	cli_says(&ranks[0].err, "cannot begin: no GPU 7 here");
 	free_all(2);
-	start(2, "--transport nonsense " HOST_MEMORY);
+	setenv("TCPX_NETPLUGIN_PATH", "/nowhere/libnccl-net.so", 1);
+	start(2, "--transport netplugin " HOST_MEMORY);
 	end(2, SETUP);
 	cli_says(&ranks[0].err, "cannot begin: its session cannot be opened");
-	cli_says(&ranks[1].err, "(TCPX_TRANSPORTS) is \"nonsense\"; allowed: ");
+	cli_says(&ranks[1].err, "/nowhere/libnccl-net.so");
 	free_all(2);
 }
 

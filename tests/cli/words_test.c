@@ -303,16 +303,51 @@ static void bad_variables(void)
 	}
 }
 
-#define NO_FOO "transports (TCPX_TRANSPORTS) is \"foo\"; allowed: netplugin, "
+/* Options that no session could have, refused by each command that has them
+ * before it does anything. */
+static void bad_words(void)
+{
+	static const char *const lines[] = {
+		"config --transport %s",
+		"config --json --transport=%s",
+		"info --transport %s",
+		"demo --quick --transport %s",
+		"perf --self --transport %s",
+		"perf --transport %s",
+		"mesh --hosts a,b --transport %s",
+	};
+	static const char *const words[] = {"sokcet", "socket,foo", ","};
+	char line[96], is[64];
+	struct cli cli;
+
+	for (size_t i = 0; i < 3 * sizeof(lines) / sizeof(*lines); i++) {
+		snprintf(line, sizeof(line), lines[i / 3], words[i % 3]);
+		snprintf(is, sizeof(is), "(TCPX_TRANSPORTS) is \"%s\"; ",
+			 words[i % 3]);
+		CHECK_EQ(cli_run(&cli, line), USAGE);
+		cli_says(&cli.err, ": --transport: transports ");
+		cli_says(&cli.err, is);
+		cli_says(&cli.err, "allowed: netplugin, socket, loop, ");
+		cli_silent(&cli.out);
+		cli_free(&cli);
+	}
+	CHECK_EQ(cli_run(&cli, "config --ifaces="), USAGE);
+	cli_says(&cli.err, ": --ifaces: ifnames (TCPX_IFNAMES) is \"\"");
+	cli_free(&cli);
+	/* A bad variable is not the option's fault. */
+	setenv("TCPX_TRANSPORTS", "sokcet", 1);
+	CHECK_EQ(cli_run(&cli, "config --ifnames eth0"), SETUP);
+	cli_says(&cli.err, "TCPX_TRANSPORTS is \"sokcet\"");
+	cli_free(&cli);
+}
 
 /* Settings whose values are sound and yet cannot be had. */
 static void bad_settings(void)
 {
 	static const char *const bad[][2] = {
-		{"info --transport foo", NO_FOO},
 		{"info --ifnames nope9", "interface nope9 does not exist"},
-		{"demo --quick --transport foo", NO_FOO},
-		{"perf --self --transport foo", NO_FOO},
+		{"demo --quick --ifnames nope9", "nope9 does not exist"},
+		{"perf --self --ifnames nope9", "nope9 does not exist"},
 	};
 	struct cli cli;
 
@@ -616,6 +651,7 @@ static const struct check_case cases[] = {
 	{"config_secret", config_secret, 0},
 	{"config_unknown", config_unknown, 0},
 	{"bad_variables", bad_variables, 0},
+	{"bad_words", bad_words, 0},
 	{"bad_settings", bad_settings, 0},
 	{"info_json", info_json, 0},
 	{"info_text", info_text, 0},

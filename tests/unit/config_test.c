@@ -539,6 +539,27 @@ static void json_tells_all(void)
 	json_decref(rows);
 }
 
+/* What no session could have is not in force. */
+static void json_refuses(void)
+{
+	static char buf[32768];
+	struct tcpx_config c;
+	struct lines lines;
+	size_t len = 7;
+
+	clean();
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	c.transports = "socket,sokcet";
+	CHECK_STATUS(tcpx_config_json(&c, buf, sizeof(buf), &len), TCPX_EINVAL);
+	CHECK_EQ(len, 7);
+	CHECK(has(&lines, "transports (TCPX_TRANSPORTS) is \"socket,sokcet\"; "
+			  "allowed: netplugin, socket, "));
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	c.n_flows = 17;
+	CHECK_STATUS(tcpx_config_json(&c, NULL, 0, &len), TCPX_EINVAL);
+	CHECK(has(&lines, "allowed: 0 to 16"));
+}
+
 /* A transport's own come behind: as it would read them, and a bad one as it
  * is, for the transport to refuse. */
 static void json_tells_transports(void)
@@ -599,6 +620,7 @@ static const struct check_case cases[] = {
 	{"copy_completes", copy_completes, 0},
 	{"copy_names_every_bad_field", copy_names_every_bad_field, 0},
 	{"json_tells_all", json_tells_all, 0},
+	{"json_refuses", json_refuses, 0},
 	{"json_tells_transports", json_tells_transports, 0},
 };
 

@@ -3,7 +3,9 @@
 
 #include "cmd.h"
 #include "common/size.h"
+#include "log.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +16,8 @@
 #define CHUNK_MIN (64u << 10)
 #define CHUNK_MAX (4u << 20)
 #define CHUNK_STEP 4096u
+
+#define FIELD(name) offsetof(struct tcpx_config, name)
 
 enum {
 	KEY_TRANSPORT = 0x200,
@@ -123,13 +127,36 @@ static uint32_t chunk_arg(struct argp_state *state, const char *text)
 	return (uint32_t)bytes;
 }
 
+/* A field of the configuration that is a text, by its place there. The library
+ * knows what is allowed; what the environment says is judged later. */
+static const char *text_arg(struct argp_state *state, const char *name,
+			    size_t field, const char *text)
+{
+	struct tcpx_config config;
+	char why[512];
+	size_t len;
+	int status = tcpx_config_init(&config, NULL, NULL);
+
+	config.log_fn = log_line;
+	config.log_level = TCPX_LOG_ERROR;
+	memcpy((char *)&config + field, &text, sizeof(text));
+	log_hold();
+	status = tcpx_config_json(&config, NULL, 0, &len);
+	log_take_error(why, sizeof(why));
+	if (status == TCPX_EINVAL)
+		argp_error(state, "%s: %s", option_given(state, name, text),
+			   why);
+	return text;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct session_options *o = state->input;
 
 	switch (key) {
 	case KEY_TRANSPORT:
-		o->transport = arg;
+		o->transport =
+			text_arg(state, "transport", FIELD(transports), arg);
 		return 0;
 	case KEY_FLOWS:
 		o->n_flows = number_arg(state, "channels", arg, FLOWS_MAX);
@@ -144,13 +171,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->n_rails = number_arg(state, "rails", arg, RAILS_MAX);
 		return 0;
 	case KEY_IFNAMES:
-		o->ifnames = arg;
+		o->ifnames = text_arg(state, "ifnames", FIELD(ifnames), arg);
 		return 0;
 	case KEY_CHECKSUM:
 		o->checksum = true;
 		return 0;
 	case KEY_SECRET:
-		o->secret = arg;
+		o->secret = text_arg(state, "secret", FIELD(secret), arg);
 		return 0;
 	case KEY_PORT:
 		o->port = (uint16_t)number_arg(state, "port", arg, 65535);
