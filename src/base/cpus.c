@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/item.h"
+
 #define CPUS_MAX 65536
 #define PATH_BYTES 4200
 
@@ -98,12 +100,7 @@ static int path_quota(const char *root, const char *path)
 /* Is "cpu" among the controllers "cpu,cpuacct"? */
 static bool has_cpu(const char *controllers)
 {
-	for (const char *c = controllers; *c; c += strcspn(c, ",")) {
-		c += *c == ',';
-		if (strncmp(c, "cpu", 3) == 0 && (c[3] == ',' || c[3] == '\0'))
-			return true;
-	}
-	return false;
+	return item_place(controllers, "cpu") >= 0;
 }
 
 /* A line of /proc/PID/cgroup: "0::/path" (version 2), "4:cpu,cpuacct:/path"

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/item.h"
 #include "base/text.h"
 #include "core/peering.h"
 
@@ -31,21 +32,6 @@ static bool adopts(const struct way *way)
 }
 
 /* ---- what is wanted --------------------------------------------------- */
-
-int flows_place_of(const char *list, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (int place = 0; *list; place++) {
-		size_t n = strcspn(list, ", ");
-
-		if (n == len && !strncmp(list, name, n))
-			return place;
-		list += n;
-		list += strspn(list, ", ");
-	}
-	return -1;
-}
 
 /* Rails that both have: the session's interfaces against theirs. */
 static uint32_t common_rails(const struct peering *peering)
@@ -97,7 +83,7 @@ int flows_plan(struct peering *peering)
 		struct engine_transport *via = &engine->transports[i];
 		struct way *way = &peering->ways[peering->n_ways];
 
-		if (flows_place_of(peering->transports, via->ops->name) < 0)
+		if (item_place(peering->transports, via->ops->name) < 0)
 			continue;
 		way->via = via;
 		if (adopts(way))

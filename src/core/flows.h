@@ -42,8 +42,6 @@ uint64_t flows_due_ns(struct peering *peering);
 void flows_dialed(struct peering *peering, uint32_t rail, uint32_t flow,
 		  int status, const char *cause,
 		  const struct boot_result *result);
-/* Is name one of a comma-separated list? Which one (-1: none) */
-int flows_place_of(const char *list, const char *name);
 
 /* engine_ops; a peer's lock is held, so only word is left for flows_tick(). */
 void flows_on_lane_lost(void *arg, struct peer *peer,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/item.h"
 #include "core/flows.h"
 #include "core/memory.h"
 #include "core/peering.h"
@@ -127,8 +128,7 @@ static uint32_t rank_of(const struct course *course, const struct seen *lane)
 	int place = (int)(lane->via - engine->transports);
 
 	if (!course->sending)
-		place = flows_place_of(peering->transports,
-				       lane->via->ops->name);
+		place = item_place(peering->transports, lane->via->ops->name);
 	if ((device && !(lane->via->caps & TRANSPORT_GPU)) || place < 0 ||
 	    !(course->sending ? lane->sends : lane->receives))
 		return UINT32_MAX;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "base/item.h"
 #include "base/text.h"
 #include "core/config.h"
 #include "core/flows.h"
@@ -113,22 +114,20 @@ static int bound_rail(struct tcpx_session *session)
 static int advertise(struct tcpx_session *session)
 {
 	const char *list = session->config->advertise;
-	char text[ADDR_TEXT_MAX * BLOB_RAILS_MAX], *save = NULL;
+	char one[ADDR_TEXT_MAX];
+	struct item item;
 	uint32_t i = 0;
 
-	if (!list)
-		return 0;
-	if (strlen(list) >= sizeof(text))
-		return TCPX_EINVAL;
-	strcpy(text, list);
-	for (char *one = strtok_r(text, ", ", &save);
-	     one && i < session->n_rails; one = strtok_r(NULL, ", ", &save))
-		if (addr_parse(one, &session->rails[i++].addr)) {
-			log_error(&session->log, "rails",
-				  "advertise: \"%s\" is not a numeric address",
-				  one);
+	while (list && i < session->n_rails && item_next(&list, &item)) {
+		if (!item_copy(&item, one, sizeof(one)) ||
+		    addr_parse(one, &session->rails[i++].addr)) {
+			log_error(
+				&session->log, "rails",
+				"advertise: \"%.*s\" is not a numeric address",
+				(int)item.len_bytes, item.text);
 			return TCPX_EINVAL;
 		}
+	}
 	if (i)
 		session->ctrl = session->rails[0].addr;
 	return 0;

@@ -3,8 +3,8 @@
 /* Which transports there are, and whether each can be used here. */
 
 #include <jansson.h>
-#include <string.h>
 
+#include "base/item.h"
 #include "core/json.h"
 #include "core/session.h"
 #include "engine/engine.h"
@@ -24,26 +24,12 @@ static void add_check(void *arg, const char *check, const char *why)
 					"holds", !why, "why", why));
 }
 
-static bool is_allowed(const char *list, const char *name)
-{
-	size_t len = strlen(name);
-
-	while (*list) {
-		size_t n = strcspn(list, ", ");
-
-		if (n == len && !strncmp(list, name, n))
-			return true;
-		list += n;
-		list += strspn(list, ", ");
-	}
-	return false;
-}
-
 static json_t *transport_json(struct tcpx_session *session,
 			      const struct transport_ops *ops)
 {
 	const struct transport_params *params =
 		&session->engine->params.transport;
+	bool allowed = item_place(session->config->transports, ops->name) >= 0;
 	bool open = engine_transport_find(session->engine, ops->name);
 	struct checks checks = {json_array(), true};
 	char why[512] = "";
@@ -54,9 +40,7 @@ static json_t *transport_json(struct tcpx_session *session,
 	if (ops->explain)
 		ops->explain(params, add_check, &checks);
 	return json_pack("{s:s, s:b, s:b, s:b, s:s?, s:o}", "transport",
-			 ops->name, "allowed",
-			 is_allowed(session->config->transports, ops->name),
-			 "open", open, "usable",
+			 ops->name, "allowed", allowed, "open", open, "usable",
 			 open || (usable && checks.all_hold), "why",
 			 why[0] ? why : NULL, "checks", checks.list);
 }

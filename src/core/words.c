@@ -3,14 +3,15 @@
 
 #include <string.h>
 
+#include "base/item.h"
 #include "core/settings.h"
 
-static bool is_word(const struct setting *s, const char *text, size_t len)
+static bool is_word(const struct setting *s, const struct item *item)
 {
 	const char *word;
 
 	for (uint32_t i = 0; (word = s->word(i)); i++) {
-		if (strlen(word) == len && memcmp(word, text, len) == 0)
+		if (item_is(item, word))
 			return true;
 	}
 	return false;
@@ -19,17 +20,15 @@ static bool is_word(const struct setting *s, const char *text, size_t len)
 /* One word, or if several may be a list with one at least. */
 static bool listed(const struct setting *s, const char *text)
 {
+	struct item item = {text, strlen(text)};
 	bool any = false;
 
 	if (!s->several)
-		return is_word(s, text, strlen(text));
-	for (text += strspn(text, ", "); *text; text += strspn(text, ", ")) {
-		size_t len = strcspn(text, ", ");
-
-		if (!is_word(s, text, len))
+		return is_word(s, &item);
+	while (item_next(&text, &item)) {
+		if (!is_word(s, &item))
 			return false;
 		any = true;
-		text += len;
 	}
 	return any;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/item.h"
 
 /* ---- transports ------------------------------------------------------- */
 
@@ -51,19 +52,26 @@ static int open_transport(struct engine *engine,
 	return 0;
 }
 
+static const struct transport_ops *find_ops(const struct item *item)
+{
+	char name[32];
+
+	return item_copy(item, name, sizeof(name)) ? transport_find(name) :
+						     NULL;
+}
+
 static int open_transports(struct engine *engine)
 {
-	char names[256], *save = NULL;
+	const char *names = engine->params.transports;
+	struct item item;
 
-	strncpy(names, engine->params.transports, sizeof(names) - 1);
-	names[sizeof(names) - 1] = '\0';
-	for (char *name = strtok_r(names, ", ", &save); name;
-	     name = strtok_r(NULL, ", ", &save)) {
-		const struct transport_ops *ops = transport_find(name);
+	while (item_next(&names, &item)) {
+		const struct transport_ops *ops = find_ops(&item);
 
 		if (!ops) {
 			log_error(engine->params.log, "engine",
-				  "there is no transport %s", name);
+				  "there is no transport %.*s",
+				  (int)item.len_bytes, item.text);
 			return TCPX_EINVAL;
 		}
 		int err = open_transport(engine, ops);

@@ -2,8 +2,8 @@
 #include "topo/homes.h"
 
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/item.h"
 #include "topo/distance.h"
 
 static uint32_t guests(const uint32_t *home, uint32_t n_gpus, uint32_t nic)
@@ -35,22 +35,19 @@ void homes_plan(const uint32_t *distance, uint32_t n_gpus, uint32_t n_nics,
 }
 
 /* One item; false: not "number=name" of things that are there. */
-static bool read_item(const char *at, size_t len, uint32_t n_gpus,
-		      uint32_t n_nics,
+static bool read_item(const struct item *item, uint32_t n_gpus, uint32_t n_nics,
 		      const char *(*name_of)(const void *arg, uint32_t nic),
 		      const void *arg, uint32_t *home)
 {
 	char *end;
-	unsigned long gpu = strtoul(at, &end, 10);
-	const char *name = end + 1;
+	unsigned long gpu = strtoul(item->text, &end, 10);
+	struct item name = {end + 1, item->len_bytes};
 
-	if (end == at || *end != '=' || gpu >= n_gpus)
+	if (end == item->text || *end != '=' || gpu >= n_gpus)
 		return false;
+	name.len_bytes -= (size_t)(name.text - item->text);
 	for (uint32_t n = 0; n < n_nics; n++) {
-		size_t name_len = strlen(name_of(arg, n));
-
-		if (name + name_len == at + len &&
-		    !strncmp(name, name_of(arg, n), name_len)) {
+		if (item_is(&name, name_of(arg, n))) {
 			home[gpu] = n;
 			return true;
 		}
@@ -62,16 +59,13 @@ bool homes_read_map(const char *map, uint32_t n_gpus, uint32_t n_nics,
 		    const char *(*name_of)(const void *arg, uint32_t nic),
 		    const void *arg, uint32_t *home, const char **wrong)
 {
-	for (const char *at = map; *at;) {
-		size_t len = strcspn(at, ", ");
+	struct item item;
 
-		if (len &&
-		    !read_item(at, len, n_gpus, n_nics, name_of, arg, home)) {
-			*wrong = at;
+	while (item_next(&map, &item)) {
+		if (!read_item(&item, n_gpus, n_nics, name_of, arg, home)) {
+			*wrong = item.text;
 			return false;
 		}
-		at += len;
-		at += strspn(at, ", ");
 	}
 	return true;
 }

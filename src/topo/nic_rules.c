@@ -6,12 +6,12 @@
 #include <string.h>
 #include <tcpx/status.h>
 
+#include "base/item.h"
 #include "base/text.h"
 
-/* One name of a list: not NUL-terminated; a prefix if a * stood behind it. */
-struct item {
-	const char *name;
-	size_t len_bytes;
+/* One name of a list; a prefix if a * stood behind it. */
+struct pattern {
+	struct item name;
 	bool prefix;
 };
 
@@ -33,35 +33,33 @@ bool nic_is_container_bridge(const char *ifname)
 	       ifname[15] == '\0';
 }
 
-/* The next item of a list, blanks and empty ones skipped; false at its end. */
-static bool next_item(const char **list, struct item *item)
+static bool next_pattern(const char **list, struct pattern *pattern)
 {
-	const char *at = *list + strspn(*list, ", \t");
+	struct item *name = &pattern->name;
 
-	if (*at == '\0')
+	if (!item_next(list, name))
 		return false;
-	item->name = at;
-	item->len_bytes = strcspn(at, ", \t");
-	*list = at + item->len_bytes;
-	item->prefix = at[item->len_bytes - 1] == '*';
-	if (item->prefix)
-		item->len_bytes--;
+	pattern->prefix = name->text[name->len_bytes - 1] == '*';
+	if (pattern->prefix)
+		name->len_bytes--;
 	return true;
 }
 
-static bool matches(const struct item *item, const char *ifname)
+static bool matches(const struct pattern *pattern, const char *ifname)
 {
-	if (strncmp(ifname, item->name, item->len_bytes) != 0)
-		return false;
-	return item->prefix || ifname[item->len_bytes] == '\0';
+	const struct item *name = &pattern->name;
+
+	if (!pattern->prefix)
+		return item_is(name, ifname);
+	return strncmp(ifname, name->text, name->len_bytes) == 0;
 }
 
 static bool listed(const char *list, const char *ifname)
 {
-	struct item item;
+	struct pattern pattern;
 
-	while (next_item(&list, &item)) {
-		if (matches(&item, ifname))
+	while (next_pattern(&list, &pattern)) {
+		if (matches(&pattern, ifname))
 			return true;
 	}
 	return false;
@@ -99,16 +97,16 @@ static void add_existing(struct text *why, const struct nic_seen *seen,
 }
 
 /* All that this name means. Returns what is wrong if it means nothing. */
-static const char *take_item(const struct item *item,
-			     const struct nic_seen *seen, uint32_t n_seen,
-			     struct nic nics[NICS_MAX], uint32_t *n)
+static const char *take_all(const struct pattern *pattern,
+			    const struct nic_seen *seen, uint32_t n_seen,
+			    struct nic nics[NICS_MAX], uint32_t *n)
 {
-	const char *wrong = item->prefix ? "matches no interface" :
-					   "does not exist";
+	const char *wrong = pattern->prefix ? "matches no interface" :
+					      "does not exist";
 	bool found = false;
 
 	for (uint32_t i = 0; i < n_seen; i++) {
-		if (!matches(item, seen[i].nic.ifname))
+		if (!matches(pattern, seen[i].nic.ifname))
 			continue;
 		if (fault(&seen[i])) {
 			wrong = fault(&seen[i]);
@@ -125,14 +123,15 @@ static int take_listed(const struct nic_seen *seen, uint32_t n_seen,
 		       struct text *why)
 {
 	const char *wrong;
-	struct item item;
+	struct pattern pattern;
 
-	while (next_item(&list, &item)) {
-		wrong = take_item(&item, seen, n_seen, nics, n);
+	while (next_pattern(&list, &pattern)) {
+		wrong = take_all(&pattern, seen, n_seen, nics, n);
 		if (!wrong)
 			continue;
-		text_add(why, "interface %.*s%s %s", (int)item.len_bytes,
-			 item.name, item.prefix ? "*" : "", wrong);
+		text_add(why, "interface %.*s%s %s",
+			 (int)pattern.name.len_bytes, pattern.name.text,
+			 pattern.prefix ? "*" : "", wrong);
 		add_existing(why, seen, n_seen);
 		return TCPX_EUNREACHABLE;
 	}
@@ -176,7 +175,7 @@ int nic_select(const struct nic_seen *seen, uint32_t n_seen,
 	first = list;
 	if (*list == '^')
 		take_best(seen, n_seen, list + 1, nics, &n);
-	else if (next_item(&first, &item))
+	else if (item_next(&first, &item))
 		err = take_listed(seen, n_seen, list, nics, &n, &text);
 	else
 		take_best(seen, n_seen, "", nics, &n);

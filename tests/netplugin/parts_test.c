@@ -121,6 +121,24 @@ static void bad_settings(void)
 	}
 }
 
+static void allowed_checks(void)
+{
+	static const char *const lists[] = {"loopback,inline",
+					    " ,inline,, loopback, "};
+	struct options o;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct fake fake = {{{"TCPX_NETPLUGIN_ALLOW", lists[i]}}, {0}};
+
+		CHECK_STATUS(read_fake(&fake, &o), TCPX_OK);
+		CHECK_EQ(o.allow, OPTIONS_LOOPBACK | OPTIONS_INLINE);
+	}
+	struct fake fake = {{{"TCPX_NETPLUGIN_ALLOW", "inline,in-line"}}, {0}};
+
+	CHECK_STATUS(read_fake(&fake, &o), TCPX_EINVAL);
+	CHECK(strstr(why, "no check is called in-line; there are "));
+}
+
 /* Each refused in words that name the variable and the way out; and each let
  * pass when that way is taken. */
 static void preconditions(void)
@@ -494,6 +512,7 @@ static const struct check_case cases[] = {
 	{"defaults", defaults, 0},
 	{"paths", paths, 0},
 	{"bad_settings", bad_settings, 0},
+	{"allowed_checks", allowed_checks, 0},
 	{"preconditions", preconditions, 0},
 	{"good_environment", good_environment, 0},
 	{"daemon_sockets", daemon_sockets, 0},

@@ -162,6 +162,10 @@ static void maps(void)
 	CHECK_EQ(home[1], 0);
 	CHECK_EQ(home[7], 0);
 	CHECK(homes_read_map("", 8, 4, name_of, NULL, home, &wrong));
+	CHECK(homes_read_map(", ,1=eth4,,2=eth1, ", 8, 4, name_of, NULL, home,
+			     &wrong));
+	CHECK_EQ(home[1], 3);
+	CHECK_EQ(home[2], 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		CHECK(!homes_read_map(bad[i], 8, 4, name_of, NULL, home,
 				      &wrong));

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <tcpx/status.h>
 
+#include "base/item.h"
 #include "gpu/gpu.h"
 #include "topo/distance.h"
 #include "topo/homes.h"
@@ -148,14 +149,16 @@ static bool has_nic(const struct explanation *e, const char *ifname)
 static void add_mapped(struct explanation *e)
 {
 	struct nic found[NICS_MAX];
-	char name[16], why[128];
-	const char *at = e->options.map;
+	char one[32], why[128];
+	const char *map = e->options.map, *name;
+	struct item item;
 	uint32_t n;
 
-	while (at && (at = strchr(at, '='))) {
-		at++;
-		snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ", "),
-			 at);
+	while (map && item_next(&map, &item)) {
+		if (!item_copy(&item, one, sizeof(one)) ||
+		    !(name = strchr(one, '=')))
+			continue;
+		name++;
 		if (e->n_nics < NICS_MAX && !has_nic(e, name) &&
 		    !nic_list(name, found, &n, why, sizeof(why)))
 			e->nics[e->n_nics++] = found[0];

@@ -7,6 +7,7 @@
 #include <tcpx/status.h>
 #include <unistd.h>
 
+#include "base/item.h"
 #include "base/parse.h"
 #include "base/text.h"
 
@@ -59,30 +60,32 @@ const char *options_check_name(enum options_check check)
 
 /* ---- our own ----------------------------------------------------------- */
 
+/* Its bit; 0: there is no such check. */
+static uint32_t find_check(const struct item *item)
+{
+	for (size_t i = 0; i < N_CHECKS; i++)
+		if (item_is(item, check_names[i]))
+			return 1u << i;
+	return 0;
+}
+
 static int read_allow(const char *list, uint32_t *allow, struct text *why)
 {
-	for (const char *at = list ? list : ""; *at;) {
-		size_t len = strcspn(at, ", ");
-		bool known = !len;
+	struct item item;
 
-		for (size_t i = 0; i < N_CHECKS && len; i++) {
-			if (strlen(check_names[i]) == len &&
-			    !strncmp(at, check_names[i], len)) {
-				*allow |= 1u << i;
-				known = true;
-			}
-		}
-		if (!known) {
-			text_add(why,
-				 "TCPX_NETPLUGIN_ALLOW: no check is "
-				 "called %.*s; there are",
-				 (int)len, at);
-			for (size_t i = 0; i < N_CHECKS; i++)
-				text_add(why, " %s", check_names[i]);
-			return TCPX_EINVAL;
-		}
-		at += len;
-		at += strspn(at, ", ");
+	while (list && item_next(&list, &item)) {
+		uint32_t check = find_check(&item);
+
+		*allow |= check;
+		if (check)
+			continue;
+		text_add(why,
+			 "TCPX_NETPLUGIN_ALLOW: no check is called %.*s; "
+			 "there are",
+			 (int)item.len_bytes, item.text);
+		for (size_t i = 0; i < N_CHECKS; i++)
+			text_add(why, " %s", check_names[i]);
+		return TCPX_EINVAL;
 	}
 	return TCPX_OK;
 }
