@@ -14,20 +14,12 @@
 #include "core/peering.h"
 #include "engine/lane.h"
 
-struct rail_stats {
-	const struct engine_transport *via;
-	uint32_t rail;
-	uint64_t tx_bytes, rx_bytes, tx_chunks, rx_chunks, resent, stalls;
-	uint32_t flows;
-};
-
 struct peer_stats {
 	char name[TCPX_NAME_MAX];
 	uint64_t id;
 	bool up;
 	uint64_t done, failed, notes_in, notes_out, ctl_tx, ctl_rx;
-	struct rail_stats *rails;
-	uint32_t n_rails;
+	struct totals totals;
 };
 
 struct stats {
@@ -37,54 +29,6 @@ struct stats {
 };
 
 /* ---- the snapshot ----------------------------------------------------- */
-
-/* The row of a transport's rail; NULL: no memory. */
-static struct rail_stats *rail_of(struct peer_stats *stats,
-				  const struct engine_transport *via,
-				  uint32_t rail)
-{
-	for (uint32_t i = 0; i < stats->n_rails; i++)
-		if (stats->rails[i].via == via && stats->rails[i].rail == rail)
-			return &stats->rails[i];
-	struct rail_stats *grown =
-		realloc(stats->rails, (stats->n_rails + 1) * sizeof(*grown));
-
-	if (!grown)
-		return NULL;
-	stats->rails = grown;
-	grown[stats->n_rails] = (struct rail_stats){.via = via, .rail = rail};
-	return &grown[stats->n_rails++];
-}
-
-static void add_lane(struct peer_stats *stats, struct lane *lane)
-{
-	struct rail_stats *rail = rail_of(stats, lane->via, lane->rail);
-
-	if (!rail)
-		return;
-	rail->flows += lane->state == LANE_OPEN;
-	rail->tx_bytes += load_relaxed(&lane->tx_bytes);
-	rail->rx_bytes += load_relaxed(&lane->rx_bytes);
-	rail->tx_chunks += load_relaxed(&lane->tx_chunks);
-	rail->rx_chunks += load_relaxed(&lane->rx_chunks);
-	rail->resent += load_relaxed(&lane->resent_chunks);
-	rail->stalls += load_relaxed(&lane->stalls);
-}
-
-/* What lanes that are gone have carried. */
-static void add_gone(struct peer_stats *stats, const struct rail_totals *gone)
-{
-	struct rail_stats *rail = rail_of(stats, gone->via, gone->rail);
-
-	if (!rail)
-		return;
-	rail->tx_bytes += gone->tx_bytes;
-	rail->rx_bytes += gone->rx_bytes;
-	rail->tx_chunks += gone->tx_chunks;
-	rail->rx_chunks += gone->rx_chunks;
-	rail->resent += gone->resent_chunks;
-	rail->stalls += gone->stalls;
-}
 
 static void snap_peer(struct peer *peer, struct peer_stats *stats)
 {
@@ -98,18 +42,19 @@ static void snap_peer(struct peer *peer, struct peer_stats *stats)
 	stats->ctl_rx = load_relaxed(&peer->ctl.rx_total);
 	for (uint32_t i = 0; i < peer->lanes_end; i++)
 		if (peer->lanes[i])
-			add_lane(stats, peer->lanes[i]);
+			totals_add_lane(&stats->totals, peer->lanes[i]);
 	list_for_each (node, &peer->dead_lanes)
-		add_lane(stats, list_entry(node, struct lane, link));
-	for (uint32_t i = 0; i < peer->n_gone; i++)
-		add_gone(stats, &peer->gone[i]);
+		totals_add_lane(&stats->totals,
+				list_entry(node, struct lane, link));
+	for (uint32_t i = 0; i < peer->gone.n; i++)
+		totals_add(&stats->totals, &peer->gone.rails[i]);
 	pthread_mutex_unlock(&peer->lock);
 }
 
 static void free_snap(struct stats *stats)
 {
 	for (uint32_t i = 0; i < stats->n_peers; i++)
-		free(stats->peers[i].rails);
+		totals_free(&stats->peers[i].totals);
 	free(stats->peers);
 }
 
@@ -166,17 +111,17 @@ static const struct counter peer_counters[] = {
 
 static const struct counter rail_counters[] = {
 	{"sent_bytes", "payload bytes given to the rail",
-	 offsetof(struct rail_stats, tx_bytes)},
+	 offsetof(struct rail_totals, tx_bytes)},
 	{"received_bytes", "payload bytes placed from the rail",
-	 offsetof(struct rail_stats, rx_bytes)},
+	 offsetof(struct rail_totals, rx_bytes)},
 	{"sent_chunks", "chunks given to the rail",
-	 offsetof(struct rail_stats, tx_chunks)},
+	 offsetof(struct rail_totals, tx_chunks)},
 	{"received_chunks", "chunks placed from the rail",
-	 offsetof(struct rail_stats, rx_chunks)},
+	 offsetof(struct rail_totals, rx_chunks)},
 	{"resent_chunks", "chunks of dead lanes sent again",
-	 offsetof(struct rail_stats, resent)},
+	 offsetof(struct rail_totals, resent_chunks)},
 	{"stalls", "times a lane had data but no credit",
-	 offsetof(struct rail_stats, stalls)},
+	 offsetof(struct rail_totals, stalls)},
 };
 
 static const struct counter gpu_counters[] = {
@@ -201,14 +146,14 @@ static uint64_t value_of(const void *stats, const struct counter *counter)
 	return *(const uint64_t *)((const char *)stats + counter->offset);
 }
 
-static bool rail_used(const struct rail_stats *rail)
+static bool rail_used(const struct rail_totals *rail)
 {
 	return rail->flows || rail->tx_bytes || rail->rx_bytes;
 }
 
 /* The interface here, of the transport's own rails or the session's. */
 static void rail_ifname(const struct tcpx_session *session,
-			const struct rail_stats *stats, char ifname[16])
+			const struct rail_totals *stats, char ifname[16])
 {
 	const struct engine_transport *via = stats->via;
 	struct transport_rail rail = {.ifname = "?"};
@@ -240,8 +185,8 @@ static json_t *peer_stats_json(const struct tcpx_session *session,
 	json_t *rails = json_array();
 
 	set_counters(object, stats, peer_counters, N_OF(peer_counters));
-	for (uint32_t i = 0; i < stats->n_rails; i++) {
-		const struct rail_stats *rail = &stats->rails[i];
+	for (uint32_t i = 0; i < stats->totals.n; i++) {
+		const struct rail_totals *rail = &stats->totals.rails[i];
 		char ifname[16];
 
 		if (!rail_used(rail))
@@ -338,9 +283,9 @@ static void render_rails(struct text *text, const struct tcpx_session *session,
 {
 	head(text, counter);
 	for (uint32_t i = 0; i < stats->n_peers; i++)
-		for (uint32_t r = 0; r < stats->peers[i].n_rails; r++) {
-			const struct rail_stats *rail =
-				&stats->peers[i].rails[r];
+		for (uint32_t r = 0; r < stats->peers[i].totals.n; r++) {
+			const struct rail_totals *rail =
+				&stats->peers[i].totals.rails[r];
 			char ifname[16];
 
 			if (!rail_used(rail))

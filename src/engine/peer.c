@@ -396,7 +396,7 @@ void peer_destroy(struct peer *peer)
 		free(u64map_del(&peer->early_credits, key));
 	u64map_fini(&peer->early_credits);
 	u64map_fini(&peer->started);
-	free(peer->gone);
+	totals_free(&peer->gone);
 	ctl_fini(&peer->ctl);
 	add_relaxed(&peer->home->n_homes, -1u);
 	pthread_mutex_destroy(&peer->lock);

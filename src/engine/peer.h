@@ -24,6 +24,7 @@
 #include "base/u64map.h"
 #include "engine/ctl.h"
 #include "engine/engine.h"
+#include "engine/totals.h"
 
 struct stream;
 struct xfer;
@@ -40,14 +41,6 @@ struct xfer;
 #define PEER_LANES_MAX (PEER_ADOPTED_MAX + 2 * PEER_OFFERS_MAX)
 #define PEER_OFFER_RAILS_MAX 64
 #define PEER_SENDS_MAX 256 /* SENDs on the wire that wait for their RECV */
-
-/* What lanes that are gone have carried, a rail of a transport. */
-struct rail_totals {
-	const struct engine_transport *via;
-	uint32_t rail;
-	uint64_t tx_bytes, rx_bytes, tx_chunks, rx_chunks;
-	uint64_t resent_chunks, stalls;
-};
 
 enum peer_state {
 	PEER_UP = 1,
@@ -85,8 +78,7 @@ struct peer {
 	struct pollee pollee;	/* while there are any of these; home's
 				   owner's, and so is: */
 	bool hot;		/* counted in home->n_hot: GPU jobs */
-	struct rail_totals *gone;
-	uint32_t n_gone;
+	struct totals gone;	/* of lanes that are */
 	uint64_t looked_ns;	/* the tick's: idle lanes were polled */
 	struct u64map early_credits; /* of lanes we have not adopted yet */
 	_Atomic uint32_t sweeps;	/* lanes sweep when it has changed */

@@ -291,43 +291,11 @@ void peer_lane_dead(struct peer *peer, struct lane *lane)
 					     lane->id, lane->rail, lane->cause);
 }
 
-/* A new row if need be; NULL: no memory. */
-static struct rail_totals *totals_of(struct peer *peer, const struct lane *lane)
-{
-	for (uint32_t i = 0; i < peer->n_gone; i++)
-		if (peer->gone[i].via == lane->via &&
-		    peer->gone[i].rail == lane->rail)
-			return &peer->gone[i];
-	struct rail_totals *grown =
-		realloc(peer->gone, (peer->n_gone + 1) * sizeof(*grown));
-
-	if (!grown)
-		return NULL;
-	peer->gone = grown;
-	grown[peer->n_gone] =
-		(struct rail_totals){.via = lane->via, .rail = lane->rail};
-	return &grown[peer->n_gone++];
-}
-
-static void keep_totals(struct peer *peer, struct lane *lane)
-{
-	struct rail_totals *gone = totals_of(peer, lane);
-
-	if (!gone)
-		return;
-	gone->tx_bytes += load_relaxed(&lane->tx_bytes);
-	gone->rx_bytes += load_relaxed(&lane->rx_bytes);
-	gone->tx_chunks += load_relaxed(&lane->tx_chunks);
-	gone->rx_chunks += load_relaxed(&lane->rx_chunks);
-	gone->resent_chunks += load_relaxed(&lane->resent_chunks);
-	gone->stalls += load_relaxed(&lane->stalls);
-}
-
 void peer_lane_over(struct peer *peer, struct lane *lane)
 {
 	list_del(&lane->link);
 	peer->n_dead--;
-	keep_totals(peer, lane);
+	totals_add_lane(&peer->gone, lane);
 	peer_wake_lanes(peer, NULL, UINT32_MAX);
 	context_submit(lane->ctx, &lane->reap);
 }
