@@ -270,6 +270,31 @@ static void by_hosts(void)
 	free_all(2);
 }
 
+/* One process with host memory only: said in the singular. */
+static void alone(void)
+{
+	struct cli cli;
+
+	set_up();
+	CHECK_EQ(cli_run(&cli, "mesh --rank 0 --ranks 1 --root 127.0.0.1 "
+			       "--mem host --iters 1"),
+		 SETUP);
+	cli_says(&cli.out, " mesh: 1 rank, ");
+	cli_says(&cli.out, ", 1 time, ");
+	cli_says(&cli.err, "one process alone has no pairs");
+	cli_free(&cli);
+}
+
+/* Where two of them are this machine, the help says what to do. */
+static void help(void)
+{
+	struct cli cli;
+
+	CHECK_EQ(cli_run(&cli, "mesh --help"), 0);
+	cli_says(&cli.out, "named twice needs --rank");
+	cli_free(&cli);
+}
+
 static void nowhere(void)
 {
 	static const char *const lines[][2] = {
@@ -568,6 +593,8 @@ static const struct check_case cases[] = {
 	{"by_mpiexec", by_mpiexec, 60},
 	{"by_srun", by_srun, 60},
 	{"by_hosts", by_hosts, 60},
+	{"alone", alone, 60},
+	{"help", help, 60},
 	{"nowhere", nowhere, 60},
 	{"does_not_come", does_not_come, 60},
 	{"root_does_not_come", root_does_not_come, 60},

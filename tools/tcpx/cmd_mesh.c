@@ -108,13 +108,15 @@ static json_t *settings_json(const struct mesh_options *o,
 static void print(const struct mesh_root *root)
 {
 	struct bench_plan plan = {.params = root->options->params};
+	uint64_t iters = root->options->iters;
+	uint32_t ranks = root->self->ranks;
 	char label[96];
 
 	plan.params.mem = plan.params.peer_mem = (struct place){PLACE_HOST, 0};
 	bench_label(&plan, label, sizeof(label));
-	printf("tcpx %s mesh: %u ranks, %s, %llu times, seed %llu\n\n",
-	       tcpx_version(), root->self->ranks, label,
-	       (unsigned long long)root->options->iters,
+	printf("tcpx %s mesh: %u rank%s, %s, %llu time%s, seed %llu\n\n",
+	       tcpx_version(), ranks, ranks == 1 ? "" : "s", label,
+	       (unsigned long long)iters, iters == 1 ? "" : "s",
 	       (unsigned long long)plan.params.seed);
 	mesh_print(root);
 }

@@ -38,7 +38,9 @@ static const struct argp_option option_table[] = {
 	{NULL, 0, NULL, 0,
 	 "Who takes part (not needed under mpirun and srun):", 1},
 	{"hosts", KEY_HOSTS, "A,B,...", 0,
-	 "one process on each of these; the first is rank 0", 0},
+	 "one process on each of these; the first is rank 0; a host that is "
+	 "named twice needs --rank",
+	 0},
 	{"rank", KEY_RANK, "N", 0, "which rank this process is, from 0", 0},
 	{"ranks", KEY_RANKS, "N", 0, "how many there are", 0},
 	{"root", KEY_ROOT, "HOST[:PORT]", 0,

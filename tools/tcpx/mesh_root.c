@@ -136,9 +136,9 @@ static int check_join(struct mesh_root *root, const json_t *message,
 			       "on %s is another version of tcpx", host);
 	if (ranks != root->self->ranks)
 		return give_up(root, TCPX_EINVAL,
-			       "rank %lld on %s counts %lld ranks, rank 0 %u",
+			       "rank %lld on %s counts %lld rank%s, rank 0 %u",
 			       (long long)number, host, (long long)ranks,
-			       root->self->ranks);
+			       ranks == 1 ? "" : "s", root->self->ranks);
 	if (number < 0 || number >= ranks)
 		return give_up(root, TCPX_EINVAL, "%s says it is rank %lld",
 			       host, (long long)number);
