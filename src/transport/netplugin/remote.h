@@ -37,7 +37,7 @@ struct helper_process {
 	struct transport *transport;
 	struct gpu *gpu; /* NULL: host memory */
 	uint32_t gpu_index;
-	pid_t pid;
+	pid_t pid; /* 0: none, or it is over and reaped */
 	/* Messages to it; never taken together with the transport's, but by
 	 * the thread that sees it end, which takes this one second. */
 	pthread_mutex_t send_lock;
@@ -139,7 +139,8 @@ void remote_close(struct transport *t);
 /* remote_hear.c */
 int remote_hear_start(struct transport *t);
 void remote_hear_stop(struct transport *t);
-/* Ends the process: closes the socket, and waits for it, not for long. */
+/* Ends the process: closes the socket, and waits for it, not for long. pid is
+ * 0 then, unless it does not end at all. */
 void remote_helper_end(struct helper_process *h, uint64_t limit_ns);
 /* One message to it. TCPX_ECHANNEL: it is gone, or does not read for a second,
  * and then it is ended. Not with the transport's lock held. */

@@ -19,6 +19,8 @@
 
 #define RESTART_NS (2 * NS_PER_S)
 #define RESTART_MAX_NS (60 * NS_PER_S)
+#define END_NS (200 * NS_PER_MS) /* from its socket's end to its own */
+#define KILLED_NS (2 * NS_PER_S) /* a driver may take its time */
 
 /* ---- memory ------------------------------------------------------------ */
 
@@ -181,15 +183,30 @@ static void on_message(struct helper_process *h, const struct shared_message *m,
 
 /* ---- its end ----------------------------------------------------------- */
 
-/* Once reaped, the number may be another process's: who tells it something
- * could end that one. */
+/* As waitpid(), without waiting. Once reaped, the number may be another
+ * process's: who tells it something could end that one. */
 static pid_t reap(struct helper_process *h, int *status)
 {
+	pid_t pid = -1;
+
 	pthread_mutex_lock(&h->send_lock);
-	pid_t pid = waitpid(h->pid, status, WNOHANG);
+	if (h->pid > 0)
+		pid = waitpid(h->pid, status, WNOHANG);
 	if (pid)
 		h->pid = 0;
 	pthread_mutex_unlock(&h->send_lock);
+	return pid;
+}
+
+/* The same, waiting until then. */
+static pid_t reap_until(struct helper_process *h, uint64_t limit_ns,
+			int *status)
+{
+	const struct timespec ms = {0, 1000000};
+	pid_t pid;
+
+	while (!(pid = reap(h, status)) && clock_now_ns() < limit_ns)
+		nanosleep(&ms, NULL);
 	return pid;
 }
 
@@ -197,13 +214,8 @@ static pid_t reap(struct helper_process *h, int *status)
 static void describe_end(struct helper_process *h, char *to, size_t cap_bytes)
 {
 	int status = 0;
-	pid_t pid = 0;
+	pid_t pid = reap_until(h, clock_now_ns() + END_NS, &status);
 
-	for (int i = 0; i < 200 && !pid; i++) {
-		pid = reap(h, &status);
-		if (!pid)
-			usleep(1000); /* its socket closes before it is over */
-	}
 	if (pid > 0 && WIFSIGNALED(status))
 		snprintf(to, cap_bytes, "was killed by signal %d",
 			 WTERMSIG(status));
@@ -346,6 +358,15 @@ static void check_pulse(struct helper_process *h)
 	}
 }
 
+/* One whose socket has ended, and that was not over in time. */
+static void reap_late(struct helper_process *h)
+{
+	int status;
+
+	if (h->socket_fd < 0)
+		(void)reap(h, &status);
+}
+
 static void restart(struct helper_process *h)
 {
 	struct transport *t = h->transport;
@@ -354,6 +375,12 @@ static void restart(struct helper_process *h)
 	if (h->socket_fd >= 0 || h->state != REMOTE_FAILED || !h->wait_ns ||
 	    clock_now_ns() - h->ended_ns < h->wait_ns)
 		return;
+	/* The last one is not over, so it has the GPU still, and would be
+	 * forgotten. */
+	if (h->pid > 0) {
+		kill(h->pid, SIGKILL);
+		return;
+	}
 	pthread_mutex_lock(&t->lock);
 	h->state = REMOTE_MAKING;
 	h->words[0] = h->cause[0] = '\0';
@@ -394,6 +421,8 @@ static void *run(void *arg)
 				;
 		for (uint32_t i = 0; i < t->n_helpers; i++)
 			check_pulse(&t->helpers[i]);
+		for (uint32_t i = 0; i < t->n_helpers; i++)
+			reap_late(&t->helpers[i]);
 		for (uint32_t i = 0; i < t->n_helpers; i++)
 			restart(&t->helpers[i]);
 	}
@@ -444,19 +473,15 @@ void remote_hear_stop(struct transport *t)
 	close(t->wake_fd);
 }
 
-/* It sees the socket close, says its goodbyes and ends; if not, it is ended. */
+/* It sees the socket close, says its goodbyes and ends; if not, it is ended.
+ * What a driver holds even then is not waited for any longer. */
 void remote_helper_end(struct helper_process *h, uint64_t limit_ns)
 {
-	const struct timespec ms = {0, 1000000};
+	int status;
 
 	drop_socket(h);
-	while (h->pid > 0 && !waitpid(h->pid, NULL, WNOHANG)) {
-		if (clock_now_ns() >= limit_ns) {
-			kill(h->pid, SIGKILL);
-			waitpid(h->pid, NULL, 0);
-			break;
-		}
-		nanosleep(&ms, NULL);
-	}
-	h->pid = 0;
+	if (reap_until(h, limit_ns, &status))
+		return;
+	kill(h->pid, SIGKILL);
+	(void)reap_until(h, clock_now_ns() + KILLED_NS, &status);
 }
