@@ -21,8 +21,8 @@
 enum { KEY_QUICK = 0x100 };
 
 struct demo_options {
-	struct session_options session;
-	bool json, quick, verbose;
+	struct listing_options listing; /* first: listing_parse() */
+	bool quick;
 };
 
 static const struct case_params demo_cases[] = {
@@ -77,30 +77,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct demo_options *options = state->input;
 
-	(void)arg;
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &options->session;
-		return 0;
-	case 'j':
-		options->json = true;
-		return 0;
-	case 'v':
-		options->verbose = true;
-		return 0;
-	case KEY_QUICK:
-		options->quick = true;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
+	if (key != KEY_QUICK)
+		return listing_parse(key, arg, state);
+	options->quick = true;
+	return 0;
 }
 
-static const struct argp_child children[] = {{&session_argp, 0, NULL, 10}, {0}};
 static const struct argp parser = {
 	.options = option_table,
 	.parser = parse_option,
-	.children = children,
+	.children = listing_children,
 	.doc = "Shows host memory moving between two processes over loopback "
 	       "sockets: large and small, in pieces, with notifications, and "
 	       "to a peer that is killed. Every byte is checked, outside the "
@@ -116,7 +102,7 @@ static const struct argp parser = {
 
 static int start_partner(struct demo *demo, struct partner *partner)
 {
-	return peer_process_start(&demo->args.session, &partner->pid,
+	return peer_process_start(&demo->args.listing.session, &partner->pid,
 				  &partner->fd);
 }
 
@@ -128,7 +114,7 @@ static int join(struct demo *demo, struct partner *partner)
 
 static int begin(struct demo *demo)
 {
-	if (options_config(&demo->args.session, &demo->config))
+	if (options_config(&demo->args.listing.session, &demo->config))
 		return EXIT_SETUP;
 	/* Both processes first: afterwards this one has threads. */
 	if (start_partner(demo, &demo->peer) ||
@@ -181,7 +167,7 @@ static void run_case(struct demo *demo, const struct case_params *params)
 	plan_case(demo, params, &plan);
 	if (!bench_run(&demo->peer.remote, &plan, &result))
 		demo->held = false;
-	if (!demo->args.json)
+	if (!demo->args.listing.json)
 		report_row(&result);
 	json_array_append_new(demo->cases, report_case(&result));
 }
@@ -229,7 +215,7 @@ static void run_kill(struct demo *demo)
 	if (!result.held)
 		demo->held = false;
 	json_array_append_new(demo->cases, kill_json(&result));
-	if (demo->args.json)
+	if (demo->args.listing.json)
 		return;
 	snprintf(text, sizeof(text),
 		 "the transfer failed in %.1f ms, \"%s\"; other peers are "
@@ -249,7 +235,7 @@ static void print_end(struct demo *demo)
 				 .allowed = demo->config.transports,
 				 .mem = mem,
 				 .peer_mem = peer_mem,
-				 .all = demo->args.verbose};
+				 .all = demo->args.listing.verbose};
 
 	if (n_gpus) { /* as run_cases() has them */
 		snprintf(mem, sizeof(mem), "host and gpu:0");
@@ -291,7 +277,7 @@ static void print_begin(const struct demo *demo, const json_t *settings)
 	json_array_foreach(demo->gpus, i, one)
 		printf("%s\n", gpus_line(one, line, sizeof(line)));
 	putchar('\n');
-	if (demo->args.verbose) {
+	if (demo->args.listing.verbose) {
 		report_settings(json_object_get(settings, "session"));
 		putchar('\n');
 	}
@@ -307,11 +293,11 @@ static void show(struct demo *demo)
 	demo->gpus = gpus_list(demo->session, why, sizeof(why));
 	settings = settings_json(demo);
 	demo->held = true;
-	if (!demo->args.json)
+	if (!demo->args.listing.json)
 		print_begin(demo, settings);
 	run_cases(demo);
 	run_kill(demo);
-	if (demo->args.json) {
+	if (demo->args.listing.json) {
 		report_json(settings, demo->cases, demo->held);
 		return;
 	}
@@ -322,7 +308,7 @@ static void show(struct demo *demo)
 
 int cmd_demo(int argc, char **argv)
 {
-	struct demo demo = {.args.session.loopback = true,
+	struct demo demo = {.args.listing.session.loopback = true,
 			    .peer.fd = -1,
 			    .victim.fd = -1,
 			    .begin_ns = now_ns()};

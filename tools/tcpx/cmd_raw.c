@@ -6,6 +6,7 @@
 #include "area.h"
 #include "clock.h"
 #include "common/size.h"
+#include "open.h"
 #include "raw.h"
 #include "samples.h"
 
@@ -61,14 +62,6 @@ static const struct argp_option option_table[] = {
 	{0},
 };
 
-static void set_number(struct argp_state *state, const char *name,
-		       const char *arg, uint64_t max, uint64_t *number)
-{
-	if (number_parse(arg, 1, max, number))
-		argp_error(state, "--%s %s: a number from 1 to %llu is wanted",
-			   name, arg, (unsigned long long)max);
-}
-
 static void set_size(struct argp_state *state, const char *name,
 		     const char *arg, uint64_t max, uint64_t *bytes)
 {
@@ -83,7 +76,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case KEY_FLOWS:
-		set_number(state, "flows", arg, RAW_FLOWS_MAX, &a->n_flows);
+		a->n_flows =
+			option_number(state, "flows", arg, 1, RAW_FLOWS_MAX);
 		return 0;
 	case KEY_SIZE:
 		set_size(state, "size", arg, 1ull << 40, &a->area_bytes);
@@ -92,7 +86,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		set_size(state, "io", arg, 1u << 30, &a->io_bytes);
 		return 0;
 	case KEY_ROUNDS:
-		set_number(state, "rounds", arg, ROUNDS_MAX, &a->n_rounds);
+		a->n_rounds =
+			option_number(state, "rounds", arg, 1, ROUNDS_MAX);
 		return 0;
 	case KEY_DURATION:
 		if (duration_parse(arg, &a->duration_ns))

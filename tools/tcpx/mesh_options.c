@@ -73,18 +73,6 @@ static const struct argp_option option_table[] = {
 	{0},
 };
 
-static uint64_t number_arg(struct argp_state *state, const char *name,
-			   const char *text, uint64_t min, uint64_t max)
-{
-	uint64_t n = 0;
-
-	if (number_parse(text, min, max, &n))
-		argp_error(state, "%s %s: a number from %llu to %llu is wanted",
-			   option_given(state, name, text), text,
-			   (unsigned long long)min, (unsigned long long)max);
-	return n;
-}
-
 static uint64_t time_arg(struct argp_state *state, const char *name,
 			 const char *text)
 {
@@ -130,26 +118,26 @@ static bool parse_number(int key, char *arg, struct argp_state *state,
 {
 	switch (key) {
 	case KEY_RANK:
-		o->rank = (int64_t)number_arg(state, "rank", arg, 0,
-					      MESH_RANKS_MAX - 1);
+		o->rank = (int64_t)option_number(state, "rank", arg, 0,
+						 MESH_RANKS_MAX - 1);
 		return true;
 	case KEY_RANKS:
-		o->ranks = (int64_t)number_arg(state, "ranks", arg, 1,
-					       MESH_RANKS_MAX);
+		o->ranks = (int64_t)option_number(state, "ranks", arg, 1,
+						  MESH_RANKS_MAX);
 		return true;
 	case KEY_ITERS:
-		o->iters = number_arg(state, "iters", arg, 1, 1ull << 40);
+		o->iters = option_number(state, "iters", arg, 1, 1ull << 40);
 		return true;
 	case KEY_WARMUP:
-		o->warmup = number_arg(state, "warmup", arg, 0, 1ull << 30);
+		o->warmup = option_number(state, "warmup", arg, 0, 1ull << 30);
 		return true;
 	case KEY_OUTSTANDING:
-		o->params.n_outstanding = (uint32_t)number_arg(
+		o->params.n_outstanding = (uint32_t)option_number(
 			state, "outstanding", arg, 1, 4096);
 		return true;
 	case KEY_SEED:
 		o->params.seed =
-			number_arg(state, "seed", arg, 1, INT64_MAX / 2);
+			option_number(state, "seed", arg, 1, INT64_MAX / 2);
 		return true;
 	case KEY_JOIN:
 		o->join_ns = time_arg(state, "join-timeout", arg);

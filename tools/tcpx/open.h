@@ -45,6 +45,11 @@ extern const struct argp session_argp;
 const char *option_given(const struct argp_state *state, const char *name,
 			 const char *arg);
 
+/* The value of such an option, within [min, max]; complains and ends if it is
+ * none. */
+uint64_t option_number(struct argp_state *state, const char *name,
+		       const char *arg, uint64_t min, uint64_t max);
+
 /* What subcommands have that only show something: --json and perhaps
  * --verbose beside a session's options. Parser and children of their argp; input is this struct. */
 struct listing_options {

@@ -102,16 +102,22 @@ const char *option_given(const struct argp_state *state, const char *name,
 	return text;
 }
 
-static uint32_t number_arg(struct argp_state *state, const char *name,
-			   const char *text, uint64_t max)
+uint64_t option_number(struct argp_state *state, const char *name,
+		       const char *arg, uint64_t min, uint64_t max)
 {
 	uint64_t n = 0;
 
-	if (number_parse(text, 1, max, &n))
-		argp_error(state, "%s %s: a number from 1 to %llu is wanted",
-			   option_given(state, name, text), text,
-			   (unsigned long long)max);
-	return (uint32_t)n;
+	if (number_parse(arg, min, max, &n))
+		argp_error(state, "%s %s: a number from %llu to %llu is wanted",
+			   option_given(state, name, arg), arg,
+			   (unsigned long long)min, (unsigned long long)max);
+	return n;
+}
+
+static uint32_t number_arg(struct argp_state *state, const char *name,
+			   const char *text, uint32_t max)
+{
+	return (uint32_t)option_number(state, name, text, 1, max);
 }
 
 static uint32_t chunk_arg(struct argp_state *state, const char *text)

@@ -121,13 +121,7 @@ static void parse_size(struct perf_options *o, char *arg,
 static uint64_t number_arg(struct argp_state *state, const char *name,
 			   const char *text, uint64_t max)
 {
-	uint64_t n = 0;
-
-	if (number_parse(text, 1, max, &n))
-		argp_error(state, "%s %s: a number from 1 to %llu is wanted",
-			   option_given(state, name, text), text,
-			   (unsigned long long)max);
-	return n;
+	return option_number(state, name, text, 1, max);
 }
 
 static void parse_op(struct perf_options *o, const char *arg,
