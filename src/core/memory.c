@@ -72,10 +72,20 @@ int tcpx_mem_register(struct tcpx_session *session, void *base,
 	return 0;
 }
 
+static void revoke_from(struct peering *peering, void *region)
+{
+	struct tcpx_session *session = peering->session;
+
+	pthread_mutex_lock(&session->lock);
+	struct peer *peer = peering->peer;
+
+	pthread_mutex_unlock(&session->lock);
+	if (peer)
+		peer_revoke(peer, region);
+}
+
 int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem)
 {
-	uint32_t n;
-
 	if (!session)
 		return TCPX_EINVAL;
 	/* Nobody finds it any more ... */
@@ -87,18 +97,7 @@ int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem)
 		return TCPX_ENOENT;
 	/* ... and who has it lets go of it. */
 	store_release(&region->dead, 1);
-	struct peering **all = peering_all(session, &n);
-
-	for (uint32_t i = 0; i < n; i++) {
-		pthread_mutex_lock(&session->lock);
-		struct peer *peer = all[i]->peer;
-
-		pthread_mutex_unlock(&session->lock);
-		if (peer)
-			peer_revoke(peer, region);
-		peering_put(all[i]);
-	}
-	free(all);
+	peering_each(session, revoke_from, region);
 	/* Lanes start nothing more on it; what runs on the GPU ends first. */
 	if (region->gpu)
 		gpu_settle(region->gpu);

@@ -29,6 +29,7 @@ int peering_create(struct tcpx_session *session, struct peering **out)
 	peering->state = PEERING_CONNECTING;
 	store_relaxed(&peering->status, TCPX_INPROGRESS);
 	store_relaxed(&peering->refs, 2);
+	peering->serial = ++session->n_peerings_ever;
 	list_init(&peering->link);
 	list_add_tail(&session->peerings, &peering->link);
 	*out = peering;
@@ -128,6 +129,49 @@ struct peering **peering_all(struct tcpx_session *session, uint32_t *n)
 	pthread_mutex_unlock(&session->lock);
 	*n = i;
 	return all;
+}
+
+/* Up to cap of those created after *serial, referenced. */
+static uint32_t take_some(struct tcpx_session *session, uint64_t *serial,
+			  struct peering **some, uint32_t cap)
+{
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&session->lock);
+	list_for_each (node, &session->peerings) {
+		struct peering *one = list_entry(node, struct peering, link);
+
+		if (one->serial <= *serial)
+			continue;
+		if (n == cap)
+			break;
+		some[n++] = peering_get(one);
+	}
+	if (n)
+		*serial = some[n - 1]->serial;
+	pthread_mutex_unlock(&session->lock);
+	return n;
+}
+
+void peering_each(struct tcpx_session *session,
+		  void (*fn)(struct peering *peering, void *arg), void *arg)
+{
+	struct peering *few[64];
+	uint64_t serial = 0;
+	uint32_t n;
+	struct peering **all = peering_all(session, &n);
+	struct peering **some = all ? all : few;
+
+	if (!all)
+		n = take_some(session, &serial, few, 64);
+	while (n) {
+		for (uint32_t i = 0; i < n; i++) {
+			fn(some[i], arg);
+			peering_put(some[i]);
+		}
+		n = all ? 0 : take_some(session, &serial, few, 64);
+	}
+	free(all);
 }
 
 static void put_event(struct peering *peering, uint64_t id,

@@ -76,7 +76,8 @@ struct way {
 };
 
 struct peering {
-	struct list link;	/* session->peerings */
+	struct list link;	/* session->peerings, in the order of serial */
+	uint64_t serial;
 	struct tcpx_session *session;
 	uint64_t handle;	/* in session->peers */
 	_Atomic uint64_t id;	/* the handle the program is told: this one's,
@@ -127,8 +128,13 @@ void peering_become(struct peering *peering, struct peering *target);
 /* The other end of a connection to ourselves: what is sent on one end arrives
  * at the other. Swaps the reference; TCPX_EAGAIN if it is not there. */
 int peering_passive_end(struct peering **peering);
-/* All of them, referenced, as a snapshot; free() it. NULL: none. */
+/* All of them, referenced, as a snapshot; free() it. NULL: none, or no memory
+ * for it. */
 struct peering **peering_all(struct tcpx_session *session, uint32_t *n);
+/* Calls fn with each, without the lock. What may not be left out for want of
+ * memory: that needs none. */
+void peering_each(struct tcpx_session *session,
+		  void (*fn)(struct peering *peering, void *arg), void *arg);
 /* Ends it from outside: status is what tests and waits see from then on. */
 void peering_end(struct peering *peering, int status, const char *cause);
 void peering_event(struct peering *peering, enum tcpx_event_kind kind,

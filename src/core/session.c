@@ -394,24 +394,22 @@ int tcpx_session_open(const struct tcpx_config *config,
 
 /* ---- closing ---------------------------------------------------------- */
 
+static void end_peering(struct peering *peering, void *arg)
+{
+	(void)arg;
+	peering_end(peering, TCPX_ESHUTDOWN, "the session was closed");
+}
+
 void tcpx_session_close(struct tcpx_session *session)
 {
-	uint32_t n;
-
 	if (!session)
 		return;
 	control_stop(session);
-	struct peering **all = peering_all(session, &n);
-
-	for (uint32_t i = 0; i < n; i++)
-		peering_end(all[i], TCPX_ESHUTDOWN, "the session was closed");
+	peering_each(session, end_peering, NULL);
 	if (session->boot)
 		boot_close(session->boot);
 	connect_forget_dialings(session);
 	transfer_free_all(session);
-	for (uint32_t i = 0; i < n; i++)
-		peering_put(all[i]);
-	free(all);
 	if (session->engine) {
 		engine_stop(session->engine);
 		engine_destroy(session->engine);

@@ -55,6 +55,7 @@ struct tcpx_session {
 
 	pthread_mutex_t lock;
 	struct list peerings;	/* lock */
+	uint64_t n_peerings_ever; /* lock */
 	struct list dialings;	/* lock; connect.c */
 	struct u64map tokens;	/* lock: token -> peering, for flows */
 	struct idmap peers;	/* -> struct peering */

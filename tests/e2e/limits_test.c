@@ -37,6 +37,7 @@
 static _Atomic long allocs_left; /* until one fails; 0: none does */
 static _Atomic bool fail_all_after;
 static _Atomic long n_failed;
+static _Thread_local bool fail_here; /* each of this thread's */
 
 #if OWN_MALLOC
 void *__libc_malloc(size_t len);
@@ -46,10 +47,10 @@ void *__libc_memalign(size_t align, size_t len);
 
 static bool must_fail(void)
 {
-	long left = atomic_load(&allocs_left);
+	long left = fail_here ? 1 : atomic_load(&allocs_left);
 
 	while (left > 0) {
-		if (left == 1 && atomic_load(&fail_all_after))
+		if (left == 1 && (fail_here || atomic_load(&fail_all_after)))
 			break;
 		if (atomic_compare_exchange_weak(&allocs_left, &left, left - 1))
 			break;
@@ -295,6 +296,49 @@ static void all_from_an_allocation(void)
 	walk_allocations(true, 11);
 }
 
+/* What ends things may not need memory: neither is the region touched after
+ * its deregistration, nor a peer left open by a close. */
+static void ends_without_memory(void)
+{
+	enum { BYTES = 64 << 20 };
+	struct region src, dst;
+	struct pair pair;
+	uint64_t local, owned, remote, xfer;
+	uint64_t start;
+	size_t fds;
+
+	if (!OWN_MALLOC)
+		SKIP("a sanitizer has its own malloc");
+	region_init(&src, BYTES, 1);
+	region_init(&dst, BYTES, 2);
+	fds = count_fds();
+	pair_open(&pair, PAIR_TWO, NULL);
+	local = sess_register(pair.a, &src, 0);
+	owned = sess_register(pair.b, &dst, RW);
+	remote = sess_share(pair.b, owned, pair.a);
+	xfer = xfer_one(pair.a, pair.ab, TCPX_OP_WRITE, local, 0, remote, 0,
+			BYTES);
+	CHECK_STATUS(tcpx_xfer_post(pair.a->s, xfer, NULL), TCPX_OK);
+	fail_here = true;
+	CHECK_STATUS(tcpx_mem_deregister(pair.b->s, owned), TCPX_OK);
+	fail_here = false;
+	memset(dst.data, 0x55, BYTES);
+	CHECK_STATUS(tcpx_xfer_wait(pair.a->s, xfer, scale_ms(8000)),
+		     TCPX_EREMOTE);
+	for (size_t i = 0; i < BYTES; i++)
+		CHECK_EQ(((unsigned char *)dst.data)[i], 0x55);
+	fail_here = true;
+	start = test_now_ns();
+	tcpx_session_close(pair.b->s);
+	tcpx_session_close(pair.a->s);
+	start = test_now_ns() - start;
+	fail_here = false;
+	CHECK(start < (uint64_t)scale_ms(3000) * 1000000u);
+	CHECK_EQ(count_fds(), fds);
+	region_fini(&src);
+	region_fini(&dst);
+}
+
 /* ---- descriptors ---- */
 
 static void set_limit(rlim_t n)
@@ -396,6 +440,7 @@ static void accept_without_descriptors(void)
 static const struct check_case cases[] = {
 	{"each_allocation", each_allocation, 300},
 	{"all_from_an_allocation", all_from_an_allocation, 300},
+	{"ends_without_memory", ends_without_memory, 60},
 	{"each_descriptor", each_descriptor, 120},
 	{"accept_without_descriptors", accept_without_descriptors, 60},
 };
