@@ -167,9 +167,20 @@ struct tcpx_config {
  * names it, its value, and what is allowed; config is complete all the same,
  * with the default for that field. Strings in config point into the
  * environment or to constants.
+ *
+ * The library may be newer than this header and its struct longer, so it is
+ * told how long the program's is: it writes no more, and sets size_bytes.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
-tcpx_config_init(struct tcpx_config *config, tcpx_log_fn log_fn, void *log_arg);
+tcpx_config_init_sized(struct tcpx_config *config, size_t size_bytes,
+		       tcpx_log_fn log_fn, void *log_arg);
+
+TCPX_MUST_CHECK static inline int
+tcpx_config_init(struct tcpx_config *config, tcpx_log_fn log_fn, void *log_arg)
+{
+	return tcpx_config_init_sized(config, sizeof(*config), log_fn, log_arg);
+}
+
 /*
  * Every setting in force as a JSON array of objects {name, variable,
  * aliases, value, default, allowed, source ("default", "environment",

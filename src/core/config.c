@@ -11,6 +11,11 @@
 #include "core/settings.h"
 #include "core/variables.h"
 
+static size_t shorter(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Where a value came from: the variable, and whether it is an older name. */
 struct source {
 	const char *variable;
@@ -89,26 +94,48 @@ static int setting_from_env(const struct setting *s, struct tcpx_config *config,
 	return 0;
 }
 
-int tcpx_config_init(struct tcpx_config *config, tcpx_log_fn log_fn,
-		     void *log_arg)
+/* Can a struct of this length be a program's? */
+static bool size_is_sane(size_t size_bytes, const struct log *log)
+{
+	if (size_bytes >= sizeof(size_bytes) &&
+	    size_bytes <= 16 * sizeof(struct tcpx_config))
+		return true;
+	log_error(log, "config",
+		  "size_bytes is %zu, not sizeof(struct tcpx_config)",
+		  size_bytes);
+	return false;
+}
+
+int tcpx_config_init_sized(struct tcpx_config *config, size_t size_bytes,
+			   tcpx_log_fn log_fn, void *log_arg)
 {
 	struct log log = {log_fn, log_arg, TCPX_LOG_WARN};
+	struct tcpx_config full = {
+		.size_bytes = size_bytes, .log_fn = log_fn, .log_arg = log_arg};
 	int rc = 0;
 
-	if (!config)
+	if (!config || !size_is_sane(size_bytes, &log))
 		return TCPX_EINVAL;
-	memset(config, 0, sizeof(*config));
-	config->size_bytes = sizeof(*config);
-	config->log_fn = log_fn;
-	config->log_arg = log_arg;
 	for (size_t i = 0; i < n_settings; i++) {
-		if (setting_from_env(&settings[i], config, &log) != 0)
+		if (setting_from_env(&settings[i], &full, &log) != 0)
 			rc = TCPX_EINVAL;
 		/* The first row is log_level itself. */
-		log.level = config->log_level;
+		log.level = full.log_level;
 	}
 	variables_warn(&log);
+	memset(config, 0, size_bytes);
+	memcpy(config, &full, shorter(size_bytes, sizeof(full)));
 	return rc;
+}
+
+void config_log(const struct tcpx_config *config, struct log *log)
+{
+	size_t end = config->size_bytes;
+
+	memset(log, 0, sizeof(*log));
+	if (end >= offsetof(struct tcpx_config, log_arg) + sizeof(void *))
+		*log = (struct log){config->log_fn, config->log_arg,
+				    config->log_level};
 }
 
 /* Fills what an older, smaller struct of the program does not have. */
@@ -117,14 +144,10 @@ static int complete(const struct tcpx_config *from, const struct log *log,
 {
 	size_t end = from->size_bytes;
 
-	if (end < sizeof(from->size_bytes) || end > 16 * sizeof(*from)) {
-		log_error(log, "config",
-			  "size_bytes is %zu, not sizeof(struct tcpx_config)",
-			  end);
+	if (!size_is_sane(end, log))
 		return TCPX_EINVAL;
-	}
 	memset(config, 0, sizeof(*config));
-	memcpy(config, from, end < sizeof(*config) ? end : sizeof(*config));
+	memcpy(config, from, shorter(end, sizeof(*config)));
 	for (size_t i = 0; i < n_settings; i++) {
 		const struct setting *s = &settings[i];
 		size_t width = s->kind == SETTING_PORTS ? 2 * s->width_bytes :

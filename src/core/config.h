@@ -21,5 +21,7 @@ struct log;
 int config_copy(const struct tcpx_config *from, struct log *log,
 		struct tcpx_config **to);
 void config_free(struct tcpx_config *config);
+/* Where a program's struct says to log to; nowhere, if it is too short. */
+void config_log(const struct tcpx_config *config, struct log *log);
 
 #endif

@@ -379,8 +379,7 @@ int tcpx_session_open(const struct tcpx_config *config,
 
 	if (!session)
 		return TCPX_ENOMEM;
-	session->log = (struct log){config->log_fn, config->log_arg,
-				    config->log_level};
+	config_log(config, &session->log);
 	err = config_copy(config, &session->log, &session->config);
 	if (!err)
 		err = open_parts(session);

@@ -374,6 +374,52 @@ static void bad_arguments(void)
 	CHECK_STATUS(tcpx_config_json(&c, NULL, 0, NULL), TCPX_EINVAL);
 }
 
+/* A program of an older header, whose struct is shorter: what lies behind it
+ * is not ours. And one of a newer header, whose struct is longer. */
+static void init_of_other_lengths(void)
+{
+	struct {
+		struct tcpx_config config;
+		unsigned char behind[64];
+	} c;
+	const size_t older = offsetof(struct tcpx_config, notify_queue_bytes);
+	const size_t newer = sizeof(c.config) + 16;
+	const unsigned char *bytes = (unsigned char *)&c;
+
+	clean();
+	memset(&c, 0xa5, sizeof(c));
+	CHECK_STATUS(tcpx_config_init_sized(&c.config, older, NULL, NULL),
+		     TCPX_OK);
+	CHECK_EQ(c.config.size_bytes, older);
+	CHECK_EQ(c.config.window_chunks, 64);
+	for (size_t i = older; i < sizeof(c); i++)
+		CHECK_EQ(bytes[i], 0xa5);
+	memset(&c, 0xa5, sizeof(c));
+	CHECK_STATUS(tcpx_config_init_sized(&c.config, newer, keep, NULL),
+		     TCPX_OK);
+	CHECK_EQ(c.config.size_bytes, newer);
+	CHECK_EQ(c.config.max_peers, 65536);
+	CHECK(c.config.log_fn == keep);
+	for (size_t i = sizeof(c.config); i < newer; i++)
+		CHECK_EQ(bytes[i], 0);
+	CHECK_EQ(bytes[newer], 0xa5);
+	CHECK_STATUS(tcpx_config_init_sized(&c.config, 4, NULL, NULL),
+		     TCPX_EINVAL);
+	CHECK_EQ(c.config.size_bytes, newer);
+}
+
+/* Of a struct that ends before them, log_fn and the level are not read. */
+static void log_of_older_struct(void)
+{
+	struct log log = {keep, NULL, TCPX_LOG_WARN};
+	struct tcpx_config c;
+
+	memset(&c, 0xa5, sizeof(c));
+	c.size_bytes = offsetof(struct tcpx_config, log_fn);
+	config_log(&c, &log);
+	CHECK(!log.fn && !log.arg);
+}
+
 static void copy_is_deep(void)
 {
 	struct log log = {0};
@@ -616,6 +662,8 @@ static const struct check_case cases[] = {
 	{"others_variables_are_known", others_variables_are_known, 0},
 	{"others_variables_misspelt", others_variables_misspelt, 0},
 	{"bad_arguments", bad_arguments, 0},
+	{"init_of_other_lengths", init_of_other_lengths, 0},
+	{"log_of_older_struct", log_of_older_struct, 0},
 	{"copy_is_deep", copy_is_deep, 0},
 	{"copy_completes", copy_completes, 0},
 	{"copy_names_every_bad_field", copy_names_every_bad_field, 0},
