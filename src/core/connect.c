@@ -226,6 +226,7 @@ static void control_failed(struct peering *peering, int status,
 {
 	struct tcpx_session *session = peering->session;
 	struct peering *rival = NULL;
+	bool lost = false;
 
 	pthread_mutex_lock(&session->lock);
 	uint64_t now = clock_now_ns();
@@ -247,13 +248,16 @@ static void control_failed(struct peering *peering, int status,
 		if (status == TCPX_EBUSY || status == TCPX_ENOENT)
 			status = TCPX_EREFUSED;
 		connect_lost(peering, status, cause);
+		lost = true;
+	}
+	pthread_mutex_unlock(&session->lock);
+	/* What it was to be connected by stays as it is. */
+	if (lost)
 		log_warn(&session->log, "connect", "peer %s: %s",
 			 peering->address ? peering->address :
 			 peering->blob	  ? peering->blob->name :
 					    "",
 			 cause);
-	}
-	pthread_mutex_unlock(&session->lock);
 }
 
 static void on_connected(void *arg, uint64_t cookie, int status,

@@ -86,7 +86,9 @@ static void *control_main(void *arg)
 			if (due_ns < next_ns)
 				next_ns = due_ns;
 		}
+		later_flush(&session->later, &session->lock, &session->log);
 		boot_run(session->boot, clock_left_ms(next_ns));
+		later_flush(&session->later, &session->lock, &session->log);
 		/* boot_run() returned early: there is news to look at. */
 		if (clock_now_ns() + busy_ms * NS_PER_MS < next_ns)
 			next_ns = clock_now_ns() + busy_ms * NS_PER_MS;

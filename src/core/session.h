@@ -23,6 +23,7 @@
 #include "base/u64map.h"
 #include "boot/boot.h"
 #include "core/inbox.h"
+#include "core/later.h"
 #include "engine/engine.h"
 #include "gpu/gpu.h"
 #include "topo/nic.h"
@@ -56,6 +57,7 @@ struct tcpx_session {
 	pthread_mutex_t lock;
 	struct list peerings;	/* lock */
 	uint64_t n_peerings_ever; /* lock */
+	struct later later;	/* lock */
 	struct list dialings;	/* lock; connect.c */
 	struct u64map tokens;	/* lock: token -> peering, for flows */
 	struct idmap peers;	/* -> struct peering */

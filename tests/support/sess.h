@@ -9,6 +9,7 @@
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <tcpx/p2p.h>
 
 #include "support/pattern.h"
@@ -17,6 +18,7 @@
 
 struct sess {
 	struct tcpx_session *s;
+	_Atomic(struct tcpx_session *) live; /* s, while the log may use it */
 	bool driven; /* 0 workers */
 	pthread_mutex_t lock; /* guards what follows */
 	unsigned int n_by_level[TCPX_LOG_TRACE + 1];
