@@ -28,6 +28,15 @@
  * number of bytes needed (for text without the final NUL, which is always
  * written when it fits). Too small a buffer gives TCPX_ENOSPC and *len_bytes;
  * buf may be NULL when cap_bytes is 0.
+ *
+ * Ownership: what is passed in stays the caller's, and unless the call says
+ * otherwise it is not looked at any more when the call has returned. Outputs
+ * come last; after a failure there is nothing in them, but for the lengths and
+ * counts that come with TCPX_ENOSPC.
+ *
+ * Returns: what any call may give is not repeated at each: 0 done;
+ * TCPX_EINVAL, an argument is NULL or makes no sense; TCPX_ENOENT, no such
+ * handle (any more); TCPX_ENOSPC as above; TCPX_ENOMEM. Nothing happened then.
  */
 
 #include <stdbool.h>
@@ -236,7 +245,7 @@ TCPX_EXPORT const char *tcpx_session_name(struct tcpx_session *session);
 TCPX_EXPORT int tcpx_session_progress(struct tcpx_session *session,
 				      int timeout_ms);
 
-/* Counters of session, peers and rails: a JSON object, keys documented in
+/* Counters of session, peers, rails and GPUs: a JSON object, keys documented in
  * docs/statistics.md. */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_session_stats_json(struct tcpx_session *session, char *buf,
@@ -275,12 +284,14 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_peer_connect(struct tcpx_session *session,
 /*
  * The same by address, for programs without a channel to hand a blob over:
  * "host:port", "1.2.3.4:port" or "[v6]:port". Both sessions must have the
- * same config.secret. Names are resolved by the control thread.
+ * same config.secret. Names are looked up in the background.
  * Only on the way does it turn out which session that is. If there is a peer
  * with it by then (it may have connected to us just now), this becomes one
  * more handle of that peer: both can be used, each connect is undone by one
  * disconnect of either, notifications name the handle that the program
  * connected first, and the peer's loss is an event for each.
+ * Returns: as tcpx_peer_connect(); TCPX_EINVAL (not host:port); TCPX_EAUTH (no
+ * secret is set).
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_peer_connect_address(struct tcpx_session *session, const char *address,
@@ -299,7 +310,8 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_peer_wait(struct tcpx_session *session,
  */
 TCPX_EXPORT int tcpx_peer_disconnect(struct tcpx_session *session,
 				     uint64_t peer);
-/* The peer of that session id name, most recent first; TCPX_ENOENT. */
+/* The handle of the peer that calls itself so. Of several the one connected
+ * last; one that lives before one that is lost. */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_peer_find(struct tcpx_session *session, const char *name, uint64_t *peer);
 /*
@@ -459,8 +471,10 @@ struct tcpx_xfer_params {
 /*
  * Checks a transfer and makes it ready to be posted, once or many times.
  * Returns: 0; TCPX_ENOENT (peer or region), TCPX_ERANGE (a segment outside
- * its region), TCPX_EACCES, TCPX_EINVAL (no or too many segments, an empty
- * one, regions of another peer), TCPX_ENOMEM. The log names the segment.
+ * its region), TCPX_EACCES (the peer does not allow that), TCPX_EINVAL (no or
+ * too many segments, an empty one, regions of another peer), TCPX_ENOMEM;
+ * TCPX_EAGAIN (the peer is not connected yet), or its cause if it is lost. The
+ * log names the segment.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_xfer_prepare(struct tcpx_session *session,
@@ -532,9 +546,9 @@ struct tcpx_notification {
 
 /*
  * Queues a notification of its own, not ordered with transfers. data is
- * copied. Returns: 0 queued; TCPX_EAGAIN (the peer does not read its
- * notifications; its queue is full and so is ours), TCPX_EINVAL (too long),
- * TCPX_ENOENT, the peer's cause if it is lost.
+ * copied. Returns: 0 queued; TCPX_EAGAIN (the peer is not connected yet, or
+ * does not read its notifications: its queue is full and so is ours),
+ * TCPX_EINVAL (too long), TCPX_ENOENT, the peer's cause if it is lost.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int tcpx_notify_send(struct tcpx_session *session,
 						 uint64_t peer,
