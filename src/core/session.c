@@ -111,7 +111,33 @@ static int bound_rail(struct tcpx_session *session)
 	return 0;
 }
 
-static int advertise(struct tcpx_session *session)
+/* Where peers are to open control connections. *rail: whose address that is;
+ * n_rails, if it is an interface of its own. */
+static int find_ctrl(struct tcpx_session *session, uint32_t *rail)
+{
+	struct nic nics[NICS_MAX];
+	uint32_t n;
+	char why[192];
+
+	*rail = 0;
+	session->ctrl = session->rails[0].addr;
+	if (!session->config->ctrl_ifname)
+		return 0;
+	int err = nic_list(session->config->ctrl_ifname, nics, &n, why,
+			   sizeof(why));
+
+	if (err) {
+		log_error(&session->log, "rails", "control interface: %s", why);
+		return err;
+	}
+	session->ctrl = nics[0].addr;
+	while (*rail < session->n_rails &&
+	       !addr_equal(&session->rails[*rail].addr, &session->ctrl))
+		++*rail;
+	return 0;
+}
+
+static int advertise(struct tcpx_session *session, uint32_t ctrl_rail)
 {
 	const char *list = session->config->advertise;
 	char one[ADDR_TEXT_MAX];
@@ -128,33 +154,14 @@ static int advertise(struct tcpx_session *session)
 			return TCPX_EINVAL;
 		}
 	}
-	if (i)
-		session->ctrl = session->rails[0].addr;
+	if (ctrl_rail < i)
+		session->ctrl = session->rails[ctrl_rail].addr;
 	return 0;
-}
-
-static int find_ctrl(struct tcpx_session *session)
-{
-	struct nic nics[NICS_MAX];
-	uint32_t n;
-	char why[192];
-
-	session->ctrl = session->rails[0].addr;
-	if (!session->config->ctrl_ifname)
-		return 0;
-	int err = nic_list(session->config->ctrl_ifname, nics, &n, why,
-			   sizeof(why));
-
-	if (err)
-		log_error(&session->log, "rails", "control interface: %s", why);
-	else
-		session->ctrl = nics[0].addr;
-	return err;
 }
 
 static int find_rails(struct tcpx_session *session)
 {
-	uint32_t n = 1;
+	uint32_t n = 1, ctrl_rail;
 	int err = session->config->bind ? bound_rail(session) : TCPX_EAGAIN;
 
 	if (err == TCPX_EAGAIN)
@@ -170,8 +177,8 @@ static int find_rails(struct tcpx_session *session)
 		session->rails[i].addr = session->nics[i].addr;
 		session->rails[i].speed_mbps = session->nics[i].speed_mbps;
 	}
-	err = find_ctrl(session);
-	return err ? err : advertise(session);
+	err = find_ctrl(session, &ctrl_rail);
+	return err ? err : advertise(session, ctrl_rail);
 }
 
 /* ---- opening ---------------------------------------------------------- */

@@ -419,6 +419,24 @@ static void control_apart(void)
 	no_hosts();
 }
 
+/* Addresses are advertised for rails: that does not move the control
+ * connection to one of them. */
+static void control_apart_advertised(void)
+{
+	const char *env[] = {"TCPX_IFNAMES=r1", "TCPX_CTRL_IFNAME=r0",
+			     "TCPX_ADVERTISE=10.77.1.2", "TCPX_FLOWS=1", NULL};
+	const bool used[] = {false, true, false};
+	uint64_t bytes[3];
+	struct duo t;
+
+	two_hosts(2);
+	open_duo(&t, "r1", env);
+	write_until_shared(&t, bytes, 2, used);
+	CHECK(bytes[0] > 0 && bytes[0] < CAP / 10);
+	duo_close(&t);
+	no_hosts();
+}
+
 /* No such rail on the other side: what can be reached is used. */
 static void unequal_rails(void)
 {
@@ -444,6 +462,7 @@ static const struct check_case cases[] = {
 	{"interface_include", interface_include, 60},
 	{"interface_exclude", interface_exclude, 60},
 	{"control_apart", control_apart, 60},
+	{"control_apart_advertised", control_apart_advertised, 60},
 	{"unequal_rails", unequal_rails, 60},
 };
 
