@@ -35,7 +35,7 @@ static void help(void)
 	static const char *const lines[] = {
 		"--help",	"help",	      "demo --help", "perf --help",
 		"mesh --help",	"raw --help", "info --help", "config --help",
-		"perf --usage", "help perf",  "help nixl",
+		"perf --usage", "help perf",  "help nixl",   "version --help",
 	};
 	struct cli cli;
 

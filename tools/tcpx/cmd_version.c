@@ -22,7 +22,9 @@ static const struct argp_option option_table[] = {
 static const struct argp parser = {
 	.options = option_table,
 	.parser = parse_option,
-	.doc = "Prints the version of the library in use.",
+	.doc = "Prints the version of the library in use."
+	       "\vExamples:\n  tcpx version\n  tcpx version --json\n\n"
+	       "Exit status: 0, or 2 if the command line is wrong.",
 };
 
 int cmd_version(int argc, char **argv)
