@@ -20,6 +20,10 @@
  * Threads: every call may be made from any thread at any time, except that
  * nothing may use a session during or after tcpx_session_close().
  *
+ * fork(): a session stays the parent's, undisturbed. In a child that does not
+ * exec its calls fail (TCPX_EINVAL or TCPX_ENOENT) and its close does nothing;
+ * a session of the child's own is as good as any.
+ *
  * Time: timeouts are in milliseconds; 0 polls, TCPX_FOREVER (-1) has no limit
  * of its own (transfers still end by their deadlines). A thread that waits
  * works: it drives the session's channels while the workers sleep.

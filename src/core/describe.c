@@ -68,7 +68,7 @@ static json_t *peer_json(struct peering *peering)
 int tcpx_peer_describe(struct tcpx_session *session, uint64_t peer, char *buf,
 		       size_t cap_bytes, size_t *len_bytes)
 {
-	if (!session || !len_bytes || (!buf && cap_bytes))
+	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
 		return TCPX_EINVAL;
 	struct peering *peering = peering_of(session, peer);
 

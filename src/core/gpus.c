@@ -12,7 +12,7 @@ int tcpx_mem_gpu(struct tcpx_session *session, uint64_t mem, int32_t *gpu)
 {
 	struct region *region;
 
-	if (!session || !gpu)
+	if (!session_is_ours(session) || !gpu)
 		return TCPX_EINVAL;
 	if (memory_own(session, mem, &region))
 		return TCPX_ENOENT;
@@ -26,7 +26,7 @@ uint32_t tcpx_gpu_count(struct tcpx_session *session, char *why,
 {
 	char unheard[128];
 
-	if (!session)
+	if (!session_is_ours(session))
 		return 0;
 	return gpu_set_count(session->gpus, why ? why : unheard,
 			     why ? cap_bytes : sizeof(unheard));
@@ -37,7 +37,8 @@ int tcpx_gpu_info(struct tcpx_session *session, uint32_t index,
 {
 	struct gpu_info found;
 
-	if (!session || !info || info->size_bytes < sizeof(*info))
+	if (!session_is_ours(session) || !info ||
+	    info->size_bytes < sizeof(*info))
 		return TCPX_EINVAL;
 	int err = gpu_set_info(session->gpus, index, &found);
 
@@ -61,7 +62,7 @@ static int open_gpu(struct tcpx_session *session, uint32_t index,
 {
 	char why[160] = "";
 
-	if (!session)
+	if (!session_is_ours(session))
 		return TCPX_EINVAL;
 	int err = gpu_set_open(session->gpus, index, gpu, why, sizeof(why));
 

@@ -39,9 +39,9 @@ int tcpx_mem_register(struct tcpx_session *session, void *base,
 {
 	uint64_t at = (uint64_t)(uintptr_t)base;
 
-	if (!session || !mem || !base || !len_bytes ||
+	if (!session_is_ours(session) || !mem || !base || !len_bytes ||
 	    access & ~(uint32_t)ACCESS_ALL || at + len_bytes < at) {
-		if (session)
+		if (session_is_ours(session))
 			log_error(&session->log, "memory",
 				  "cannot register %p, %llu bytes, rights %u",
 				  base, (unsigned long long)len_bytes, access);
@@ -86,7 +86,7 @@ static void revoke_from(struct peering *peering, void *region)
 
 int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem)
 {
-	if (!session)
+	if (!session_is_ours(session))
 		return TCPX_EINVAL;
 	/* Nobody finds it any more ... */
 	pthread_mutex_lock(&session->mem_lock);
@@ -144,7 +144,8 @@ int memory_own(struct tcpx_session *session, uint64_t mem, struct region **out)
 int tcpx_mem_blob(struct tcpx_session *session, const uint64_t *mems, size_t n,
 		  void *buf, size_t cap_bytes, size_t *len_bytes)
 {
-	if (!session || !mems || !n || !len_bytes || (!buf && cap_bytes))
+	if (!session_is_ours(session) || !mems || !n || !len_bytes ||
+	    (!buf && cap_bytes))
 		return TCPX_EINVAL;
 	struct mem_blob_entry *entries = calloc(n, sizeof(*entries));
 
@@ -204,7 +205,8 @@ int tcpx_mem_load(struct tcpx_session *session, const void *blob,
 	struct mem_blob_entry *entries;
 	size_t n = 0, i;
 
-	if (!session || !blob || !n_mems || (!mems && cap_mems))
+	if (!session_is_ours(session) || !blob || !n_mems ||
+	    (!mems && cap_mems))
 		return TCPX_EINVAL;
 	int err = mem_blob_decode(blob, len_bytes, owner, NULL, 0, &n);
 
@@ -231,7 +233,7 @@ int tcpx_mem_load(struct tcpx_session *session, const void *blob,
 
 int tcpx_mem_unload(struct tcpx_session *session, uint64_t mem)
 {
-	if (!session)
+	if (!session_is_ours(session))
 		return TCPX_EINVAL;
 	pthread_mutex_lock(&session->mem_lock);
 	struct remote_mem *remote = idmap_remove(&session->remote_mems, mem);
@@ -259,7 +261,7 @@ int tcpx_mem_len(struct tcpx_session *session, uint64_t mem,
 	struct region *region;
 	struct remote_mem remote;
 
-	if (!session || !len_bytes)
+	if (!session_is_ours(session) || !len_bytes)
 		return TCPX_EINVAL;
 	if (!memory_own(session, mem, &region)) {
 		*len_bytes = region->len_bytes;

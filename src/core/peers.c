@@ -90,7 +90,7 @@ int tcpx_peer_connect(struct tcpx_session *session, const void *blob,
 {
 	struct conn_blob decoded;
 
-	if (!session || !blob || !peer)
+	if (!session_is_ours(session) || !blob || !peer)
 		return TCPX_EINVAL;
 	int err = conn_blob_decode(blob, len_bytes, &decoded);
 
@@ -110,7 +110,7 @@ int tcpx_peer_connect_address(struct tcpx_session *session, const char *address,
 	char host[256];
 	uint16_t port;
 
-	if (!session || !address || !peer)
+	if (!session_is_ours(session) || !address || !peer)
 		return TCPX_EINVAL;
 	if (addr_split(address, host, sizeof(host), &port)) {
 		log_error(&session->log, "connect", "\"%s\" %s", address,
@@ -139,7 +139,8 @@ static bool settled(void *arg)
 
 int tcpx_peer_wait(struct tcpx_session *session, uint64_t peer, int timeout_ms)
 {
-	struct peering *peering = session ? peering_of(session, peer) : NULL;
+	struct peering *peering =
+		session_is_ours(session) ? peering_of(session, peer) : NULL;
 
 	if (!peering)
 		return TCPX_ENOENT;
@@ -154,7 +155,8 @@ int tcpx_peer_wait(struct tcpx_session *session, uint64_t peer, int timeout_ms)
 
 int tcpx_peer_disconnect(struct tcpx_session *session, uint64_t peer)
 {
-	struct peering *peering = session ? peering_of(session, peer) : NULL;
+	struct peering *peering =
+		session_is_ours(session) ? peering_of(session, peer) : NULL;
 
 	if (!peering)
 		return TCPX_ENOENT;
@@ -176,7 +178,7 @@ int tcpx_peer_find(struct tcpx_session *session, const char *name,
 {
 	struct peering *found = NULL;
 
-	if (!session || !name || !peer)
+	if (!session_is_ours(session) || !name || !peer)
 		return TCPX_EINVAL;
 	pthread_mutex_lock(&session->lock);
 	/* The list is in order of creation; one that lives beats a lost one. */

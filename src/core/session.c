@@ -336,6 +336,7 @@ static struct tcpx_session *new_session(void)
 
 	if (!session)
 		return NULL;
+	session->process = forks_process();
 	pthread_mutex_init(&session->lock, NULL);
 	pthread_mutex_init(&session->mem_lock, NULL);
 	pthread_mutex_init(&session->xfer_lock, NULL);
@@ -382,6 +383,9 @@ int tcpx_session_open(const struct tcpx_config *config,
 	}
 	if (sodium_init() < 0)
 		return TCPX_EINTERNAL;
+	err = forks_watch();
+	if (err)
+		return err;
 	struct tcpx_session *session = new_session();
 
 	if (!session)
@@ -408,7 +412,8 @@ static void end_peering(struct peering *peering, void *arg)
 
 void tcpx_session_close(struct tcpx_session *session)
 {
-	if (!session)
+	/* Of the parent of a fork(): nothing here can be ended but there. */
+	if (!session_is_ours(session))
 		return;
 	control_stop(session);
 	peering_each(session, end_peering, NULL);
@@ -442,7 +447,7 @@ void tcpx_session_close(struct tcpx_session *session)
 int tcpx_session_blob(struct tcpx_session *session, void *buf, size_t cap_bytes,
 		      size_t *len_bytes)
 {
-	if (!session || !len_bytes || (!buf && cap_bytes))
+	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
 		return TCPX_EINVAL;
 	struct conn_blob blob = {.ctrl = session->ctrl,
 				 .n_rails = session->n_rails};
@@ -487,7 +492,7 @@ static bool has_worked(void *arg)
 
 int tcpx_session_progress(struct tcpx_session *session, int timeout_ms)
 {
-	if (!session)
+	if (!session_is_ours(session))
 		return TCPX_EINVAL;
 	struct engine *engine = session->engine;
 	struct progress p = {&engine->contexts[0],

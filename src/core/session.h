@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <tcpx/p2p.h>
 
+#include "base/forks.h"
 #include "base/idmap.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -34,6 +35,7 @@ enum handle_tag { HANDLE_PEER = 1, HANDLE_MEM, HANDLE_REMOTE_MEM, HANDLE_XFER };
 struct xfer_slab;
 
 struct tcpx_session {
+	uint32_t process;	/* that opened it; base/forks.h */
 	struct tcpx_config *config;
 	struct log log;
 	uint8_t id[SESSION_ID_BYTES];
@@ -71,6 +73,12 @@ struct tcpx_session {
 	struct list free_xfers;	/* xfer_lock */
 	struct list xfer_slabs;	/* xfer_lock */
 };
+
+/* False for NULL, and in a child of fork(), which may only leave it alone. */
+static inline bool session_is_ours(const struct tcpx_session *session)
+{
+	return session && session->process == forks_process();
+}
 
 /* memory.c: the engine's region_find. */
 int memory_find(void *arg, uint64_t mem, uint64_t key, struct region **region);

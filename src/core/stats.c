@@ -229,7 +229,7 @@ int tcpx_session_stats_json(struct tcpx_session *session, char *buf,
 {
 	struct stats stats;
 
-	if (!session || !len_bytes || (!buf && cap_bytes))
+	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
 		return TCPX_EINVAL;
 	int err = snap(session, &stats);
 
@@ -325,7 +325,7 @@ int tcpx_session_stats_prometheus(struct tcpx_session *session, char *buf,
 	struct stats stats;
 	struct text text;
 
-	if (!session || !len_bytes || (!buf && cap_bytes))
+	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
 		return TCPX_EINVAL;
 	int err = snap(session, &stats);
 

@@ -77,7 +77,7 @@ static void free_xfer(struct tcpx_session *session, struct tcpx_xfer *x)
 
 static struct tcpx_xfer *find_xfer(struct tcpx_session *session, uint64_t id)
 {
-	return session ? idmap_get(&session->xfers, id) : NULL;
+	return session_is_ours(session) ? idmap_get(&session->xfers, id) : NULL;
 }
 
 /* Locked, and still what the id says; NULL otherwise. */
@@ -279,7 +279,7 @@ static int build_lists(struct builder *b)
 static int check_params(struct tcpx_session *session,
 			const struct tcpx_xfer_params *params)
 {
-	if (!session || !params ||
+	if (!session_is_ours(session) || !params ||
 	    params->size_bytes < sizeof(struct tcpx_xfer_params))
 		return TCPX_EINVAL;
 	if (params->op < TCPX_OP_READ || params->op > TCPX_OP_RECV ||

@@ -51,7 +51,7 @@ int tcpx_session_transports(struct tcpx_session *session, char *buf,
 	const struct transport_ops *ops;
 	json_t *list;
 
-	if (!session || !len_bytes || (!buf && cap_bytes))
+	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
 		return TCPX_EINVAL;
 	list = json_array();
 	for (uint32_t i = 0; (ops = transport_at(i)); i++)

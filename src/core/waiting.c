@@ -10,7 +10,7 @@
 
 int tcpx_event_poll(struct tcpx_session *session, struct tcpx_event *event)
 {
-	if (!session || !event)
+	if (!session_is_ours(session) || !event)
 		return TCPX_EINVAL;
 	if (!inbox_has_event(session->inbox))
 		session_visit(session);
@@ -27,7 +27,7 @@ int tcpx_event_wait(struct tcpx_session *session, struct tcpx_event *event,
 {
 	uint64_t deadline_ns = clock_deadline_ns(timeout_ms);
 
-	if (!session || !event)
+	if (!session_is_ours(session) || !event)
 		return TCPX_EINVAL;
 	/* Another thread may take what this one saw. */
 	while (!inbox_take_event(session->inbox, event))
@@ -42,7 +42,8 @@ int tcpx_event_wait(struct tcpx_session *session, struct tcpx_event *event,
 int tcpx_notify_send(struct tcpx_session *session, uint64_t peer,
 		     const void *data, size_t len_bytes)
 {
-	if (!session || len_bytes > TCPX_NOTIFY_MAX || (len_bytes && !data))
+	if (!session_is_ours(session) || len_bytes > TCPX_NOTIFY_MAX ||
+	    (len_bytes && !data))
 		return TCPX_EINVAL;
 	struct peering *peering = peering_of(session, peer);
 
@@ -81,7 +82,7 @@ static struct inbox_note *take(struct tcpx_session *session)
 int tcpx_notify_poll(struct tcpx_session *session,
 		     struct tcpx_notification **notification)
 {
-	if (!session || !notification)
+	if (!session_is_ours(session) || !notification)
 		return TCPX_EINVAL;
 	if (!inbox_has_note(session->inbox))
 		session_visit(session);
@@ -104,7 +105,7 @@ int tcpx_notify_wait(struct tcpx_session *session,
 	uint64_t deadline_ns = clock_deadline_ns(timeout_ms);
 	struct inbox_note *note;
 
-	if (!session || !notification)
+	if (!session_is_ours(session) || !notification)
 		return TCPX_EINVAL;
 	while (!(note = take(session)))
 		if (engine_drive(session->engine, note_there, session->inbox,

@@ -220,6 +220,34 @@ static void close_beside_stopped(void)
 	region_fini(&region);
 }
 
+/* What a destructor in a child does with the parent's session, and what a
+ * program that does not know better: it goes nowhere. */
+static void child_calls(struct sess *sess, uint64_t peer, uint64_t xfer)
+{
+	struct tcpx_notification *note;
+	struct tcpx_session *own;
+	struct tcpx_event event;
+	char text[1];
+	size_t len;
+
+	CHECK_STATUS(tcpx_xfer_test(sess->s, xfer), TCPX_ENOENT);
+	CHECK_STATUS(tcpx_xfer_wait(sess->s, xfer, 100), TCPX_ENOENT);
+	CHECK_STATUS(tcpx_xfer_release(sess->s, xfer), TCPX_ENOENT);
+	CHECK_STATUS(tcpx_peer_wait(sess->s, peer, 100), TCPX_ENOENT);
+	CHECK_STATUS(tcpx_peer_disconnect(sess->s, peer), TCPX_ENOENT);
+	CHECK_STATUS(tcpx_notify_send(sess->s, peer, "x", 1), TCPX_EINVAL);
+	CHECK_STATUS(tcpx_notify_poll(sess->s, &note), TCPX_EINVAL);
+	CHECK_STATUS(tcpx_event_wait(sess->s, &event, 100), TCPX_EINVAL);
+	CHECK_STATUS(tcpx_session_progress(sess->s, 0), TCPX_EINVAL);
+	CHECK_STATUS(tcpx_session_blob(sess->s, text, 1, &len), TCPX_EINVAL);
+	tcpx_session_close(sess->s);
+	if (scale_tsan()) /* which lets no child of fork() start threads */
+		return;
+	CHECK_STATUS(tcpx_session_open(NULL, &own), TCPX_OK);
+	CHECK_STATUS(tcpx_session_blob(own, text, 1, &len), TCPX_ENOSPC);
+	tcpx_session_close(own);
+}
+
 /* Children without exec: they end, or live on with our descriptors; neither
  * disturbs a transfer, nor keeps a peer from hearing our goodbye. */
 static void forked(void)
@@ -228,7 +256,7 @@ static void forked(void)
 	struct sess sess;
 	struct region region;
 	uint64_t mem, xfer;
-	pid_t quick, slow;
+	pid_t quick, slow, calls;
 	int status;
 
 	sess_open(&sess, "tester", NULL);
@@ -244,9 +272,16 @@ static void forked(void)
 		test_sleep_ms(20000);
 		_exit(0);
 	}
-	CHECK(quick > 0 && slow > 0);
+	calls = fork();
+	if (!calls) {
+		child_calls(&sess, link.remote.peer, xfer);
+		_exit(4);
+	}
+	CHECK(quick > 0 && slow > 0 && calls > 0);
 	CHECK_EQ(waitpid(quick, &status, 0), quick);
 	CHECK_EQ(WEXITSTATUS(status), 3);
+	CHECK_EQ(waitpid(calls, &status, 0), calls);
+	CHECK_EQ(status, 4 << 8);
 	for (int i = 0; i < 20; i++)
 		write_once(&sess, &link, mem);
 	CHECK_STATUS(tcpx_xfer_test(sess.s, xfer), TCPX_INPROGRESS);
