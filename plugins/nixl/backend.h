@@ -12,6 +12,8 @@
 #include <memory>
 #include <string>
 
+#include <unistd.h>
+
 #include <tcpx/p2p.h>
 
 #include "abi.h"
@@ -26,6 +28,10 @@ class backend final : public abi::engine
 	/* NULL, and a line of log: it could not be made. */
 	static backend *create(const abi::init_params &init);
 	~backend() override;
+	bool is_of_this_process() const
+	{
+		return owner_ == getpid();
+	}
 
 	bool supports_remote() const override
 	{
@@ -88,6 +94,7 @@ class backend final : public abi::engine
 	bool too_long(const abi::text &message) const;
 	request_home home() const;
 
+	const pid_t owner_ = getpid();
 	struct say say_;
 	struct tcpx_session *session_ = nullptr;
 	std::string blob_; /* of the session */

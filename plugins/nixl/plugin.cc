@@ -19,9 +19,12 @@ static abi::engine *create(const abi::init_params *init)
 	return init ? backend::create(*init) : nullptr;
 }
 
+/* In a child of fork() it is the parent's: its threads are not there to be
+ * joined, and its files and connections are still in use. */
 static void destroy(abi::engine *engine)
 {
-	delete engine;
+	if (engine && static_cast<backend *>(engine)->is_of_this_process())
+		delete engine;
 }
 
 static const char *name()

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "check.h"
 #include "duo.h"
@@ -251,6 +252,58 @@ static void close_in_flight(void)
 		region_fini(&duo.near);
 		region_fini(&duo.far);
 	}
+}
+
+static size_t count_files(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	size_t n = 0;
+
+	CHECK(dir);
+	while ((entry = readdir(dir)))
+		n += entry->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+/* What the exit of a forked worker does with the agents of its parent: they
+ * go on, and their descriptions stay. */
+static void closed_in_a_child(void)
+{
+	char dir[] = "/tmp/nixl_life_XXXXXX";
+	struct duo duo;
+	int status;
+	pid_t child;
+
+	if (scale_tsan())
+		SKIP("a child of fork() has none of TSan's threads");
+	CHECK(mkdtemp(dir));
+	setenv("TCPX_DESCRIBE_DIR", dir, 1);
+	duo_open(&duo, M);
+	for (int i = 0; i < 1000 && count_files(dir) < 2; i++)
+		test_sleep_ms(10);
+	CHECK_EQ(count_files(dir), 2);
+	child = fork();
+	if (!child) {
+		side_close(&duo.a);
+		side_close(&duo.b);
+		_exit(4);
+	}
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK_EQ(status, 4 << 8);
+	CHECK_EQ(count_files(dir), 2);
+	void *req = side_one(&duo.a, CAPI_WRITE, "b", duo.near.data,
+			     region_at(&duo.far, 0), M, "x", 1);
+
+	side_run(&duo.a, req);
+	side_want_note(&duo.b, "a", "x", 1);
+	side_release(&duo.a, req);
+	side_close(&duo.a);
+	side_close(&duo.b);
+	CHECK(!rmdir(dir));
+	region_fini(&duo.near);
+	region_fini(&duo.far);
 }
 
 /* ---- modes, threads --------------------------------------------------- */
@@ -502,6 +555,7 @@ static const struct check_case cases[] = {
 	{"release_write_in_flight", release_write_in_flight, 0},
 	{"release_read_in_flight", release_read_in_flight, 0},
 	{"close_in_flight", close_in_flight, 0},
+	{"closed_in_a_child", closed_in_a_child, 30},
 	{"all_sync_modes", all_sync_modes, 0},
 	{"threads", threads, 120},
 	{"guests_come_and_go", guests_come_and_go, 0},
