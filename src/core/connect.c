@@ -96,6 +96,13 @@ void connect_lost(struct peering *peering, int status, const char *cause)
 	peering_event_all(peering, TCPX_EVENT_PEER_LOST, status, cause);
 }
 
+void connect_lost_said(struct peering *peering, int status, const char *cause)
+{
+	later_warn(&peering->session->later, "connect", "peer %s: %s",
+		   peering->name, cause);
+	connect_lost(peering, status, cause);
+}
+
 void connect_up(struct peering *peering)
 {
 	peering->state = PEERING_UP;
@@ -147,7 +154,7 @@ static void lost_at_once(struct peering *peering, int err)
 		snprintf(cause, sizeof(cause),
 			 "no transport in common: here %.60s, there %.60s",
 			 peering->session->transports, peering->transports);
-	connect_lost(peering, err, cause);
+	connect_lost_said(peering, err, cause);
 }
 
 static void control_connected(struct peering *peering,
@@ -333,6 +340,10 @@ static int on_admit(void *arg, const struct boot_result *result,
 		}
 	}
 	pthread_mutex_unlock(&session->lock);
+	/* The other refusals are how two that connect at once sort it out. */
+	if (err == TCPX_EAGAIN)
+		log_warn(&session->log, "connect", "refused peer %s: %s",
+			 result->name, why);
 	return err;
 }
 
@@ -380,7 +391,8 @@ static void accepted_control(struct tcpx_session *session,
 			err = flows_open(peering);
 		if (err) {
 			end = peering->peer;
-			connect_lost(peering, err, "no memory for the peer");
+			connect_lost_said(peering, err,
+					  "no memory for the peer");
 		} else {
 			connect_up(peering);
 		}

@@ -268,7 +268,7 @@ static bool settle(struct peering *peering)
 	if ((up || dialing) && clock_now_ns() < peering->flows_end_ns)
 		return false;
 	why_none(peering, cause, sizeof(cause));
-	connect_lost(peering, TCPX_EUNREACHABLE, cause);
+	connect_lost_said(peering, TCPX_EUNREACHABLE, cause);
 	return true;
 }
 

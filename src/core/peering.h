@@ -144,12 +144,14 @@ void peering_event_all(struct peering *peering, enum tcpx_event_kind kind,
 		       int status, const char *cause);
 
 /* connect.c: dialing, and what boot and the engine report. session->lock is
- * held in the first four. */
+ * held in the first five. */
 /* Key and dial; the end comes to connect_boot_ops. */
 int connect_target(struct peering *peering, struct boot_target *target);
 /* The states. The engine's peer, if any, is ended by the caller. */
 void connect_up(struct peering *peering);
 void connect_lost(struct peering *peering, int status, const char *cause);
+/* The same, and a line for the log, where nobody else has one. */
+void connect_lost_said(struct peering *peering, int status, const char *cause);
 int connect_dial(struct peering *peering); /* session->lock held */
 /* Boot is closed: no dial will come to its end any more. */
 void connect_forget_dialings(struct tcpx_session *session);

@@ -614,6 +614,7 @@ static void nothing_in_common(void)
 		json_string_value(json_object_get(root, "cause")));
 	CHECK(strstr(json_string_value(json_object_get(root, "cause")),
 		     "no transport in common"));
+	sess_must_warn(&a, 1, "peer b: no transport in common");
 	json_decref(root);
 	sess_close(&a);
 	sess_close(&b);

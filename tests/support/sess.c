@@ -93,6 +93,15 @@ bool sess_logged(struct sess *sess, const char *text)
 	return found;
 }
 
+void sess_must_warn(struct sess *sess, unsigned int warnings, const char *text)
+{
+	for (int i = 0; i < 500 && !sess_logged(sess, text); i++)
+		test_sleep_ms(10);
+	test_sleep_ms(100);
+	CHECK_EQ(sess_warnings(sess), warnings);
+	CHECK(sess_logged(sess, text));
+}
+
 uint64_t sess_register(struct sess *sess, const struct region *region,
 		       uint32_t access)
 {

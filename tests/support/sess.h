@@ -36,6 +36,9 @@ void sess_close(struct sess *sess);
 unsigned int sess_warnings(struct sess *sess);
 /* Has a line with this text been logged (among the last SESS_LINES)? */
 bool sess_logged(struct sess *sess, const char *text);
+/* Waits until `warnings` lines of level warn and error have come, one of them
+ * with this text, and a moment more: there are not more. */
+void sess_must_warn(struct sess *sess, unsigned int warnings, const char *text);
 void sess_print_log(struct sess *sess);
 
 enum pair_kind {
