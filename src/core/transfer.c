@@ -279,9 +279,15 @@ static int build_lists(struct builder *b)
 static int check_params(struct tcpx_session *session,
 			const struct tcpx_xfer_params *params)
 {
-	if (!session_is_ours(session) || !params ||
-	    params->size_bytes < sizeof(struct tcpx_xfer_params))
+	if (!session_is_ours(session) || !params)
 		return TCPX_EINVAL;
+	if (params->size_bytes < sizeof(*params)) {
+		log_error(&session->log, "transfer",
+			  "cannot prepare: size_bytes of the parameters is "
+			  "%zu, not %zu",
+			  params->size_bytes, sizeof(*params));
+		return TCPX_EINVAL;
+	}
 	if (params->op < TCPX_OP_READ || params->op > TCPX_OP_RECV ||
 	    !params->segments || !params->n_segments ||
 	    params->n_segments > TCPX_SEGMENTS_MAX) {
@@ -389,34 +395,46 @@ static struct tcpx_xfer *hold_for_post(struct tcpx_session *session,
 	return x;
 }
 
-static int check_post(const struct tcpx_post_params *params)
+/* NULL, or what is wrong with them. */
+static const char *wrong_with(const struct tcpx_post_params *params)
 {
 	if (!params)
-		return 0;
-	if (params->size_bytes < sizeof(*params) ||
-	    params->notify_len_bytes > TCPX_NOTIFY_MAX ||
-	    (params->notify_len_bytes && !params->notify))
-		return TCPX_EINVAL;
-	return 0;
+		return NULL;
+	if (params->size_bytes < sizeof(*params))
+		return "size_bytes of the parameters is not theirs";
+	if (params->notify_len_bytes > TCPX_NOTIFY_MAX)
+		return "the notification is longer than 1 MiB";
+	if (params->notify_len_bytes && !params->notify)
+		return "the notification has a length and no bytes";
+	return NULL;
+}
+
+static int cannot_post(const struct tcpx_session *session, const char *why)
+{
+	log_error(&session->log, "transfer", "cannot post: %s", why);
+	return TCPX_EINVAL;
 }
 
 int tcpx_xfer_post(struct tcpx_session *session, uint64_t id,
 		   const struct tcpx_post_params *params)
 {
-	int err = check_post(params);
+	const char *wrong = wrong_with(params);
+	int err = 0;
 
-	if (err)
-		return err;
+	if (!session_is_ours(session))
+		return TCPX_ENOENT;
+	if (wrong)
+		return cannot_post(session, wrong);
 	struct tcpx_xfer *x = hold_for_post(session, id);
 
 	if (!x)
 		return TCPX_ENOENT;
 	if (x->xfer.op == TCPX_OP_RECV && params && params->has_notify)
-		err = TCPX_EINVAL;
+		wrong = "a RECV takes no notification along";
 	else
 		err = xfer_post(&x->xfer, params);
 	pthread_mutex_unlock(&x->lock);
-	return err;
+	return wrong ? cannot_post(session, wrong) : err;
 }
 
 int tcpx_xfer_test(struct tcpx_session *session, uint64_t id)

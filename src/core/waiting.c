@@ -42,9 +42,14 @@ int tcpx_event_wait(struct tcpx_session *session, struct tcpx_event *event,
 int tcpx_notify_send(struct tcpx_session *session, uint64_t peer,
 		     const void *data, size_t len_bytes)
 {
-	if (!session_is_ours(session) || len_bytes > TCPX_NOTIFY_MAX ||
-	    (len_bytes && !data))
+	if (!session_is_ours(session))
 		return TCPX_EINVAL;
+	if (len_bytes > TCPX_NOTIFY_MAX || (len_bytes && !data)) {
+		log_error(&session->log, "notify",
+			  "cannot send %zu bytes at %p: at most 1 MiB",
+			  len_bytes, data);
+		return TCPX_EINVAL;
+	}
 	struct peering *peering = peering_of(session, peer);
 
 	if (!peering)

@@ -278,6 +278,52 @@ static void params_table(void)
 		CHECK_STATUS(prepare(&w, &rows[i].params), rows[i].status);
 	}
 	CHECK_STATUS(prepare(&w, NULL), TCPX_EINVAL);
+	CHECK(sess_logged(w.pair.a, "size_bytes of the parameters is 0"));
+	world_close(&w);
+}
+
+/* Each with a sentence of its own, and nothing posted. */
+static void post_table(void)
+{
+	static char note[TCPX_NOTIFY_MAX + 1];
+	const size_t size = sizeof(struct tcpx_post_params);
+	const struct {
+		struct tcpx_post_params params;
+		const char *says;
+	} rows[] = {
+		{{0}, "size_bytes"},
+		{{.size_bytes = size - 1}, "size_bytes"},
+		{{.size_bytes = size,
+		  .has_notify = true,
+		  .notify = note,
+		  .notify_len_bytes = sizeof(note)},
+		 "longer than 1 MiB"},
+		{{.size_bytes = size, .has_notify = true, .notify_len_bytes = 1},
+		 "no bytes"},
+	};
+	struct tcpx_post_params with_note = {.size_bytes = size,
+					     .has_notify = true};
+	struct tcpx_session *s;
+	struct world w;
+	uint64_t recv;
+
+	world_open(&w);
+	s = w.pair.a->s;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		unsigned int before = w.pair.a->n_lines;
+
+		CHECK_STATUS(tcpx_xfer_post(s, w.xfer, &rows[i].params),
+			     TCPX_EINVAL);
+		CHECK_EQ(w.pair.a->n_lines, before + 1);
+		CHECK(sess_logged(w.pair.a, rows[i].says));
+		CHECK_STATUS(tcpx_xfer_test(s, w.xfer), TCPX_EINVAL);
+	}
+	recv = xfer_one(w.pair.a, w.peer, TCPX_OP_RECV, w.mem, 0, 0, 0, 1);
+	CHECK_STATUS(tcpx_xfer_post(s, recv, &with_note), TCPX_EINVAL);
+	CHECK(sess_logged(w.pair.a, "a RECV takes no notification"));
+	CHECK_STATUS(tcpx_notify_send(s, w.peer, note, sizeof(note)),
+		     TCPX_EINVAL);
+	CHECK(sess_logged(w.pair.a, "cannot send 1048577 bytes"));
 	world_close(&w);
 }
 
@@ -492,6 +538,7 @@ static const struct check_case cases[] = {
 	{"handles", handles, 0},
 	{"segments", segments, 0},
 	{"params_table", params_table, 0},
+	{"post_table", post_table, 0},
 	{"too_many_segments", too_many_segments, 0},
 	{"too_many_bytes", too_many_bytes, 0},
 	{"remote_of_another", remote_of_another, 0},
