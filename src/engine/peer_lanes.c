@@ -127,12 +127,20 @@ static struct context *lane_context(const struct peer *peer, uint32_t rail,
 	return &engine->contexts[i % engine->n_contexts];
 }
 
+/* The one whose channels are connections of ours. */
+static struct engine_transport *adopting(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->n_transports; i++)
+		if (engine->transports[i].caps & TRANSPORT_ADOPTS)
+			return &engine->transports[i];
+	return NULL;
+}
+
 int peer_adopt(struct peer *peer, uint32_t rail, uint32_t flow,
 	       uint32_t generation, int fd)
 {
 	limit_silence(peer, fd);
-	struct engine_transport *via =
-		engine_transport_find(peer->engine, "socket");
+	struct engine_transport *via = adopting(peer->engine);
 	struct channel *tx, *rx;
 	struct lane *lane;
 	int err = via ? via->ops->adopt(via->transport, fd, &tx, &rx) :
