@@ -87,7 +87,12 @@ static int find_nics(struct tcpx_session *session, uint32_t *n_nics)
 			   sizeof(why));
 
 	if (err)
-		log_error(&session->log, "rails", "%s", why);
+		log_error(&session->log, "rails",
+			  "ifnames (TCPX_IFNAMES)%s%s: %s",
+			  session->config->ifnames ? " " : "",
+			  session->config->ifnames ? session->config->ifnames :
+						     "",
+			  why);
 	return err;
 }
 
@@ -99,7 +104,8 @@ static int bound_rail(struct tcpx_session *session)
 
 	if (err) {
 		log_error(&session->log, "rails",
-			  "bind \"%s\" is not a numeric address",
+			  "bind (TCPX_BIND) is \"%s\"; allowed: a numeric "
+			  "address",
 			  session->config->bind);
 		return TCPX_EINVAL;
 	}
@@ -127,7 +133,8 @@ static int find_ctrl(struct tcpx_session *session, uint32_t *rail)
 			   sizeof(why));
 
 	if (err) {
-		log_error(&session->log, "rails", "control interface: %s", why);
+		log_error(&session->log, "rails",
+			  "ctrl_ifname (TCPX_CTRL_IFNAME): %s", why);
 		return err;
 	}
 	session->ctrl = nics[0].addr;
@@ -144,13 +151,20 @@ static int advertise(struct tcpx_session *session, uint32_t ctrl_rail)
 	struct item item;
 	uint32_t i = 0;
 
-	while (list && i < session->n_rails && item_next(&list, &item)) {
+	while (list && item_next(&list, &item)) {
+		if (i == session->n_rails) {
+			log_warn(&session->log, "rails",
+				 "advertise (TCPX_ADVERTISE) has more "
+				 "addresses than there are rails, which are %u",
+				 session->n_rails);
+			break;
+		}
 		if (!item_copy(&item, one, sizeof(one)) ||
 		    addr_parse(one, &session->rails[i++].addr)) {
-			log_error(
-				&session->log, "rails",
-				"advertise: \"%.*s\" is not a numeric address",
-				(int)item.len_bytes, item.text);
+			log_error(&session->log, "rails",
+				  "advertise (TCPX_ADVERTISE) has \"%.*s\"; "
+				  "allowed: numeric addresses by commas",
+				  (int)item.len_bytes, item.text);
 			return TCPX_EINVAL;
 		}
 	}

@@ -244,6 +244,47 @@ static void open_rejects(void)
 	CHECK(!s);
 }
 
+/* What only an opening finds out: the variable, its value, what is allowed. */
+static void open_names_the_variable(void)
+{
+	static const struct {
+		const char *variable, *value;
+		int status;
+		const char *words[2];
+	} rows[] = {
+		{"TCPX_BIND", "foo", TCPX_EINVAL, {"\"foo\"", "numeric"}},
+		{"TCPX_ADVERTISE", "foo", TCPX_EINVAL, {"\"foo\"", "numeric"}},
+		{"TCPX_ADVERTISE", "10.0.0.1,10.0.0.2", TCPX_OK, {"rails", "1"}},
+		{"TCPX_IFNAMES",
+		 "no-such0",
+		 TCPX_EUNREACHABLE,
+		 {"no-such0", "there is lo"}},
+		{"TCPX_CTRL_IFNAME",
+		 "no-such0",
+		 TCPX_EUNREACHABLE,
+		 {"no-such0", "there is lo"}},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct tcpx_session *s = NULL;
+		struct tcpx_config config;
+		struct lines lines = {0};
+
+		setenv("TCPX_IFNAMES", "lo", 1);
+		setenv(rows[i].variable, rows[i].value, 1);
+		CHECK_STATUS(tcpx_config_init(&config, collect, &lines),
+			     TCPX_OK);
+		CHECK_STATUS(tcpx_session_open(&config, &s), rows[i].status);
+		fprintf(stderr, "%s", lines.text);
+		CHECK_EQ(lines.n_warn + lines.n_error, 1);
+		CHECK(strstr(lines.text, rows[i].variable));
+		CHECK(strstr(lines.text, rows[i].words[0]));
+		CHECK(strstr(lines.text, rows[i].words[1]));
+		tcpx_session_close(s);
+		unsetenv(rows[i].variable);
+	}
+}
+
 /* A program compiled against an older, shorter struct. */
 static void older_struct(void)
 {
@@ -297,6 +338,7 @@ static const struct check_case cases[] = {
 	{"as_json", as_json, 0},
 	{"secret_is_not_shown", secret_is_not_shown, 0},
 	{"open_rejects", open_rejects, 0},
+	{"open_names_the_variable", open_names_the_variable, 0},
 	{"older_struct", older_struct, 0},
 	{"program_overrides", program_overrides, 0},
 	{"strings", strings, 0},
