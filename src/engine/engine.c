@@ -60,6 +60,18 @@ static const struct transport_ops *find_ops(const struct item *item)
 						     NULL;
 }
 
+static bool is_known(const struct engine *engine,
+		     const struct transport_ops *ops)
+{
+	for (uint32_t i = 0; i < engine->n_transports; i++)
+		if (engine->transports[i].ops == ops)
+			return true;
+	for (uint32_t i = 0; i < engine->n_refused; i++)
+		if (engine->refused[i].ops == ops)
+			return true;
+	return false;
+}
+
 static int open_transports(struct engine *engine)
 {
 	const char *names = engine->params.transports;
@@ -68,6 +80,8 @@ static int open_transports(struct engine *engine)
 	while (item_next(&names, &item)) {
 		const struct transport_ops *ops = find_ops(&item);
 
+		if (ops && is_known(engine, ops))
+			continue; /* named twice */
 		if (!ops) {
 			log_error(engine->params.log, "engine",
 				  "there is no transport %.*s",

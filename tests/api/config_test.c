@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "check.h"
+#include "support/scale.h"
 #include "support/sess.h"
 
 struct lines {
@@ -285,6 +286,25 @@ static void open_names_the_variable(void)
 	}
 }
 
+/* Named twice is named once. */
+static void transport_named_twice(void)
+{
+	char blob[TCPX_BLOB_MAX];
+	struct tcpx_session *s;
+	struct tcpx_config config;
+	uint64_t peer;
+	size_t len;
+
+	CHECK_STATUS(tcpx_config_init(&config, NULL, NULL), TCPX_OK);
+	config.ifnames = "lo";
+	config.transports = "socket,socket";
+	CHECK_STATUS(tcpx_session_open(&config, &s), TCPX_OK);
+	CHECK_STATUS(tcpx_session_blob(s, blob, sizeof(blob), &len), TCPX_OK);
+	CHECK_STATUS(tcpx_peer_connect(s, blob, len, &peer), TCPX_OK);
+	CHECK_STATUS(tcpx_peer_wait(s, peer, scale_ms(5000)), TCPX_OK);
+	tcpx_session_close(s);
+}
+
 /* A program compiled against an older, shorter struct. */
 static void older_struct(void)
 {
@@ -339,6 +359,7 @@ static const struct check_case cases[] = {
 	{"secret_is_not_shown", secret_is_not_shown, 0},
 	{"open_rejects", open_rejects, 0},
 	{"open_names_the_variable", open_names_the_variable, 0},
+	{"transport_named_twice", transport_named_twice, 60},
 	{"older_struct", older_struct, 0},
 	{"program_overrides", program_overrides, 0},
 	{"strings", strings, 0},
