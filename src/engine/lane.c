@@ -56,6 +56,15 @@ static uint32_t window_of(const struct peer *peer,
 	return window < via->limits.window ? window : via->limits.window;
 }
 
+static bool can_wait(const struct lane_params *params)
+{
+	struct channel *channel = params->tx ? params->tx : params->rx;
+	uint32_t events;
+
+	return params->via->caps & TRANSPORT_WAITABLE &&
+	       params->via->ops->wait_fd(channel, &events) >= 0;
+}
+
 int lane_create(const struct lane_params *params, struct lane **out)
 {
 	struct engine_transport *via = params->via;
@@ -71,6 +80,7 @@ int lane_create(const struct lane_params *params, struct lane **out)
 	lane->generation = params->generation;
 	lane->tx = params->tx;
 	lane->rx = params->rx;
+	lane->waits = can_wait(params);
 	lane->sends = params->tx != NULL;
 	lane->receives = params->rx != NULL;
 	lane->idle = lane->fence_seen = !lane->sends;
@@ -164,7 +174,7 @@ static void arrange(struct lane *lane, bool tx_moved)
 	uint32_t tx_events = 0, rx_events = 0;
 	bool poll = tx_moved || lane->starved;
 
-	if (lane->via->caps & TRANSPORT_WAITABLE) {
+	if (lane->waits) {
 		int fd = -1;
 
 		if (lane->tx)

@@ -73,6 +73,7 @@ struct lane {
 	struct engine_transport *via;
 	uint32_t id, rail, generation;
 	bool sends, receives;	/* has tx, has rx; when they are closed, too */
+	bool waits;		/* its channels have an fd to sleep on */
 	enum lane_state state;	/* written by the owner, under the lock */
 	struct source source;
 	struct pollee pollee;

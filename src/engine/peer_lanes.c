@@ -246,7 +246,7 @@ void peer_look_at_idle(struct peer *peer, uint64_t now_ns)
 	for (uint32_t i = PEER_ADOPTED_MAX; i < peer->lanes_end; i++) {
 		struct lane *lane = peer->lanes[i];
 
-		if (lane && !(lane->via->caps & TRANSPORT_WAITABLE))
+		if (lane && !lane->waits)
 			lane_wake(lane);
 	}
 }

@@ -311,7 +311,8 @@ struct transport_ops {
 	/*
 	 * What to sleep on: the fd, and in *events the epoll events (EPOLLIN,
 	 * EPOLLOUT, or 0) that would let poll() make progress now. Two
-	 * channels of one adopted fd give the same fd.
+	 * channels of one adopted fd give the same fd. -1: this one cannot be
+	 * slept on, as long as it lives, and is polled.
 	 */
 	int (*wait_fd)(struct channel *channel, uint32_t *events);
 
