@@ -7,6 +7,7 @@
  */
 
 #include <dlfcn.h>
+#include <poll.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -278,6 +279,47 @@ static void last_words(void)
 	run_close(&run);
 }
 
+/* Polls only when the fd says so. */
+static void sleep_until_failed(struct run *run, struct channel *channel,
+			       int *failed)
+{
+	struct channel_event event;
+
+	while (!*failed) {
+		uint32_t events;
+		struct pollfd pollfd = {
+			.fd = run->ops->wait_fd(channel, &events)};
+
+		pollfd.events = (short)events;
+		CHECK_EQ(poll(&pollfd, 1, 5000), 1);
+		if (run->ops->poll(channel, &event, 1))
+			on_event(run, &event, failed);
+	}
+}
+
+/* Who sleeps on a channel that has nothing to do wakes when the helper ends. */
+static void end_wakes(void)
+{
+	uint32_t events;
+	struct run run;
+
+	set_up("exit isend 1", true);
+	CHECK_STATUS(run_open(&run), TCPX_OK);
+	struct pollfd fds[] = {
+		{run.ops->wait_fd(run.tx, &events), POLLIN, 0},
+		{run.ops->wait_fd(run.rx, &events), POLLIN, 0},
+	};
+	CHECK_EQ(poll(fds, 2, 50), 0);
+	CHECK_STATUS(run.ops->post_recv(run.rx, 0), TCPX_OK);
+	run.granted++;
+	send_one(&run);
+	CHECK_EQ(run.posted, 1);
+	sleep_until_failed(&run, run.tx, &run.tx_failed);
+	sleep_until_failed(&run, run.rx, &run.rx_failed);
+	CHECK_STATUS(run.rx_failed, TCPX_ECHANNEL);
+	run_close(&run);
+}
+
 static void quiet(int level, unsigned long flags, const char *file, int line,
 		  const char *fmt, ...)
 {
@@ -406,6 +448,7 @@ static const struct check_case cases[] = {
 	CASE(hangs_accepting_helper),
 	CASE(last_words),
 	CASE(started_again),
+	CASE(end_wakes),
 	CASE(exit_is_explained),
 };
 

@@ -165,6 +165,7 @@ void fragments_stay(void);
 void slots_are_bounded(void);
 void pool_runs_dry(void);
 void wait_fd_tells(void);
+void wait_fd_wakes(void);
 void counters_count(void);
 
 void abandon_send_unsent(void);

@@ -125,6 +125,13 @@ static int front_poll(struct channel *c, struct channel_event *events, int max)
 	return via(c)->poll(c, events, max);
 }
 
+/* A plugin in this process has nothing to wake anybody by. */
+static int front_wait_fd(struct channel *c, uint32_t *events)
+{
+	*events = 0;
+	return via(c)->wait_fd ? via(c)->wait_fd(c, events) : -1;
+}
+
 static struct gpu *front_channel_gpu(struct channel *c)
 {
 	return via(c)->channel_gpu(c);
@@ -162,6 +169,7 @@ const struct transport_ops transport_netplugin = {
 	.post_send = front_post_send,
 	.abandon = front_abandon,
 	.poll = front_poll,
+	.wait_fd = front_wait_fd,
 	.channel_gpu = front_channel_gpu,
 	.counters = front_counters,
 };

@@ -56,10 +56,18 @@ static void on_log(void *arg, enum tcpx_log_level level, const char *subsystem,
 
 /* ---- messages ---------------------------------------------------------- */
 
-static void tell_closed(uint32_t index)
+static void set_wake_fd(struct helper *h, uint32_t index, int fd)
+{
+	if (h->wake_fds[index] >= 0)
+		close(h->wake_fds[index]);
+	h->wake_fds[index] = fd;
+}
+
+void helper_tell_closed(struct helper *h, uint32_t index)
 {
 	struct shared_message m = {.type = SHARED_CLOSED, .index = index};
 
+	set_wake_fd(h, index, -1);
 	helper_tell(&m, NULL, 0);
 }
 
@@ -80,7 +88,7 @@ static void on_listen(struct helper *h, const struct shared_message *m)
 	if (err) {
 		free(l);
 		tell_listened(m->id, err);
-		tell_closed(m->index);
+		helper_tell_closed(h, m->index);
 		return;
 	}
 	l->id = m->id;
@@ -121,7 +129,7 @@ static void on_unlisten(struct helper *h, uint32_t id)
 			continue;
 		inside->listener_close(l->in);
 		if (!l->made)
-			tell_closed(l->index);
+			helper_tell_closed(h, l->index);
 		list_del(&l->link);
 		free(l);
 	}
@@ -143,10 +151,22 @@ static void on_close(struct helper *h, uint32_t id)
 			continue;
 		if (c->in)
 			inside->channel_close(c->in);
-		tell_closed(c->index);
+		helper_tell_closed(h, c->index);
 		list_del(&c->link);
 		free(c);
 	}
+}
+
+/* What came along: the eventfd of the channel that is to be made. */
+static void keep_fds(struct helper *h, const struct shared_message *m,
+		     const int *fds, uint32_t n_fds)
+{
+	bool makes = m->type == SHARED_LISTEN || m->type == SHARED_CONNECT;
+
+	if (makes && n_fds)
+		set_wake_fd(h, m->index, fds[0]);
+	for (uint32_t i = makes; i < n_fds; i++)
+		close(fds[i]);
 }
 
 /* false: the session is gone. */
@@ -159,6 +179,7 @@ static bool read_messages(struct helper *h)
 	while (!(rc = shared_receive(SHARED_FD_SOCKET, &m, fds, &n_fds))) {
 		if (m.index >= SHARED_CHANNELS)
 			return false;
+		keep_fds(h, &m, fds, n_fds);
 		switch (m.type) {
 		case SHARED_LISTEN:
 			on_listen(h, &m);
@@ -193,7 +214,7 @@ static void make_one(struct helper *h, uint32_t id, uint32_t index, int status,
 	}
 	snprintf(m.text, sizeof(m.text), "%s", refusal_get());
 	helper_tell(&m, NULL, 0);
-	tell_closed(index);
+	helper_tell_closed(h, index);
 }
 
 /* Has it begun to listen? Then the session is told the address, once; one
@@ -382,6 +403,7 @@ static int start(struct helper *h)
 	list_init(&h->channels);
 	list_init(&h->listeners);
 	list_init(&h->connects);
+	memset(h->wake_fds, -1, sizeof(h->wake_fds));
 	close_range(SHARED_FD_WAKE + 1, ~0u, 0);
 	h->area = mmap(NULL, sizeof(*h->area), PROT_READ | PROT_WRITE,
 		       MAP_SHARED, SHARED_FD_MEMORY, 0);

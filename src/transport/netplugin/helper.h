@@ -32,6 +32,7 @@ struct helper_channel {
 	uint32_t id, index;
 	struct channel *in;
 	struct shared_channel *shared;
+	bool told; /* the session something, in this pass */
 	bool closing; /* the session has let go */
 	bool failed; /* in has said so; told when all is told */
 	int status;
@@ -70,6 +71,7 @@ struct helper {
 	struct log log;
 	char last_warning[SHARED_TEXT];
 	struct list channels, listeners, connects;
+	int wake_fds[SHARED_CHANNELS]; /* by index; -1: it is free */
 	bool flush; /* jobs have been submitted */
 };
 
@@ -80,6 +82,8 @@ void helper_channel_create(struct helper *h, uint32_t id, uint32_t index,
 			   struct channel *in);
 /* Whether it is over and freed. */
 bool helper_channel_end(struct helper_channel *c);
+/* The index may be used again. */
+void helper_tell_closed(struct helper *h, uint32_t index);
 void helper_tell(const struct shared_message *message, const int *fds,
 		 uint32_t n_fds);
 

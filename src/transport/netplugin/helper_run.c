@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tcpx/status.h>
+#include <unistd.h>
 
 #include "gpu/gpu.h"
 #include "transport/netplugin/helper.h"
@@ -44,6 +45,31 @@ static bool copy_on_gpu(struct gpu *gpu, uint8_t *to,
 	gpu_job_submit(job);
 	chunk->job = job;
 	return true;
+}
+
+static bool tell(struct helper_channel *c, const struct shared_item *item)
+{
+	bool told = shared_push(&c->shared->events, item);
+
+	c->told |= told;
+	return told;
+}
+
+/* Whoever waits for what was told: once a pass. The fence pairs with the
+ * session's, see shared.h. */
+static void wake(struct helper_channel *c)
+{
+	uint64_t one = 1;
+
+	if (!c->told)
+		return;
+	c->told = false;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!load_relaxed(&c->shared->waits))
+		return;
+	/* It cannot be full, and there is nothing else that could fail. */
+	(void)!write(c->helper->wake_fds[c->index], &one, sizeof(one));
+	store_release(&c->shared->waits, 0);
 }
 
 static bool start(struct helper_channel *c, uint64_t k)
@@ -111,7 +137,7 @@ static bool give(struct helper_channel *c)
 		};
 
 		if (!chunk->copied || (c->failed && c->status == TCPX_EGPU) ||
-		    !shared_push(&c->shared->events, &item))
+		    !tell(c, &item))
 			break;
 		inside->consume(c->in, chunk->event.cookie);
 		c->given++;
@@ -201,7 +227,7 @@ static bool poll_inside(struct helper_channel *c)
 		else if (events[i].kind == CHANNEL_FAILED)
 			fail(c, events[i].status, events[i].cause);
 		else
-			shared_push(&c->shared->events, &item);
+			tell(c, &item);
 	}
 	return n > 0;
 }
@@ -215,7 +241,7 @@ static void tell_failed(struct helper_channel *c)
 	if (c->status == TCPX_INPROGRESS ||
 	    (c->given < c->arrived && c->status != TCPX_EGPU))
 		return;
-	if (shared_push(&c->shared->events, &item))
+	if (tell(c, &item))
 		c->status = TCPX_INPROGRESS; /* told */
 }
 
@@ -231,6 +257,7 @@ bool helper_channel_run(struct helper_channel *c)
 		any |= unpack(c);
 	if (c->failed)
 		tell_failed(c);
+	wake(c);
 	return any;
 }
 
@@ -296,7 +323,8 @@ void helper_channel_create(struct helper *h, uint32_t id, uint32_t index,
 
 bool helper_channel_end(struct helper_channel *c)
 {
-	struct shared_message m = {.type = SHARED_CLOSED, .index = c->index};
+	struct helper *h = c->helper;
+	uint32_t index = c->index;
 
 	if (!c->closing)
 		return false;
@@ -310,6 +338,6 @@ bool helper_channel_end(struct helper_channel *c)
 	inside->channel_close(c->in);
 	list_del(&c->link);
 	free(c);
-	helper_tell(&m, NULL, 0);
+	helper_tell_closed(h, index);
 	return true;
 }

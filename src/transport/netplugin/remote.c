@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <tcpx/status.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,9 +40,12 @@ static struct channel *channel_create(struct helper_process *h, bool sends)
 
 	if (!c)
 		return NULL;
+	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->wake_fd < 0)
+		goto err_free;
 	if (sends &&
 	    slots_init(&c->slots, t->options.n_slots, t->limits.chunk_bytes))
-		goto err_free;
+		goto err_close;
 	for (uint32_t i = t->limits.window; i > 0; i--)
 		shared_slot_put(&c->free, i - 1);
 	pthread_mutex_lock(&t->lock);
@@ -61,6 +66,8 @@ static struct channel *channel_create(struct helper_process *h, bool sends)
 	if (index >= 0)
 		return c;
 	slots_fini(&c->slots);
+err_close:
+	close(c->wake_fd);
 err_free:
 	free(c);
 	return NULL;
@@ -81,8 +88,9 @@ static void channel_free(struct channel *c)
 		c->helper->used[c->index] = 0;
 	pthread_mutex_unlock(&t->lock);
 	if (!over)
-		(void)remote_tell(c->helper, &m);
+		(void)remote_tell(c->helper, &m, -1);
 	slots_fini(&c->slots);
+	close(c->wake_fd);
 	free(c);
 }
 
@@ -114,7 +122,7 @@ static int tell_listen(struct listener *l)
 	l->receiver = c;
 	l->id = c->id;
 	pthread_mutex_unlock(&t->lock);
-	return remote_tell(l->helper, &m);
+	return remote_tell(l->helper, &m, c->wake_fd);
 }
 
 static int remote_listen_start(struct transport *t, uint32_t rail,
@@ -216,7 +224,7 @@ static void remote_listener_close(struct listener *l)
 	list_del(&l->link);
 	pthread_mutex_unlock(&t->lock);
 	if (l->id)
-		(void)remote_tell(l->helper, &m);
+		(void)remote_tell(l->helper, &m, -1);
 	if (c)
 		channel_free(c);
 	free(l);
@@ -307,7 +315,7 @@ static int connect_first(struct transport *t, uint32_t rail, const void *addr,
 	m.index = c->index;
 	m.addr_bytes = (uint32_t)addr_bytes;
 	memcpy(m.addr, addr, addr_bytes);
-	err = remote_tell(h, &m);
+	err = remote_tell(h, &m, c->wake_fd);
 	if (err) {
 		channel_free(c);
 		return err;
@@ -538,14 +546,43 @@ static int next_event(struct channel *c, struct channel_event *event)
 			     "the helper process talks nonsense", event);
 }
 
+/* The eventfd is empty again, if the helper has written to it: see shared.h. */
+static void hush(struct channel *c)
+{
+	uint64_t count;
+
+	if (!c->waits || load_acquire(&c->shared->waits))
+		return;
+	c->waits = false;
+	(void)!read(c->wake_fd, &count, sizeof(count));
+}
+
 static int poll_channel(struct channel *c, struct channel_event *events,
 			int max)
 {
 	int n = 0;
 
+	hush(c);
 	while (n < max && !c->told_failed && next_event(c, &events[n]))
 		n++;
 	return n;
+}
+
+/* The helper's end is told by the same eventfd: remote_hear.c. */
+static int wait_fd(struct channel *c, uint32_t *events)
+{
+	struct shared_item item;
+
+	*events = EPOLLIN;
+	if (!c->waits) {
+		c->waits = true;
+		store_relaxed(&c->shared->waits, 1);
+		/* Pairs with the helper's between an event and its look. */
+		atomic_thread_fence(memory_order_seq_cst);
+	}
+	if (shared_peek(&c->shared->events, &item))
+		*events |= EPOLLOUT; /* as an eventfd is at any time */
+	return c->wake_fd;
 }
 
 static struct gpu *channel_gpu(struct channel *c)
@@ -595,6 +632,7 @@ const struct transport_ops netplugin_remote = {
 	.post_send = post_send,
 	.abandon = abandon,
 	.poll = poll_channel,
+	.wait_fd = wait_fd,
 	.channel_gpu = channel_gpu,
 	.counters = get_counters,
 };

@@ -66,6 +66,7 @@ struct channel {
 	struct shared_channel *shared;
 	uint32_t id, index, generation;
 	bool sends;
+	int wake_fd; /* what its owner sleeps on; the helper has it too */
 
 	/* written before state (release) */
 	int status;
@@ -81,6 +82,7 @@ struct channel {
 	uint64_t posted, done, consumed;
 	uint64_t bytes, chunks;
 	bool told_failed;
+	bool waits; /* it has said so, and was not woken since */
 	char cause[SHARED_TEXT];
 	struct slots slots; /* a sender's */
 	void *sent_slots[REMOTE_WINDOW]; /* of chunk k */
@@ -142,9 +144,11 @@ void remote_hear_stop(struct transport *t);
 /* Ends the process: closes the socket, and waits for it, not for long. pid is
  * 0 then, unless it does not end at all. */
 void remote_helper_end(struct helper_process *h, uint64_t limit_ns);
-/* One message to it. TCPX_ECHANNEL: it is gone, or does not read for a second,
- * and then it is ended. Not with the transport's lock held. */
-int remote_tell(struct helper_process *h, const struct shared_message *m);
+/* One message to it, and a descriptor if it is not -1. TCPX_ECHANNEL: it is
+ * gone, or does not read for a second, and then it is ended. Not with the
+ * transport's lock held. */
+int remote_tell(struct helper_process *h, const struct shared_message *m,
+		int fd);
 /* Unmaps what a channel had of its helper; the lock is held. */
 void remote_unmap(struct channel *channel);
 

@@ -259,6 +259,20 @@ static void set_restart(struct helper_process *h)
 	h->state = REMOTE_FAILED;
 }
 
+/* Nobody else will: they are to see that it has ended. */
+static void wake_all(struct helper_process *h)
+{
+	uint64_t one = 1;
+
+	list_for_each (node, &h->transport->channels) {
+		struct channel *c = list_entry(node, struct channel, link);
+
+		if (c->helper == h && write(c->wake_fd, &one, sizeof(one)) < 0)
+			log_warn(h->transport->log, "netplugin",
+				 "an eventfd cannot be written to");
+	}
+}
+
 static void on_end(struct helper_process *h, const char *how, char *line,
 		   size_t cap_bytes)
 {
@@ -297,6 +311,7 @@ static void on_end(struct helper_process *h, const char *how, char *line,
 		store_release(&c->state, REMOTE_FAILED);
 	}
 	store_release(&h->generation, generation + 1);
+	wake_all(h);
 	snprintf(line, cap_bytes, "GPU %u: %s", h->gpu_index, h->cause);
 }
 
@@ -429,13 +444,14 @@ static void *run(void *arg)
 	return NULL;
 }
 
-int remote_tell(struct helper_process *h, const struct shared_message *m)
+int remote_tell(struct helper_process *h, const struct shared_message *m,
+		int fd)
 {
 	int err = TCPX_ECHANNEL;
 
 	pthread_mutex_lock(&h->send_lock);
 	if (h->socket_fd >= 0) {
-		err = shared_send(h->socket_fd, m, NULL, 0);
+		err = shared_send(h->socket_fd, m, &fd, fd >= 0);
 		if (err && h->pid > 0)
 			kill(h->pid, SIGKILL);
 	}

@@ -30,7 +30,7 @@
 #include "base/atomic.h"
 #include "gpu/gpu.h"
 
-#define SHARED_VERSION 2u
+#define SHARED_VERSION 3u
 #define SHARED_CHANNELS 512u /* of one helper */
 #define SHARED_RING 64u /* more than a window of each kind */
 #define SHARED_SLOTS 16u /* of a receiver, at most */
@@ -65,8 +65,23 @@ struct shared_ring {
 	struct shared_item items[SHARED_RING];
 };
 
+/*
+ * Who finds no event sleeps on the channel's eventfd, and says so:
+ *
+ *   session                          helper
+ *   waits = 1                        events.head + 1
+ *   fence                            fence
+ *   another look at events           waits? eventfd written, then waits = 0
+ *
+ * Each stores before its fence and looks behind it, so that one sees what the
+ * other has stored: no event is slept over. The session empties the eventfd
+ * when it sees waits 0 again. What was written comes before that (release,
+ * acquire), and nothing more is before waits is 1 again: so it takes no ring
+ * but the one that has woken it.
+ */
 struct shared_channel {
 	struct shared_ring commands, events;
+	_Atomic uint32_t waits __attribute__((aligned(64)));
 	char cause[SHARED_TEXT]; /* before SHARED_FAILED */
 };
 
@@ -143,14 +158,16 @@ static inline void shared_reset(struct shared_channel *channel)
 	store_relaxed(&channel->commands.tail, 0);
 	store_relaxed(&channel->events.head, 0);
 	store_relaxed(&channel->events.tail, 0);
+	store_relaxed(&channel->waits, 0);
 }
 
 enum shared_type {
 	/* to the helper */
 	SHARED_START = 1, /* start */
-	SHARED_LISTEN, /* id, index: of the channel it will make */
+	SHARED_LISTEN, /* id, index: of the channel it will make, and its
+				   eventfd */
 	SHARED_UNLISTEN, /* id; its channel too, if that is not READY */
-	SHARED_CONNECT, /* id, index, addr */
+	SHARED_CONNECT, /* id, index, addr, an eventfd */
 	SHARED_CLOSE, /* id of a channel: its memory is not used any
 				   more */
 	/* to the session */
