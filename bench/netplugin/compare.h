@@ -6,7 +6,8 @@
  * One measurement over a net plugin: chunks of 512 KiB over several channels,
  * both ends driven by one thread. A pass in which nothing moved yields the
  * processor, in the bare loop as in ours: the engine's workers do so, and
- * NCCL's proxy.
+ * NCCL's proxy. As the engine, ours sleeps after some such passes where the
+ * transport has an fd to sleep on: through the helper, not in process.
  */
 
 #include <stdbool.h>
