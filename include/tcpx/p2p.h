@@ -38,6 +38,10 @@
  * come last; after a failure there is nothing in them, but for the lengths and
  * counts that come with TCPX_ENOSPC.
  *
+ * Growth: structs with size_bytes get longer, at their end. Set it to sizeof;
+ * the library takes every length since the first published one, and neither
+ * reads nor writes behind it.
+ *
  * Returns: what any call may give is not repeated at each: 0 done;
  * TCPX_EINVAL, an argument is NULL or makes no sense; TCPX_ENOENT, no such
  * handle (any more); TCPX_ENOSPC as above; TCPX_ENOMEM. Nothing happened then.

@@ -38,22 +38,26 @@ int tcpx_gpu_info(struct tcpx_session *session, uint32_t index,
 	struct gpu_info found;
 
 	if (!session_is_ours(session) || !info ||
-	    info->size_bytes < sizeof(*info))
+	    info->size_bytes < END_OF(struct tcpx_gpu_info, minor))
 		return TCPX_EINVAL;
 	int err = gpu_set_info(session->gpus, index, &found);
 
 	if (err)
 		return err;
-	*info = (struct tcpx_gpu_info){
+	struct tcpx_gpu_info full = {
 		.size_bytes = info->size_bytes,
 		.mem_bytes = found.mem_bytes,
 		.copy_engines = found.copy_engines,
 		.major = found.major,
 		.minor = found.minor,
 	};
-	memcpy(info->name, found.name, sizeof(info->name));
-	memcpy(info->pci, found.pci, sizeof(info->pci));
-	memcpy(info->driver, found.driver, sizeof(info->driver));
+	memcpy(full.name, found.name, sizeof(full.name));
+	memcpy(full.pci, found.pci, sizeof(full.pci));
+	memcpy(full.driver, found.driver, sizeof(full.driver));
+	/* The program's may be shorter than ours, or longer. */
+	memcpy(info, &full,
+	       info->size_bytes < sizeof(full) ? info->size_bytes :
+						 sizeof(full));
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <tcpx/p2p.h>
 
@@ -29,6 +30,10 @@
 #include "gpu/gpu.h"
 #include "topo/nic.h"
 #include "wire/blob.h"
+
+/* How long a struct of the program's must be to have that member. */
+#define END_OF(type, member)                                                   \
+	(offsetof(type, member) + sizeof(((type *)0)->member))
 
 enum handle_tag { HANDLE_PEER = 1, HANDLE_MEM, HANDLE_REMOTE_MEM, HANDLE_XFER };
 

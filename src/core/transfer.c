@@ -18,6 +18,10 @@
 #include "engine/xfer.h"
 
 #define SLAB_XFERS 64
+/* As published first. A field behind these is looked at only where size_bytes
+ * says that the program knew it. */
+#define XFER_PARAMS_BYTES END_OF(struct tcpx_xfer_params, tag)
+#define POST_PARAMS_BYTES END_OF(struct tcpx_post_params, gpu_event)
 
 struct tcpx_xfer {
 	struct xfer xfer;
@@ -281,7 +285,7 @@ static int check_params(struct tcpx_session *session,
 {
 	if (!session_is_ours(session) || !params)
 		return TCPX_EINVAL;
-	if (params->size_bytes < sizeof(*params)) {
+	if (params->size_bytes < XFER_PARAMS_BYTES) {
 		log_error(&session->log, "transfer",
 			  "cannot prepare: size_bytes of the parameters is "
 			  "%zu, not %zu",
@@ -400,7 +404,7 @@ static const char *wrong_with(const struct tcpx_post_params *params)
 {
 	if (!params)
 		return NULL;
-	if (params->size_bytes < sizeof(*params))
+	if (params->size_bytes < POST_PARAMS_BYTES)
 		return "size_bytes of the parameters is not theirs";
 	if (params->notify_len_bytes > TCPX_NOTIFY_MAX)
 		return "the notification is longer than 1 MiB";

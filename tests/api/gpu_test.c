@@ -771,6 +771,32 @@ static void tweak_loop(struct tcpx_config *config)
 	config->transports = "loop";
 }
 
+/* A program of another version has a shorter struct, or a longer one: not a
+ * byte behind it is written. */
+static void info_of_any_length(void)
+{
+	const size_t first =
+		offsetof(struct tcpx_gpu_info, minor) + sizeof(uint32_t);
+	struct {
+		struct tcpx_gpu_info info;
+		uint8_t behind[64];
+	} got;
+	struct sess sess;
+
+	sess_open(&sess, "a", tweak);
+	for (size_t size = first - 1; size <= sizeof(got); size++) {
+		memset(&got, 0x5a, sizeof(got));
+		got.info.size_bytes = size;
+		CHECK_STATUS(tcpx_gpu_info(sess.s, 0, &got.info),
+			     size < first ? TCPX_EINVAL : TCPX_OK);
+		for (size_t i = size < first ? sizeof(size_t) : size;
+		     i < sizeof(got); i++)
+			CHECK_EQ(((uint8_t *)&got)[i], 0x5a);
+		CHECK_EQ(got.info.size_bytes, size);
+	}
+	sess_close(&sess);
+}
+
 static void not_over_loop(void)
 {
 	struct sess sess;
@@ -807,6 +833,7 @@ static const struct check_case cases[] = {
 	{"breaks_there", breaks_there, 60},
 	{"refuses", refuses, 60},
 	{"bad_memory", bad_memory, 60},
+	{"info_of_any_length", info_of_any_length, 0},
 	{"not_over_loop", not_over_loop, 60},
 };
 
