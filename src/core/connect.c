@@ -228,6 +228,18 @@ static struct peering *rival_of(struct peering *peering)
 	return rival;
 }
 
+/* A cause that begins with the address we were given says it itself. */
+static void complain(const struct peering *peering, const char *cause)
+{
+	const char *who = peering->address ? peering->address :
+			  peering->blob	   ? peering->blob->name :
+					     "";
+	bool said = !*who || !strncmp(cause, who, strlen(who));
+
+	log_warn(&peering->session->log, "connect", "peer %s%s%s",
+		 said ? "" : who, said ? "" : ": ", cause);
+}
+
 static void control_failed(struct peering *peering, int status,
 			   const char *cause)
 {
@@ -260,11 +272,7 @@ static void control_failed(struct peering *peering, int status,
 	pthread_mutex_unlock(&session->lock);
 	/* What it was to be connected by stays as it is. */
 	if (lost)
-		log_warn(&session->log, "connect", "peer %s: %s",
-			 peering->address ? peering->address :
-			 peering->blob	  ? peering->blob->name :
-					    "",
-			 cause);
+		complain(peering, cause);
 }
 
 static void on_connected(void *arg, uint64_t cookie, int status,

@@ -47,22 +47,29 @@ static bool tick_peering(struct peering *peering, uint64_t now_ns,
 	return peer_tick(peer, now_ns) || soon;
 }
 
-static bool tick(struct tcpx_session *session, uint64_t now_ns,
-		 uint64_t *due_ns)
-{
-	bool soon = false;
-	uint32_t n;
-	struct peering **all = peering_all(session, &n);
+struct round {
+	uint64_t now_ns, due_ns;
+	bool soon;
+};
 
-	for (uint32_t i = 0; i < n; i++) {
-		soon |= tick_peering(all[i], now_ns, due_ns);
-		peering_put(all[i]);
-	}
-	free(all);
+static void tick_one(struct peering *peering, void *arg)
+{
+	struct round *round = arg;
+
+	round->soon |= tick_peering(peering, round->now_ns, &round->due_ns);
+}
+
+/* When the next one is due; *soon: something is under way. */
+static uint64_t tick(struct tcpx_session *session, uint64_t now_ns, bool *soon)
+{
+	struct round round = {.now_ns = now_ns, .due_ns = UINT64_MAX};
+
+	peering_each(session, tick_one, &round);
 	/* Without workers nobody else may be reading. */
 	if (!session->engine->params.workers)
 		engine_visit(session->engine);
-	return soon;
+	*soon = round.soon;
+	return round.due_ns;
 }
 
 static void *control_main(void *arg)
@@ -77,9 +84,8 @@ static void *control_main(void *arg)
 		uint64_t now_ns = clock_now_ns();
 
 		if (now_ns >= next_ns) {
-			uint64_t due_ns = UINT64_MAX;
+			uint64_t due_ns = tick(session, now_ns, &soon);
 
-			soon = tick(session, now_ns, &due_ns);
 			next_ns =
 				now_ns + (uint64_t)(soon ? busy_ms : idle_ms) *
 						 NS_PER_MS;
