@@ -587,6 +587,8 @@ static void chunks_beside_small(void)
 	CHECK(n > want);
 	usleep(100000);
 	cut_in(&pair, TCPX_OP_WRITE, HOST, HOST, 512 * KIB);
+	buf_close(&local);
+	buf_close(&owned);
 	pair_close(&pair);
 }
 
