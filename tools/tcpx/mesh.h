@@ -103,6 +103,7 @@ struct mesh_member {
 
 	/* its own */
 	uint64_t root;
+	bool unfit; /* it cannot begin, and has said so */
 	struct place places[MESH_PLACES_MAX];
 	uint32_t n_places;
 	uint64_t *peers; /* of each rank, in data; 0: not connected */

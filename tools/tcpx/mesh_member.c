@@ -83,6 +83,7 @@ static json_t *join_message(struct mesh_member *m)
 	}
 	if (m->data && tcpx_session_blob(m->data, blob, sizeof(blob), &len))
 		snprintf(why, sizeof(why), "it has no connection blob");
+	m->unfit = why[0];
 	return json_pack("{ss si si si ss ss so so ss*}", "do", "join",
 			 "protocol", MESH_PROTOCOL, "rank", (int)m->self->rank,
 			 "ranks", (int)m->self->ranks, "host", host, "name",
@@ -355,6 +356,12 @@ static const struct request {
 	{"abort", do_abort, true},
 };
 
+static void root_is_gone(struct mesh_member *m, int status)
+{
+	fail(m, m->unfit ? EXIT_SETUP : EXIT_BROKE, "rank 0 is gone",
+	     tcpx_strerror(status));
+}
+
 static bool answer(struct mesh_member *m, const json_t *message)
 {
 	const char *name = json_string_value(json_object_get(message, "do"));
@@ -369,7 +376,7 @@ static bool answer(struct mesh_member *m, const json_t *message)
 			  refuse("an unknown request");
 	status = message_send(m->control, m->root, reply);
 	if (status)
-		fail(m, EXIT_BROKE, "rank 0 is gone", tcpx_strerror(status));
+		root_is_gone(m, status);
 	return !status && !(request && request->last);
 }
 
@@ -386,8 +393,7 @@ static void serve(struct mesh_member *m)
 		if (status == TCPX_ETIMEDOUT)
 			continue;
 		if (status) {
-			fail(m, EXIT_BROKE, "rank 0 is gone",
-			     tcpx_strerror(status));
+			root_is_gone(m, status);
 			return;
 		}
 		go_on = answer(m, message);
