@@ -30,12 +30,12 @@
 struct idmap_slot;
 
 struct idmap {
+	_Atomic(struct idmap_slot *) tables[IDMAP_TABLES]; /* k: 64 << k slots */
 	pthread_mutex_t lock;
 	uint64_t tag;
 	uint32_t n_slots; /* slots ever used */
 	uint32_t free_head; /* index + 1 of the first free slot, or 0 */
 	uint32_t n_used;
-	_Atomic(struct idmap_slot *) tables[IDMAP_TABLES]; /* k: 64 << k slots */
 };
 
 int idmap_init(struct idmap *map, uint32_t tag);

@@ -350,7 +350,6 @@ static struct tcpx_session *new_session(void)
 
 	if (!session)
 		return NULL;
-	session->process = forks_process();
 	pthread_mutex_init(&session->lock, NULL);
 	pthread_mutex_init(&session->mem_lock, NULL);
 	pthread_mutex_init(&session->xfer_lock, NULL);
@@ -365,8 +364,10 @@ static struct tcpx_session *new_session(void)
 
 static int open_parts(struct tcpx_session *session)
 {
-	int err = init_maps(session);
+	int err = fork_mark_add(&session->forked);
 
+	if (!err)
+		err = init_maps(session);
 	set_limits(session);
 	if (!err)
 		err = find_rails(session);
@@ -397,9 +398,6 @@ int tcpx_session_open(const struct tcpx_config *config,
 	}
 	if (sodium_init() < 0)
 		return TCPX_EINTERNAL;
-	err = forks_watch();
-	if (err)
-		return err;
 	struct tcpx_session *session = new_session();
 
 	if (!session)
@@ -453,6 +451,7 @@ void tcpx_session_close(struct tcpx_session *session)
 	pthread_mutex_destroy(&session->mem_lock);
 	pthread_mutex_destroy(&session->xfer_lock);
 	explicit_bzero(session->secret, sizeof(session->secret));
+	fork_mark_remove(&session->forked);
 	free(session);
 }
 

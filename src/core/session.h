@@ -40,7 +40,6 @@ enum handle_tag { HANDLE_PEER = 1, HANDLE_MEM, HANDLE_REMOTE_MEM, HANDLE_XFER };
 struct xfer_slab;
 
 struct tcpx_session {
-	uint32_t process;	/* that opened it; base/forks.h */
 	struct tcpx_config *config;
 	struct log log;
 	uint8_t id[SESSION_ID_BYTES];
@@ -73,6 +72,7 @@ struct tcpx_session {
 	struct idmap mems;	/* -> struct region */
 	struct idmap remote_mems; /* -> struct remote_mem */
 
+	struct fork_mark forked;
 	struct idmap xfers;	/* -> struct tcpx_xfer */
 	pthread_mutex_t xfer_lock;
 	struct list free_xfers;	/* xfer_lock */
@@ -82,7 +82,7 @@ struct tcpx_session {
 /* False for NULL, and in a child of fork(), which may only leave it alone. */
 static inline bool session_is_ours(const struct tcpx_session *session)
 {
-	return session && session->process == forks_process();
+	return session && !session->forked.foreign;
 }
 
 /* memory.c: the engine's region_find. */
