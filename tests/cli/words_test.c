@@ -2,6 +2,7 @@
 /* What the command says when it only says something: help, settings,
  * versions, and complaints about its command line and environment. */
 #include "check.h"
+#include "support/proc.h"
 #include "cli/cli.h"
 
 #define USAGE 2
@@ -639,6 +640,24 @@ static void bad_perf_variables(void)
 	cli_free(&cli);
 }
 
+/* Who reads a report from a full disk is to know by the exit status. */
+static void output_lost(void)
+{
+	static const char *const lines[] = {"--help", "version", "info --json",
+					    "config", "perf --help"};
+	char line[512];
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		snprintf(line, sizeof(line), "%s %s >/dev/full 2>&1",
+			 proc_path("TCPX_TEST_TOOL", "../../tools/tcpx/tcpx"),
+			 lines[i]);
+		int status = system(line);
+
+		CHECK(WIFEXITED(status));
+		CHECK_EQ(WEXITSTATUS(status), 1);
+	}
+}
+
 static const struct check_case cases[] = {
 	{"no_command", no_command, 0},
 	{"unknown_command", unknown_command, 0},
@@ -660,6 +679,7 @@ static const struct check_case cases[] = {
 	{"bad_flags", bad_flags, 0},
 	{"bad_sizes", bad_sizes, 0},
 	{"bad_perf_variables", bad_perf_variables, 0},
+	{"output_lost", output_lost, 0},
 };
 
 int main(int argc, char **argv)

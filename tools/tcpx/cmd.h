@@ -14,7 +14,7 @@ struct command {
 
 enum exit_status {
 	EXIT_HELD = 0, /* everything asked for was done, and held */
-	EXIT_BROKE = 1, /* a transfer failed, or bytes were wrong */
+	EXIT_BROKE = 1, /* a transfer failed, bytes were wrong, output lost */
 	EXIT_USAGE = 2, /* the command line is wrong */
 	EXIT_SETUP = 3, /* could not begin: settings, ports, memory, peer */
 };

@@ -2,10 +2,13 @@
 #include "cmd.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <tcpx/p2p.h>
+#include <unistd.h>
 
 static const struct command commands[] = {
 	{"demo", cmd_demo,
@@ -80,12 +83,24 @@ static int turn_help(int argc, char **argv)
 	return 3;
 }
 
+/* At exit, argp's own included: a report that nobody got did not hold. */
+static void check_output(void)
+{
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
+		return;
+	complain("the output cannot be written%s%s", errno ? ": " : "",
+		 errno ? strerror(errno) : "");
+	_exit(EXIT_BROKE);
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 	char title[32];
 
 	argp_err_exit_status = EXIT_USAGE;
+	atexit(check_output);
 	argc = turn_help(argc, argv);
 	if (argc < 2) {
 		usage(stderr);

@@ -69,7 +69,9 @@ static const struct argp_option option_table[] = {
 	 "the server does the same towards the client at once", 0},
 	{NULL, 0, NULL, 0, "How long, and how sure:", 2},
 	{"duration", KEY_DURATION, "TIME", 0,
-	 "about so long a case, as 2s, 500ms (default 2s)", 0},
+	 "time about so long a case, one transfer a round at least, as 2s, "
+	 "500ms (default 2s); contents are made and checked besides",
+	 0},
 	{"count", KEY_COUNT, "N", 0,
 	 "so many transfers a case instead, the same number in each round", 0},
 	{"iters", 0, NULL, OPTION_ALIAS, NULL, 0},
