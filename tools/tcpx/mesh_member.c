@@ -16,6 +16,7 @@
 
 #define MARGIN_MS 3000
 #define STEP_MS 100
+#define SOON_MS 2000
 #define LOOK_EVERY_MS 1000
 #define SAMPLES_MAX 65536u
 
@@ -108,13 +109,24 @@ static int connect_root(struct mesh_member *m)
 /* In steps: rank 0's own may find that its root has ended meanwhile. */
 static int wait_root(struct mesh_member *m)
 {
+	uint64_t begin_ns = now_ns(), told_ns = begin_ns + SOON_MS * NS_PER_MS;
 	uint64_t deadline_ns =
-		now_ns() + m->options->join_ns + MARGIN_MS * NS_PER_MS;
+		begin_ns + m->options->join_ns + MARGIN_MS * NS_PER_MS;
 	int status;
 
-	do
+	do {
 		status = tcpx_peer_wait(m->control, m->root, STEP_MS);
-	while (status == TCPX_ETIMEDOUT && !m->over && now_ns() < deadline_ns);
+		if (status == TCPX_ETIMEDOUT && !m->quiet &&
+		    now_ns() >= told_ns) {
+			told_ns = UINT64_MAX;
+			fprintf(stderr,
+				"rank %u: no answer from rank 0 at %s, port "
+				"%u, yet, trying for %.3g s\n",
+				m->self->rank, m->self->root_host,
+				m->self->root_port, m->options->join_ns / 1e9);
+		}
+	} while (status == TCPX_ETIMEDOUT && !m->over &&
+		 now_ns() < deadline_ns);
 	return status;
 }
 
