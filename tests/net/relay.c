@@ -233,15 +233,19 @@ static void run_command(struct relay *relay, char *line)
 static void read_commands(struct relay *relay)
 {
 	char *line = relay->line, *end;
-	ssize_t n = read(relay->control, line + relay->line_len,
-			 sizeof(relay->line) - 1 - relay->line_len);
+	size_t used = relay->line_len;
+
+	if (used >= sizeof(relay->line) - 1)
+		used = 0; /* too long to be a command */
+	ssize_t n = read(relay->control, line + used,
+			 sizeof(relay->line) - 1 - used);
 
 	if (n <= 0) {
 		if (n == 0 || (errno != EAGAIN && errno != EINTR))
 			relay->control = -1;
 		return;
 	}
-	relay->line_len += (size_t)n;
+	relay->line_len = used + (size_t)n;
 	line[relay->line_len] = 0;
 	while ((end = strchr(line, '\n'))) {
 		*end = 0;
@@ -250,8 +254,6 @@ static void read_commands(struct relay *relay)
 	}
 	relay->line_len = strlen(line);
 	memmove(relay->line, line, relay->line_len + 1);
-	if (relay->line_len == sizeof(relay->line) - 1)
-		relay->line_len = 0;
 }
 
 /* Until the next packet is due, or something can be read. */
