@@ -347,7 +347,7 @@ int tcpx_config_json(const struct tcpx_config *config, char *buf,
 	rc = complete(config, &no_log, &full);
 	if (rc)
 		return rc;
-	log = (struct log){full.log_fn, full.log_arg, full.log_level};
+	config_log(&full, &log);
 	rc = check(&full, &log);
 	if (!rc)
 		rc = all_json(&full, &text);

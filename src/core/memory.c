@@ -39,12 +39,13 @@ int tcpx_mem_register(struct tcpx_session *session, void *base,
 {
 	uint64_t at = (uint64_t)(uintptr_t)base;
 
-	if (!session_is_ours(session) || !mem || !base || !len_bytes ||
-	    access & ~(uint32_t)ACCESS_ALL || at + len_bytes < at) {
-		if (session_is_ours(session))
-			log_error(&session->log, "memory",
-				  "cannot register %p, %llu bytes, rights %u",
-				  base, (unsigned long long)len_bytes, access);
+	if (!session_is_ours(session))
+		return TCPX_EINVAL;
+	if (!mem || !base || !len_bytes || access & ~(uint32_t)ACCESS_ALL ||
+	    at + len_bytes < at) {
+		log_error(&session->log, "memory",
+			  "cannot register %p, %llu bytes, rights %u", base,
+			  (unsigned long long)len_bytes, access);
 		return TCPX_EINVAL;
 	}
 	struct gpu *gpu;

@@ -141,8 +141,9 @@ static const char *text_arg(struct argp_state *state, const char *name,
 	struct tcpx_config config;
 	char why[512];
 	size_t len;
-	int status = tcpx_config_init(&config, NULL, NULL);
+	int status;
 
+	(void)!tcpx_config_init(&config, NULL, NULL);
 	config.log_fn = log_line;
 	config.log_level = TCPX_LOG_ERROR;
 	memcpy((char *)&config + field, &text, sizeof(text));
