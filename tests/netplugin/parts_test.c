@@ -11,7 +11,7 @@
 #include "transport/netplugin/address.h"
 #include "transport/netplugin/comm.h"
 #include "transport/netplugin/options.h"
-#include "transport/netplugin/sigpipe.h"
+#include "base/sigpipe.h"
 #include "transport/netplugin/slots.h"
 #include "transport/transport.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "transport/netplugin/sigpipe.h"
+#include "base/sigpipe.h"
 
 /* A receiver goes on for so many tests when it hears that the peer is gone:
  * what is complete is still delivered. */

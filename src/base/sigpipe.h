@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef NETPLUGIN_SIGPIPE_H
-#define NETPLUGIN_SIGPIPE_H
+#ifndef BASE_SIGPIPE_H
+#define BASE_SIGPIPE_H
 
 /*
- * Plugins write to sockets without MSG_NOSIGNAL: a peer that has gone would
- * kill the process. Around every entry SIGPIPE is blocked for this thread,
- * and one that came meanwhile is taken away. Threads that a plugin starts
- * inherit the mask. A thread of ours that has shut it for good pays nothing,
+ * Plugins, and splice(), write to sockets without MSG_NOSIGNAL: a peer that
+ * has gone would kill the process. Around every such call SIGPIPE is blocked
+ * for this thread, and one that came meanwhile is taken away. Threads that a
+ * plugin starts inherit the mask. A thread of ours that has shut it for good pays nothing,
  * one that has SIGPIPE blocked one system call, any other three.
  */
 
