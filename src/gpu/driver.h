@@ -15,7 +15,7 @@
 
 #include "gpu/gpu.h"
 
-#define GPU_STREAMS 4
+#define GPU_STREAMS 3
 #define GPU_JOBS_A_LAUNCH 32
 /* Longer copies are cut into tiles of at most this, so that the lanes of a
  * launch have equal shares; cuts are where dst is a multiple of GPU_TILE_ALIGN. */

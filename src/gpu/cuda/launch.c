@@ -5,6 +5,10 @@
 #include "gpu/kernels/copy.h"
 
 #define WARPS_A_BLOCK 8u	/* as in kernels/copy.cu */
+/* So many fill the way between host and device. A job of 256 KiB has work for 8:
+ * while those were all of a launch, 64 MiB over 16 lanes, in chunks of that
+ * length, were a tenth slower. */
+#define ROW_BLOCKS 64u
 #define DRAIN_TIMEOUT_MS 100
 
 /* ---- the copy engine ---------------------------------------------------- */
@@ -67,19 +71,27 @@ static uint32_t rows_of(const struct gpu_launch *launch)
 	return launch->in_order ? 1 : launch->n_jobs;
 }
 
+static uint32_t blocks_of(const struct gpu_launch_job *job)
+{
+	return (job->n_copies + WARPS_A_BLOCK - 1) / WARPS_A_BLOCK;
+}
+
 /* Enough warps that each has one copy of the longest list, but all rows
- * together no more than the device holds at once. */
+ * together no more than the device holds at once. In one row short jobs share
+ * it: the next begins in the blocks that the one before it leaves. */
 static uint32_t blocks_a_row(const struct gpu_device *device,
 			     const struct gpu_launch *launch, uint32_t rows)
 {
-	uint32_t room = device->max_blocks / rows, most = 0, n;
+	uint32_t room = device->max_blocks / rows, most = 0, all = 0, n;
 
 	for (uint32_t i = 0; i < launch->n_jobs; i++) {
-		if (launch->jobs[i].n_copies > most)
-			most = launch->jobs[i].n_copies;
+		n = blocks_of(&launch->jobs[i]);
+		all += n;
+		most = n > most ? n : most;
 	}
-	n = (most + WARPS_A_BLOCK - 1) / WARPS_A_BLOCK;
-	n = n < room ? n : room;
+	if (rows < launch->n_jobs && most < ROW_BLOCKS)
+		most = all < ROW_BLOCKS ? all : ROW_BLOCKS;
+	n = most < room ? most : room;
 	return n ? n : 1;
 }
 

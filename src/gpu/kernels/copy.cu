@@ -244,10 +244,30 @@ INLINE void run_job(union room *rooms, const struct gpu_launch_job *job,
 	store_sys(job->flag, job->value);
 }
 
+/* Read each time anew: there is no register to keep it in meanwhile. */
+INLINE uint32_t blocks_of_row(void)
+{
+	uint32_t n;
+
+	__asm__ volatile("mov.u32 %0, %%nctaid.x;" : "=r"(n));
+	return n;
+}
+
+/* As what a block takes part in the job behind one of n_copies: that begins
+ * with the blocks which this one leaves. */
+INLINE uint32_t next_block(uint32_t block, uint32_t n_copies)
+{
+	uint32_t n_blocks = blocks_of_row();
+	uint32_t n_busy = busy_blocks(n_copies, n_blocks);
+
+	return block < n_busy ? block + n_blocks - n_busy : block - n_busy;
+}
+
 INLINE void run_launch(union room *rooms, const struct gpu_launch *launch,
 		       const struct gpu_copy *few)
 {
 	uint32_t step = (uint32_t)__nvvm_read_ptx_sreg_nctaid_y();
+	uint32_t block = (uint32_t)__nvvm_read_ptx_sreg_ctaid_x();
 
 	/* A row of blocks for each job, or one row for all of them, in order:
 	 * then the first does not wait for the last. */
@@ -260,9 +280,8 @@ INLINE void run_launch(union room *rooms, const struct gpu_launch *launch,
 		job.value = launch->jobs[j].value;
 		job.n_copies = launch->jobs[j].n_copies;
 		job.counter = launch->jobs[j].counter;
-		run_job(rooms, &job, few,
-			(uint32_t)__nvvm_read_ptx_sreg_ctaid_x(),
-			(uint32_t)__nvvm_read_ptx_sreg_nctaid_x(), false);
+		run_job(rooms, &job, few, block, blocks_of_row(), false);
+		block = next_block(block, launch->jobs[j].n_copies);
 	}
 }
 
