@@ -28,7 +28,7 @@
 #define HELLO_BODY_MAX 3072
 #define HELLO_MAC_BYTES 32
 #define HELLO_NONCE_BYTES 32
-#define HELLO_VERSION 2 /* spoken here, lowest and highest */
+#define HELLO_VERSION 3 /* spoken here, lowest and highest */
 #define SESSION_ID_BYTES 16
 #define SECRET_BYTES 32
 

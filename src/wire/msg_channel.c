@@ -31,6 +31,8 @@ int msg_chunk_decode(struct wire_reader *r, struct msg_chunk *m)
 	rc = chunk_desc_decode(desc, &got.desc);
 	if (rc)
 		return rc;
+	if (got.desc.flags & CHUNK_LENT)
+		return TCPX_EPROTO;
 	*m = got;
 	return 0;
 }

@@ -125,6 +125,8 @@ static void make_descs(void)
 	for (size_t i = 0; i < sizeof(descs) / sizeof(*descs); i++)
 		chunk_desc_encode(&descs[i], buf[i]);
 	emit("desc", "three", buf, sizeof(buf));
+	chunk_taken_encode(0x0102030405060708, buf[0]);
+	emit("desc", "taken", buf[0], sizeof(buf[0]));
 }
 
 static void make_addrs(void)

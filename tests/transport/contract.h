@@ -27,6 +27,8 @@ struct subject {
 	struct transport *transport;
 	struct transport_limits limits;
 	struct gpu_set *gpus; /* TRANSPORT_GPU names the driver */
+	struct gpu *pins; /* asks for pinned slots, which CPUs reach; NULL:
+			     none does */
 };
 
 /* Which transport, and its caps; opens nothing. */

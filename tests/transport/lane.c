@@ -131,7 +131,8 @@ static int post_slot(struct lane *lane, const struct chunk_desc *desc)
 				  subject_gpu(lane->subject, lane->tx.channel) :
 				  NULL;
 	void *slot;
-	int status = ops->slot_get(lane->tx.channel, gpu, &slot);
+	int status = ops->slot_get(lane->tx.channel,
+				   gpu ? gpu : lane->subject->pins, &slot);
 
 	if (status)
 		return status;
@@ -181,7 +182,7 @@ int lane_send(struct lane *lane)
 		.len_bytes = lane->lens[k],
 	};
 	bool slot = s->caps & TRANSPORT_SLOTS_ONLY ||
-		    (s->caps & TRANSPORT_SLOTS && k % 4 == 3);
+		    (s->caps & TRANSPORT_SLOTS && (s->pins || k % 4 == 3));
 	if (slot && desc.len_bytes <= s->limits.slot_bytes)
 		status = post_slot(lane, &desc);
 	else
@@ -276,7 +277,7 @@ int lane_bind(struct lane *lane)
 					check_rand(&lane->rx.rand) % 8 == 0);
 	if (own && len_bytes <= s->limits.slot_bytes) {
 		status = s->ops->bind(lane->rx.channel, RX_COOKIE(k), NULL, 0,
-				      len_bytes, NULL);
+				      len_bytes, s->pins);
 	} else {
 		area_create(dst, len_bytes,
 			    random_spans(lane, len_bytes, &lane->rx.rand),

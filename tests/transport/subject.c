@@ -37,7 +37,7 @@ static struct gpu_set *open_gpus(const char *driver)
 {
 	const struct gpu_params params = {
 		.slot_bytes = 1u << 20,
-		.n_slots = 8,
+		.n_slots = 64,
 	};
 	struct gpu_set *gpus;
 	char why[200] = "";
@@ -99,6 +99,11 @@ void subject_open(struct subject *subject, uint32_t chunk_bytes)
 	}
 	CHECK_STATUS(subject->ops->open(&params, &subject->transport), TCPX_OK);
 	subject->ops->limits(subject->transport, &subject->limits);
+	if (subject->gpus && subject_can(subject, TRANSPORT_GPU) &&
+	    !subject->ops->channel_gpu)
+		CHECK_STATUS(gpu_set_open(subject->gpus, 0, &subject->pins, why,
+					  sizeof(why)),
+			     TCPX_OK);
 }
 
 void subject_close(struct subject *subject)

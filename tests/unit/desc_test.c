@@ -52,7 +52,7 @@ static void round_trips(void)
 		d.xfer = check_rand(&state);
 		d.len_bytes = (uint32_t)check_rand(&state) | 1;
 		d.pos = check_rand(&state) % (TCPX_XFER_MAX - d.len_bytes + 1);
-		d.flags = check_rand(&state) % 4;
+		d.flags = check_rand(&state) % 8;
 		d.checksum = d.flags & CHUNK_CHECKSUM ? check_rand(&state) : 0;
 		chunk_desc_encode(&d, buf);
 		CHECK_STATUS(chunk_desc_decode(buf, &got), 0);
@@ -80,7 +80,7 @@ static void rejects(void)
 		uint8_t byte;
 	} changes[] = {
 		{0, 'U'}, {3, 0}, /* magic */
-		{32, 7},  {35, 128}, /* flags */
+		{32, 8},  {35, 128}, /* flags */
 		{36, 1},  {39, 1}, /* reserved */
 		{29, 1},  {31, 255}, /* position */
 	};
@@ -115,6 +115,36 @@ static void keeps_to_the_longest_transfer(void)
 	CHECK_STATUS(decode_of(0, UINT32_MAX), 0);
 }
 
+static void what_was_taken(void)
+{
+	static const char want[] = "TXTK"
+				   "\0\0\0\0"
+				   "\x08\x07\x06\x05\x04\x03\x02\x01";
+	static const uint8_t zeros[32];
+	uint8_t buf[CHUNK_DESC_BYTES];
+	struct chunk_desc d;
+	uint64_t taken = 0;
+
+	chunk_taken_encode(0x0102030405060708, buf);
+	CHECK_MEM(buf, want, 16);
+	CHECK_MEM(buf + 16, zeros, 32);
+	CHECK(chunk_is_taken(buf));
+	CHECK_STATUS(chunk_taken_decode(buf, &taken), 0);
+	CHECK_EQ(taken, 0x0102030405060708);
+	CHECK_STATUS(chunk_desc_decode(buf, &d), TCPX_EPROTO);
+	for (int i = 0; i < CHUNK_DESC_BYTES; i++) {
+		if (i >= 8 && i < 16)
+			continue;
+		buf[i] ^= 0x10;
+		taken = 5;
+		CHECK_STATUS(chunk_taken_decode(buf, &taken), TCPX_EPROTO);
+		CHECK_EQ(taken, 5);
+		buf[i] ^= 0x10;
+	}
+	chunk_desc_encode(&good, buf);
+	CHECK(!chunk_is_taken(buf));
+}
+
 static const struct check_case cases[] = {
 	{"the_bytes", the_bytes, 0},
 	{"round_trips", round_trips, 0},
@@ -122,6 +152,7 @@ static const struct check_case cases[] = {
 	 a_checksum_not_announced_stays_behind, 0},
 	{"rejects", rejects, 0},
 	{"keeps_to_the_longest_transfer", keeps_to_the_longest_transfer, 0},
+	{"what_was_taken", what_was_taken, 0},
 };
 
 int main(int argc, char **argv)

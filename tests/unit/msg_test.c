@@ -296,7 +296,8 @@ static void small_ones(void)
 static void channels_and_notes(void)
 {
 	CHANGED("chunk", m.chunk.desc.len_bytes = 0, TCPX_EPROTO);
-	CHANGED("chunk", m.chunk.desc.flags = 4, TCPX_EPROTO);
+	CHANGED("chunk", m.chunk.desc.flags = CHUNK_LENT, TCPX_EPROTO);
+	CHANGED("chunk", m.chunk.desc.flags = 8, TCPX_EPROTO);
 	CHANGED("channel_down", m.channel.to_receiver = 2, TCPX_EPROTO);
 	CHANGED("channel_down", m.channel.status = 1, TCPX_EPROTO);
 	CHANGED("lane_offer", m.lane.to_receiver = 2, TCPX_EPROTO);

@@ -40,6 +40,7 @@ void socket_receiver_destroy(struct channel *channel)
 		socket_slot_put(channel->transport,
 				recv_at(rx, rx->consumed)->slot);
 	socket_slot_put(channel->transport, rx->scratch);
+	channel->link->receiver = NULL;
 	free(rx);
 }
 
@@ -156,6 +157,9 @@ static void pull(struct socket_receiver *rx)
 	struct iovec iov[SOCKET_SPANS_MAX + 1];
 	struct msghdr msg = {.msg_iov = iov};
 
+	/* See socket_sender's rest(). */
+	if (rx->stage == SOCKET_BODY && rx->lent && socket_link_is_reset(link))
+		return;
 	msg.msg_iovlen = scatter(rx, iov);
 	rx->channel.syscalls++;
 	trace(TRACE_RECV, (uint32_t)link->fd, rx->left_bytes);
@@ -199,6 +203,7 @@ static int announce(struct socket_receiver *rx, struct channel_event *event)
 	if (check_header(rx, &event->desc))
 		return 0;
 	rx->header_bytes = 0;
+	rx->lent = event->desc.flags & CHUNK_LENT;
 	rx->len_bytes = event->desc.len_bytes;
 	rx->stage = SOCKET_UNBOUND;
 	event->kind = CHANNEL_ANNOUNCED;
@@ -206,8 +211,20 @@ static int announce(struct socket_receiver *rx, struct channel_event *event)
 	return 1;
 }
 
-static void deliver(struct socket_receiver *rx, struct channel_event *event)
+/* Its sender may have the pages back. */
+static void take_lent(struct socket_receiver *rx)
 {
+	struct socket_link *link = rx->channel.link;
+
+	link->taken = rx->arrived;
+	if (link->sender)
+		socket_sender_tell(link->sender);
+}
+
+static int deliver(struct socket_receiver *rx, struct channel_event *event)
+{
+	if (rx->lent && socket_link_is_reset(rx->channel.link))
+		return 0;
 	struct socket_recv *recv = recv_at(rx, rx->arrived++);
 
 	event->kind = CHANNEL_ARRIVED;
@@ -227,6 +244,39 @@ static void deliver(struct socket_receiver *rx, struct channel_event *event)
 	rx->stage = SOCKET_HEADER;
 	rx->channel.bytes += rx->len_bytes;
 	rx->channel.chunks++;
+	if (rx->lent)
+		take_lent(rx);
+	return 1;
+}
+
+/* A record that stands between chunks. */
+static bool hear_taken(struct socket_receiver *rx)
+{
+	struct socket_link *link = rx->channel.link;
+	uint64_t taken;
+
+	if (!chunk_is_taken(rx->header))
+		return false;
+	rx->header_bytes = 0;
+	if (chunk_taken_decode(rx->header, &taken))
+		socket_link_fail(link, TCPX_EPROTO, "not a chunk descriptor");
+	else if (link->sender)
+		socket_sender_taken(link->sender, taken);
+	return true;
+}
+
+bool socket_receiver_may_listen(const struct socket_receiver *rx)
+{
+	return rx->stage == SOCKET_HEADER && can_read(rx);
+}
+
+void socket_receiver_listen(struct socket_receiver *rx)
+{
+	if (!socket_receiver_may_listen(rx))
+		return;
+	pull(rx);
+	if (rx->header_bytes == CHUNK_DESC_BYTES && !rx->channel.link->status)
+		(void)hear_taken(rx);
 }
 
 int socket_receiver_poll(struct channel *channel, struct channel_event *events,
@@ -235,12 +285,15 @@ int socket_receiver_poll(struct channel *channel, struct channel_event *events,
 	struct socket_receiver *rx = to_receiver(channel);
 	int n = 0;
 
+	if (channel->link->sender)
+		socket_sender_tell(channel->link->sender);
 	if (can_read(rx))
 		pull(rx);
 	if (n < max && rx->stage == SOCKET_BODY && !rx->left_bytes)
-		deliver(rx, &events[n++]);
+		n += deliver(rx, &events[n]);
 	if (n < max && rx->stage == SOCKET_HEADER &&
-	    rx->header_bytes == CHUNK_DESC_BYTES && !channel->link->status)
+	    rx->header_bytes == CHUNK_DESC_BYTES && !channel->link->status &&
+	    !hear_taken(rx))
 		n += announce(rx, &events[n]);
 	if (n < max)
 		n += socket_failed_event(channel, &events[n]);

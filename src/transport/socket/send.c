@@ -27,6 +27,13 @@ static struct socket_send *send_at(struct socket_sender *tx, uint64_t k)
 	return &tx->sends[k % SOCKET_SENDS_MAX];
 }
 
+/* For looking at. */
+static const struct socket_send *seen_at(const struct socket_sender *tx,
+					 uint64_t k)
+{
+	return &tx->sends[k % SOCKET_SENDS_MAX];
+}
+
 struct socket_sender *socket_sender_create(struct transport *transport,
 					   struct socket_link *link)
 {
@@ -52,14 +59,35 @@ static void release_send(struct socket_sender *tx, struct socket_send *send)
 	tx->n_slots--;
 }
 
+/* The kernel has pages of chunk k, or had. */
+static bool is_lent(const struct socket_sender *tx, uint64_t k)
+{
+	return seen_at(tx, k)->lent && k >= tx->taken &&
+	       (k < tx->sent || (k == tx->sent && tx->header_off));
+}
+
+/* Nobody will tell any more that it was taken. */
+static void rest(struct socket_sender *tx, struct socket_send *send)
+{
+	tx->channel.link->reset = true;
+	socket_slot_rest(tx->channel.transport, send->slot);
+	send->slot = NULL;
+	tx->n_slots--;
+}
+
 void socket_sender_destroy(struct channel *channel)
 {
 	struct socket_sender *tx = to_sender(channel);
 
-	for (; tx->reported < tx->posted; tx->reported++)
+	for (; tx->reported < tx->posted; tx->reported++) {
+		if (is_lent(tx, tx->reported))
+			rest(tx, send_at(tx, tx->reported));
 		release_send(tx, send_at(tx, tx->reported));
+	}
 	while (tx->slots)
 		socket_sender_slot_put(channel, tx->slots->data);
+	socket_lender_fini(&tx->lender);
+	channel->link->sender = NULL;
 	free(tx);
 }
 
@@ -107,9 +135,17 @@ void socket_sender_slot_put(struct channel *channel, void *slot)
 	tx->n_slots--;
 }
 
-/* The unsent bytes, oldest first, as far as one call can take them. */
-static size_t gather(struct socket_sender *tx, struct iovec *iov, size_t *n_iov)
+static bool may_lend(const struct socket_sender *tx,
+		     const struct socket_send *send)
 {
+	return send->lent && !tx->lender.useless;
+}
+
+/* The unsent bytes, oldest first, as far as one call can take them; of what
+ * is lent the descriptor, as the last. */
+static size_t gather(struct socket_sender *tx, struct msghdr *msg, int *flags)
+{
+	struct iovec *iov = msg->msg_iov;
 	uint32_t header_off = tx->header_off, span = tx->span;
 	size_t span_off = tx->span_off, bytes = 0, n = 0;
 
@@ -122,6 +158,10 @@ static size_t gather(struct socket_sender *tx, struct iovec *iov, size_t *n_iov)
 		iov[n].iov_base = send->header + header_off;
 		iov[n].iov_len = CHUNK_DESC_BYTES - header_off;
 		bytes += iov[n++].iov_len;
+		if (may_lend(tx, send)) {
+			*flags |= MSG_MORE;
+			break;
+		}
 		for (; span < send->n_spans; span++, span_off = 0) {
 			iov[n].iov_base =
 				(uint8_t *)send->spans[span].base + span_off;
@@ -130,7 +170,7 @@ static size_t gather(struct socket_sender *tx, struct iovec *iov, size_t *n_iov)
 		}
 		header_off = span = 0;
 	}
-	*n_iov = n;
+	msg->msg_iovlen = n;
 	return bytes;
 }
 
@@ -170,38 +210,143 @@ static bool has_unsent(const struct socket_sender *tx)
 	return tx->sent < tx->posted && !tx->channel.link->status;
 }
 
+static bool would_block(int err)
+{
+	return err == EAGAIN || err == ENOBUFS;
+}
+
+/* A call has failed: what it could not do now, or why the link ends. */
+static void on_error(struct socket_sender *tx, const char *call, int err)
+{
+	if (would_block(err))
+		tx->channel.eagain++;
+	else
+		socket_link_fail_errno(tx->channel.link, call, err);
+}
+
+/* By copy. true: the kernel took all of it. */
+static bool push_copied(struct socket_sender *tx, size_t *batch)
+{
+	int fd = tx->channel.link->fd, flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	struct iovec iov[IOVS_MAX];
+	struct msghdr msg = {.msg_iov = iov};
+	size_t bytes = gather(tx, &msg, &flags);
+	ssize_t n;
+
+	trace(TRACE_SEND, (uint32_t)fd, bytes);
+	do {
+		tx->channel.syscalls++;
+		n = sendmsg(fd, &msg, flags);
+	} while (n < 0 && errno == EINTR);
+	trace(TRACE_SEND_END, (uint32_t)fd, n > 0 ? (uint64_t)n : 0);
+	if (n < 0) {
+		on_error(tx, "send", errno);
+		return false;
+	}
+	advance(tx, n);
+	*batch += n;
+	return (size_t)n == bytes;
+}
+
+/* The payload of chunk `sent`, without a copy. */
+static bool push_lent(struct socket_sender *tx, size_t *batch)
+{
+	const struct socket_send *send = send_at(tx, tx->sent);
+	int fd = tx->channel.link->fd;
+	const uint8_t *at = (uint8_t *)send->own.base + tx->span_off;
+	ssize_t n;
+
+	trace(TRACE_SEND, (uint32_t)fd, tx->left_bytes);
+	do {
+		tx->channel.syscalls++;
+		n = socket_lend(&tx->lender, fd, at, tx->left_bytes);
+	} while (n == -EINTR);
+	trace(TRACE_SEND_END, (uint32_t)fd, n > 0 ? (uint64_t)n : 0);
+	if (n < 0) {
+		on_error(tx, "splice", (int)-n);
+		return false;
+	}
+	advance(tx, n);
+	*batch += n;
+	return true;
+}
+
+/* ---- what was taken of the other direction ------------------------------- */
+
+/* A record goes only between chunks. */
+static bool has_news(const struct socket_sender *tx)
+{
+	return tx->note_left ||
+	       (tx->channel.link->taken > tx->told && !tx->header_off);
+}
+
+/* false: it has to be sent first, and cannot be yet. */
+static bool push_news(struct socket_sender *tx)
+{
+	struct socket_link *link = tx->channel.link;
+	ssize_t n;
+
+	if (link->status || !has_news(tx))
+		return true;
+	if (!tx->note_left) {
+		chunk_taken_encode(link->taken, tx->note);
+		tx->note_left = CHUNK_DESC_BYTES;
+		tx->told = link->taken;
+	}
+	do {
+		tx->channel.syscalls++;
+		n = send(link->fd, tx->note + CHUNK_DESC_BYTES - tx->note_left,
+			 tx->note_left, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		on_error(tx, "send", errno);
+		return false;
+	}
+	tx->note_left -= (uint32_t)n;
+	return !tx->note_left;
+}
+
+void socket_sender_tell(struct socket_sender *tx)
+{
+	(void)push_news(tx);
+}
+
+int socket_sender_taken(struct socket_sender *tx, uint64_t taken)
+{
+	if (taken <= tx->taken || taken > tx->sent)
+		return socket_link_fail(tx->channel.link, TCPX_EPROTO,
+					"took chunks that were not sent");
+	tx->taken = taken;
+	return TCPX_OK;
+}
+
+/* ---- both ----------------------------------------------------------------- */
+
 /* Hands bytes to the kernel until it takes no more or a batch is through. */
 static void push(struct socket_sender *tx)
 {
-	struct socket_link *link = tx->channel.link;
 	size_t batch = 0;
+	bool more = true;
 
-	while (has_unsent(tx) && batch < BATCH_BYTES) {
-		struct iovec iov[IOVS_MAX];
-		struct msghdr msg = {.msg_iov = iov};
-		size_t bytes = gather(tx, iov, &msg.msg_iovlen);
-		trace(TRACE_SEND, (uint32_t)link->fd, bytes);
-		ssize_t n =
-			sendmsg(link->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		trace(TRACE_SEND_END, (uint32_t)link->fd,
-		      n > 0 ? (uint64_t)n : 0);
-		tx->channel.syscalls++;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
-			tx->channel.eagain++;
-			return;
-		}
-		if (n < 0) {
-			socket_link_fail_errno(link, "send", errno);
-			return;
-		}
-		advance(tx, n);
-		batch += n;
-		if ((size_t)n < bytes)
-			return;
+	while (more && batch < BATCH_BYTES) {
+		more = push_news(tx) && has_unsent(tx);
+		if (!more)
+			break;
+		if (tx->header_off == CHUNK_DESC_BYTES &&
+		    may_lend(tx, send_at(tx, tx->sent)))
+			more = push_lent(tx, &batch);
+		else
+			more = push_copied(tx, &batch);
 	}
+}
+
+/* Pinned pages stay where they are, and are not those of the user. */
+static bool is_lendable(const struct socket_sender *tx,
+			const struct socket_send *send)
+{
+	return send->slot && send->slot->gpu && tx->channel.link->lends &&
+	       !tx->lender.useless &&
+	       send->len_bytes >= tx->channel.transport->lend_bytes;
 }
 
 int socket_sender_post(struct channel *channel, const struct chunk_desc *desc,
@@ -219,16 +364,21 @@ int socket_sender_post(struct channel *channel, const struct chunk_desc *desc,
 		return TCPX_EINVAL;
 
 	struct socket_send *send = send_at(tx, tx->posted);
-	chunk_desc_encode(desc, send->header);
+	struct chunk_desc own = *desc;
+
 	send->spans = spans;
 	send->n_spans = n_spans;
 	send->len_bytes = desc->len_bytes;
 	send->cookie = cookie;
 	send->slot = tx->slots ? take_slot(tx, spans[0].base) : NULL;
+	send->lent = is_lendable(tx, send);
 	if (send->slot) {
 		send->own = spans[0];
 		send->spans = &send->own;
 	}
+	if (send->lent)
+		own.flags |= CHUNK_LENT;
+	chunk_desc_encode(&own, send->header);
 	tx->posted++;
 	ahead(send->spans, send->n_spans, false);
 	if (desc->len_bytes >= SMALL_BYTES)
@@ -280,6 +430,13 @@ void socket_sender_abandon(struct channel *channel, uint64_t cookie)
 	}
 }
 
+/* The next SENT is the other end's to tell. */
+static bool awaits_news(const struct socket_sender *tx)
+{
+	return tx->reported < tx->sent && is_lent(tx, tx->reported) &&
+	       tx->channel.link->receiver;
+}
+
 int socket_sender_poll(struct channel *channel, struct channel_event *events,
 		       int max)
 {
@@ -287,9 +444,13 @@ int socket_sender_poll(struct channel *channel, struct channel_event *events,
 	int n = 0;
 
 	push(tx);
+	if (awaits_news(tx))
+		socket_receiver_listen(channel->link->receiver);
 	for (; n < max && tx->reported < tx->sent; tx->reported++) {
 		struct socket_send *send = send_at(tx, tx->reported);
 
+		if (is_lent(tx, tx->reported))
+			break;
 		events[n].kind = CHANNEL_SENT;
 		events[n++].cookie = send->cookie;
 		channel->bytes += send->len_bytes;
@@ -304,6 +465,12 @@ int socket_sender_poll(struct channel *channel, struct channel_event *events,
 uint32_t socket_sender_waits_for(const struct channel *channel)
 {
 	const struct socket_sender *tx = (const struct socket_sender *)channel;
+	const struct socket_link *link = channel->link;
+	uint32_t events = 0;
 
-	return has_unsent(tx) ? EPOLLOUT : 0;
+	if (has_unsent(tx) || (has_news(tx) && !link->status))
+		events |= EPOLLOUT;
+	if (awaits_news(tx) && socket_receiver_may_listen(link->receiver))
+		events |= EPOLLIN;
+	return events;
 }

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "transport/socket/socket.h"
 
 static uint32_t at_most(uint32_t wanted, uint32_t fallback, uint32_t most)
@@ -23,12 +24,50 @@ static int probe(const struct transport_params *params, char *why,
 	return TCPX_OK;
 }
 
+enum { SETTING_LEND };
+
+static const struct transport_setting own_settings[] = {
+	[SETTING_LEND] = {.variable = "TCPX_SOCKET_LEND_BYTES",
+			  .kind = TRANSPORT_SETTING_NUMBER,
+			  .def = 64u << 10,
+			  .max = 1u << 30,
+			  .help = "chunks of device memory at least so long "
+				  "are sent from their slots without a copy; "
+				  "0: none"},
+	{0},
+};
+
+static int read_lend_bytes(const struct transport_params *params,
+			   uint32_t *lend_bytes)
+{
+	const struct transport_setting *s = &own_settings[SETTING_LEND];
+	const char *text = getenv(s->variable);
+	uint64_t value = s->def;
+
+	if (text && *text && (!parse_size(text, &value) || value > s->max)) {
+		if (params->why)
+			snprintf(params->why, params->why_bytes,
+				 "%s is \"%s\", not 0 to %llu", s->variable,
+				 text, (unsigned long long)s->max);
+		return TCPX_EINVAL;
+	}
+	*lend_bytes = value ? (uint32_t)value : UINT32_MAX;
+	return TCPX_OK;
+}
+
 static int open_transport(const struct transport_params *params,
 			  struct transport **transport)
 {
+	uint32_t lend_bytes;
+	int err = read_lend_bytes(params, &lend_bytes);
+
+	if (err)
+		return err;
 	struct transport *t = calloc(1, sizeof(*t));
 	if (!t)
 		return TCPX_ENOMEM;
+	t->lend_bytes = lend_bytes;
+	t->last_resting = &t->resting;
 	pthread_mutex_init(&t->lock, NULL);
 	t->buffer_bytes = params->socket_buffer_bytes;
 	t->limits = (struct transport_limits){
@@ -58,12 +97,15 @@ static void get_limits(struct transport *transport,
 	*limits = transport->limits;
 }
 
-/* Neither option is vital; a socket that is not TCP has no Nagle to stop. */
-static void set_options(const struct transport *transport, int fd)
+/* Neither option is vital; a socket that is not TCP has no Nagle to stop, and
+ * cannot be reset. */
+static void set_options(const struct transport *transport,
+			struct socket_link *link)
 {
-	int one = 1, bytes = (int)transport->buffer_bytes;
+	int one = 1, bytes = (int)transport->buffer_bytes, fd = link->fd;
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	link->lends =
+		!setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (!bytes)
 		return;
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
@@ -84,7 +126,9 @@ static int adopt(struct transport *transport, int fd, struct channel **sender,
 	struct socket_receiver *rx = socket_receiver_create(transport, link);
 	if (!rx)
 		goto err_destroy_sender;
-	set_options(transport, fd);
+	link->sender = tx;
+	link->receiver = rx;
+	set_options(transport, link);
 	*sender = &tx->channel;
 	*receiver = &rx->channel;
 	return TCPX_OK;
@@ -98,6 +142,7 @@ err_free_link:
 
 static void channel_close(struct channel *channel)
 {
+	static const struct linger at_once = {.l_onoff = 1};
 	struct socket_link *link = channel->link;
 
 	if (channel->is_sender)
@@ -106,6 +151,9 @@ static void channel_close(struct channel *channel)
 		socket_receiver_destroy(channel);
 	if (--link->n_channels)
 		return;
+	if (link->reset)
+		(void)setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &at_once,
+				 sizeof(at_once));
 	close(link->fd);
 	free(link);
 }
@@ -132,6 +180,18 @@ int socket_link_fail_errno(struct socket_link *link, const char *call, int err)
 		return socket_link_fail(link, TCPX_ECLOSED,
 					"closed by the peer: %s: %m", call);
 	return socket_link_fail(link, TCPX_ECHANNEL, "%s: %m", call);
+}
+
+bool socket_link_is_reset(struct socket_link *link)
+{
+	int err = 0;
+	socklen_t len_bytes = sizeof(err);
+
+	if (!link->status &&
+	    !getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &err, &len_bytes) &&
+	    err)
+		socket_link_fail_errno(link, "receive", err);
+	return link->status != 0;
 }
 
 int socket_failed_event(struct channel *channel, struct channel_event *event)
@@ -195,6 +255,7 @@ const struct transport_ops transport_socket = {
 	.name = "socket",
 	.caps = TRANSPORT_DESC_INLINE | TRANSPORT_IN_PLACE |
 		TRANSPORT_FRAGMENTS | TRANSPORT_GPU,
+	.settings = own_settings,
 	.probe = probe,
 	.open = open_transport,
 	.close = close_transport,

@@ -13,6 +13,15 @@
  * receiver reads a payload to where it was bound and, in the same call, the
  * descriptor behind it, so that a chunk costs one system call a side.
  *
+ * Long chunks of pinned slots are lent to the kernel, not copied (lend.h).
+ * Their descriptors say so, and the other side tells between two chunks of
+ * its own direction how many it has taken:
+ *
+ *   | desc 4 | payload 4 ... | taken: 7 | desc 5 | payload 5 ... |
+ *
+ * If the link ends before, a slot rests for SOCKET_REST_MS: the connection is
+ * reset, and who reads a lent chunk sees to it that it was not.
+ *
  * Chunks of a channel are numbered from 0 in the order of their posting, and
  * a channel's state is a few such numbers that only grow; chunk k lives at
  * k % size of a ring.
@@ -23,12 +32,15 @@
 
 #include <pthread.h>
 
+#include "base/atomic.h"
 #include "gpu/gpu.h"
+#include "transport/socket/lend.h"
 #include "transport/transport.h"
 
 #define SOCKET_SENDS_MAX 8
 #define SOCKET_SPANS_MAX 512
 #define SOCKET_SLOTS_KEPT 32 /* free ones; more go back to the system */
+#define SOCKET_REST_MS 1000
 
 /* Memory of the transport's own, page-aligned, for any chunk; this struct lies
  * behind it. */
@@ -37,24 +49,39 @@ struct socket_slot {
 	struct socket_slot *next;
 	struct gpu *gpu;	/* NULL: the data is ours, else its pinned slot */
 	enum gpu_slot_use use;	/* of a pinned one */
+	uint64_t until_ns;	/* it rests */
 	struct transport_fragment whole; /* of the chunk received in it */
 };
 
 struct transport {
 	struct transport_limits limits;
 	uint32_t buffer_bytes; /* SO_SNDBUF and SO_RCVBUF; 0: leave them */
+	uint32_t lend_bytes; /* shorter chunks are copied; UINT32_MAX: all */
 	pthread_mutex_t lock; /* covers what follows */
 	struct socket_slot *free_slots;
 	uint32_t n_free_slots;
+	struct socket_slot *resting; /* those that rest longest first */
+	struct socket_slot **last_resting;
+	_Atomic uint32_t n_resting; /* may be read without it */
 };
 
 /* One adopted fd. What fails one direction fails both. */
 struct socket_link {
 	int fd;
 	uint32_t n_channels; /* not yet closed, 0 to 2 */
+	bool lends; /* it can be reset, so that slots may be lent to it */
+	bool reset; /* ... is to be: slots are lent still */
+	uint64_t taken; /* of the lent chunks, all before this have arrived */
+	/* NULL: closed. The sender tells the other end what was taken, the
+	 * receiver hears it. */
+	struct socket_sender *sender;
+	struct socket_receiver *receiver;
 	int status; /* 0, or why it failed */
 	char cause[112];
 };
+
+struct socket_sender;
+struct socket_receiver;
 
 struct channel {
 	struct transport *transport;
@@ -73,6 +100,7 @@ struct socket_send {
 	struct span own; /* the only one of a slot or a copy */
 	void *copy; /* after abandon: what was unsent; malloced */
 	struct socket_slot *slot; /* goes back with SENT, or NULL */
+	bool lent; /* SENT when the receiver has taken it */
 };
 
 struct socket_sender {
@@ -85,6 +113,12 @@ struct socket_sender {
 	uint32_t span;
 	size_t span_off;
 	uint32_t left_bytes; /* of its payload */
+	struct socket_lender lender;
+	uint64_t taken; /* the receiver has taken the lent ones before it */
+	/* What is told of link->taken: the record being sent. */
+	uint64_t told;
+	uint32_t note_left; /* bytes */
+	uint8_t note[CHUNK_DESC_BYTES];
 	struct socket_slot *slots; /* got by the owner, not posted yet */
 	uint32_t n_slots; /* those and the posted ones */
 	struct socket_send sends[SOCKET_SENDS_MAX];
@@ -112,6 +146,7 @@ struct socket_receiver {
 	uint32_t header_bytes;
 	uint8_t header[CHUNK_DESC_BYTES];
 	/* Where the payload of chunk `arrived` goes. */
+	bool lent;
 	uint32_t len_bytes;
 	uint32_t left_bytes; /* of it */
 	const struct span *spans;
@@ -128,6 +163,8 @@ int socket_link_fail(struct socket_link *link, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same for a failed call of the kernel: err is an errno. */
 int socket_link_fail_errno(struct socket_link *link, const char *call, int err);
+/* Has the other end reset it? Then it fails. */
+bool socket_link_is_reset(struct socket_link *link);
 /* The FAILED event, if it is due: returns 1, else 0. */
 int socket_failed_event(struct channel *channel, struct channel_event *event);
 
@@ -136,6 +173,8 @@ int socket_failed_event(struct channel *channel, struct channel_event *event);
 int socket_slot_get(struct transport *transport, struct gpu *gpu,
 		    enum gpu_slot_use use, struct socket_slot **slot);
 void socket_slot_put(struct transport *transport, struct socket_slot *slot);
+/* The kernel may hold pages of it yet: for a while it is nobody's. */
+void socket_slot_rest(struct transport *transport, struct socket_slot *slot);
 void socket_slots_fini(struct transport *transport);
 
 /* send.c */
@@ -152,6 +191,10 @@ void socket_sender_abandon(struct channel *channel, uint64_t cookie);
 int socket_sender_poll(struct channel *channel, struct channel_event *events,
 		       int max);
 uint32_t socket_sender_waits_for(const struct channel *channel);
+/* Tells the other end what the link has taken, as soon as it can be. */
+void socket_sender_tell(struct socket_sender *tx);
+/* The other end has told. Returns 0, or TCPX_EPROTO: it cannot have. */
+int socket_sender_taken(struct socket_sender *tx, uint64_t taken);
 
 /* recv.c */
 struct socket_receiver *socket_receiver_create(struct transport *transport,
@@ -166,5 +209,8 @@ void socket_receiver_abandon(struct channel *channel, uint64_t cookie);
 int socket_receiver_poll(struct channel *channel, struct channel_event *events,
 			 int max);
 uint32_t socket_receiver_waits_for(const struct channel *channel);
+/* Reads on as far as the next chunk's descriptor, for what is told there. */
+void socket_receiver_listen(struct socket_receiver *rx);
+bool socket_receiver_may_listen(const struct socket_receiver *rx);
 
 #endif
