@@ -242,6 +242,41 @@ static void both_ways(void)
 	subject_close(&subject);
 }
 
+/* Who waits to be told looks at the stream, in which a chunk comes first: whose
+ * reader has to be woken by it all the same. */
+static void chunk_comes_first(void)
+{
+	struct side a, b;
+	uint32_t events = 0;
+	int failed = 0, sent = 0;
+
+	open_all("64K");
+	adopt(fds[0], &a);
+	adopt(fds[1], &b);
+	send_one(&b);
+	poll_tx(&b, &failed);
+	send_one(&a);
+	CHECK_EQ(receive(&b, 1, &a, &failed), 1);
+	for (int i = 0; i < 100; i++) {
+		CHECK_EQ(poll_tx(&a, &failed), 0);
+		usleep(1000);
+	}
+	CHECK(subject.ops->wait_fd(a.rx, &events) >= 0);
+	CHECK(events & POLLIN);
+	CHECK_EQ(receive(&a, 1, &b, &failed), 1);
+	while (!sent) {
+		struct channel_event none;
+
+		poll_tx(&b, &failed);
+		CHECK_EQ(subject.ops->poll(a.rx, &none, 1), 0);
+		sent = poll_tx(&a, &failed);
+	}
+	CHECK_EQ(failed, 0);
+	close_side(&a);
+	close_side(&b);
+	subject_close(&subject);
+}
+
 /* Of all slots that can be had, one link's at a time. */
 static uint32_t count_slots(void)
 {
@@ -411,6 +446,8 @@ static void without_a_pipe(void)
 	/* It was announced as lent, so that is waited for all the same. */
 	while (!sent)
 		sent = poll_tx(&a, &failed);
+	limit.rlim_cur = limit.rlim_max;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	close_side(&a);
 	close_side(&b);
 	subject_close(&subject);
@@ -434,6 +471,7 @@ static const struct check_case cases[] = {
 	{"not_lent", not_lent, 0},
 	{"too_short_to_lend", too_short_to_lend, 0},
 	{"both_ways", both_ways, 0},
+	{"chunk_comes_first", chunk_comes_first, 0},
 	{"closed_while_lent", closed_while_lent, 0},
 	{"reset_while_read", reset_while_read, 0},
 	{"nobody_there", nobody_there, 0},

@@ -270,12 +270,26 @@ bool socket_receiver_may_listen(const struct socket_receiver *rx)
 	return rx->stage == SOCKET_HEADER && can_read(rx);
 }
 
+/* A chunk's descriptor stays where it is: its reader is poll(), which would
+ * not be woken for what has been read. */
+static bool next_is_taken(struct socket_receiver *rx)
+{
+	uint8_t header[CHUNK_DESC_BYTES];
+
+	if (rx->header_bytes)
+		return false;
+	rx->channel.syscalls++;
+	return recv(rx->channel.link->fd, header, sizeof(header),
+		    MSG_DONTWAIT | MSG_PEEK) == sizeof(header) &&
+	       chunk_is_taken(header);
+}
+
 void socket_receiver_listen(struct socket_receiver *rx)
 {
-	if (!socket_receiver_may_listen(rx))
+	if (!socket_receiver_may_listen(rx) || !next_is_taken(rx))
 		return;
 	pull(rx);
-	if (rx->header_bytes == CHUNK_DESC_BYTES && !rx->channel.link->status)
+	if (rx->header_bytes == CHUNK_DESC_BYTES)
 		(void)hear_taken(rx);
 }
 

@@ -209,7 +209,7 @@ void socket_receiver_abandon(struct channel *channel, uint64_t cookie);
 int socket_receiver_poll(struct channel *channel, struct channel_event *events,
 			 int max);
 uint32_t socket_receiver_waits_for(const struct channel *channel);
-/* Reads on as far as the next chunk's descriptor, for what is told there. */
+/* Reads what is told before the next chunk's descriptor. */
 void socket_receiver_listen(struct socket_receiver *rx);
 bool socket_receiver_may_listen(const struct socket_receiver *rx);
 
