@@ -159,8 +159,12 @@ def _against_nccl(bench, cores, op, size, _tcpx, plan):
                 "NCCL %s (%s)" % (speed(figures[name]), name), bench.nccl())
 
 
-def _cpu(bench, cores, _tcpx, plan):
-    case = _best_case(bench, cores, "write", "64M", plan.rounds, plan.round_s)
+def _cpu(bench, cores, best, size, _tcpx, plan):
+    if best:
+        case = _best_case(bench, cores, "write", size, plan.rounds,
+                          plan.round_s)
+    else:
+        case = bench.perf(["--size", size, "--ceiling"], plan)
     ours, raw = (case["cpu_s_per_gigabyte"],
                  case["ceiling_cpu_s_per_gigabyte"])
     return Seen("%.3f s/GB" % ours, ours / raw, "raw %.3f s/GB" % raw)
@@ -216,9 +220,8 @@ def _pieces_speed(bench, cores, op, size, segments, _tcpx, plan):
                 case)
 
 
-def _one_way(bench, size, env, _tcpx, plan):
-    case = bench.perf(["--notify", "--size", size, "--wait", "spin"], plan,
-                      env)
+def _one_way(bench, size, wait, env, _tcpx, plan):
+    case = bench.perf(["--notify", "--size", size, "--wait", wait], plan, env)
     return Seen("%s (p99 %s)" % (micros(case["p50_us"]),
                                  micros(case["p99_us"])), case["p50_us"], "",
                 case)
@@ -322,12 +325,15 @@ def all_rows(bench, cores, count):
         add("gpu-%s-65536x256" % op, "%s 65,536 x 256 B, shuffled" %
             op.upper(), ">=", 5, "GB/s",
             part(_pieces_speed, bench, cores, op, "256", 65536))
-    add("gpu-64K", "64 KiB and notification, one way", "<=", 32, "us",
-        part(_one_way, bench, "64K", {}))
-    add("gpu-8", "8 B and notification, one way", "<=", 25, "us",
-        part(_one_way, bench, "8", {}))
-    add("gpu-8-resident", "the same, resident kernel", "<=", 15, "us",
-        part(_one_way, bench, "8", {"TCPX_GPU_RESIDENT": "yes"}))
+    for wait, how, note in (("auto", "", ""), ("spin", "-spin",
+                                               ", polled without end")):
+        add("gpu-64K" + how, "64 KiB and notification, one way" + note, "<=",
+            32, "us", part(_one_way, bench, "64K", wait, {}))
+        add("gpu-8" + how, "8 B and notification, one way" + note, "<=", 25,
+            "us", part(_one_way, bench, "8", wait, {}))
+        add("gpu-8-resident" + how, "the same, resident kernel" + note, "<=",
+            15, "us", part(_one_way, bench, "8", wait,
+                           {"TCPX_GPU_RESIDENT": "yes"}))
     for pieces, target in (("4096", 0.95), ("16_to_4096", 0.90),
                            ("256", 0.70), ("1_to_4096_unaligned", None),
                            ("4096_pages", None), ("128_to_4096_lines", None),
@@ -345,8 +351,12 @@ def all_rows(bench, cores, count):
         add("flag-%s-8" % by, "8 B from the device until the flag is seen, %s"
             % by, "", None, "us",
             part(_latency, bench, by, "from_device", 8))
-    add("gpu-cpu", "CPU time of 64 MiB WRITE, best setting", "<=", 1.3, "x",
-        part(_cpu, bench, cores))
+    for best, how, note in ((False, "", "defaults"),
+                            (True, "-best", "best setting")):
+        for size in ("64M", "1G"):
+            add("gpu-cpu-%s%s" % (size, how), "CPU time of %s WRITE, %s" % (
+                size, note), "<=", 1.3, "x",
+                part(_cpu, bench, cores, best, size))
     add("gpu-held-device", "device memory a session takes", "<=", 64, "MiB",
         part(_held, bench, "gpu_device_bytes"))
     add("gpu-held-pinned", "pinned memory a session takes", "<=", 512, "MiB",
