@@ -570,7 +570,7 @@ static void change_before_done(void)
 	begin();
 	tx = drive_isend(&pair, 0, 64);
 	drive_test(tx);
-	for (int i = 0;; i++) {
+	for (;;) {
 		pair.tx.data[0]++;
 		if (drive_test(tx)) /* perhaps it was not read yet: again */
 			tx = drive_isend(&pair, 0, 64);
