@@ -167,12 +167,12 @@ void lane_wake(struct lane *lane)
 }
 
 /* What to sleep on: the fd where there is one; else, and while there is more
- * to do than one pass did, polling. */
-static void arrange(struct lane *lane, bool tx_moved)
+ * to do than one pass did, polling. skipped: the sender had no turn. */
+static void arrange(struct lane *lane, bool tx_moved, bool skipped)
 {
 	const struct transport_ops *ops = lane->via->ops;
 	uint32_t tx_events = 0, rx_events = 0;
-	bool poll = tx_moved || lane->starved;
+	bool poll = tx_moved || skipped || lane->starved;
 
 	if (lane->waits) {
 		int fd = -1;
@@ -184,7 +184,7 @@ static void arrange(struct lane *lane, bool tx_moved)
 		lane->source.fd = fd;
 		if (source_arm(lane->ctx, &lane->source, tx_events | rx_events))
 			poll = true;
-		if (tx_events & EPOLLOUT)
+		if (tx_events & EPOLLOUT && !skipped)
 			poll = lane->starved;
 	} else {
 		poll |= lane->given > lane->sent || lane_rx_pending(lane) ||
@@ -245,7 +245,7 @@ static bool drain(struct lane *lane)
 
 bool lane_run(struct lane *lane)
 {
-	bool rx_moved = false, tx_moved = false;
+	bool rx_moved = false, tx_moved = false, skipped = false;
 
 	if (lane->state == LANE_DRAINING)
 		return drain(lane);
@@ -265,13 +265,13 @@ bool lane_run(struct lane *lane)
 	if (lane->state == LANE_OPEN && lane->tx) {
 		/* Half a pass, if somebody waits; it goes on in the next. */
 		if (rx_moved && context_is_wanted(lane->ctx))
-			tx_moved = true;
+			skipped = true;
 		else
 			tx_moved = lane_tx_run(lane);
 	}
 	device_flush(&lane->flush);
 	if (lane->state == LANE_OPEN)
-		arrange(lane, tx_moved);
+		arrange(lane, tx_moved, skipped);
 	return rx_moved || tx_moved;
 }
 

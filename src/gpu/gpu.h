@@ -128,6 +128,9 @@ const char *gpu_cause(const struct gpu *gpu);
 enum gpu_slot_use { GPU_SLOT_SEND = 0, GPU_SLOT_RECEIVE };
 int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot);
 void gpu_slot_put(struct gpu *gpu, enum gpu_slot_use use, void *slot);
+/* The same, but it is nobody's for a second: somebody may yet read what is in
+ * it. No job has it. */
+void gpu_slot_rest(struct gpu *gpu, enum gpu_slot_use use, void *slot);
 uint32_t gpu_slot_bytes(const struct gpu *gpu);
 
 /* ---- jobs ------------------------------------------------------------- */

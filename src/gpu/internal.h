@@ -57,6 +57,8 @@ struct gpu_job {
 };
 
 /* The free ones, in a ring: put at its end, got from one end or the other. */
+struct gpu_rest;
+
 struct gpu_slots {
 	uint8_t *base;
 	uint32_t n;
@@ -64,6 +66,14 @@ struct gpu_slots {
 	/* lock */
 	uint32_t *ring; /* n numbers */
 	uint32_t first, n_free;
+	struct gpu_rest *rests; /* n: those that rest, longest first */
+	uint32_t first_rest;
+	_Atomic uint32_t n_rests; /* may be read without it */
+};
+
+struct gpu_rest {
+	uint32_t slot;
+	uint64_t until_ns;
 };
 
 /* The job that ends last of a launch. */

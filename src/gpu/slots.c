@@ -2,9 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "gpu/internal.h"
 
 #define SLOT_ALIGN 4096u
+#define REST_NS NS_PER_S
 
 /* Who touches a slot that it has put back is told so by AddressSanitizer. */
 #ifdef __SANITIZE_ADDRESS__
@@ -57,7 +59,8 @@ static int fill(struct gpu_slots *slots)
 {
 	pthread_mutex_init(&slots->lock, NULL);
 	slots->ring = calloc(slots->n ? slots->n : 1, sizeof(*slots->ring));
-	if (!slots->ring)
+	slots->rests = calloc(slots->n ? slots->n : 1, sizeof(*slots->rests));
+	if (!slots->ring || !slots->rests)
 		return TCPX_ENOMEM;
 	while (slots->n_free < slots->n) {
 		slots->ring[slots->n_free] = slots->n_free;
@@ -97,7 +100,9 @@ static void empty(struct gpu_slots *slots)
 	if (slots->ring)
 		pthread_mutex_destroy(&slots->lock);
 	free(slots->ring);
+	free(slots->rests);
 	slots->ring = NULL;
+	slots->rests = NULL;
 }
 
 void gpu_slots_fini(struct gpu *gpu, bool leak)
@@ -109,6 +114,23 @@ void gpu_slots_fini(struct gpu *gpu, bool leak)
 	if (gpu->slot_mem && !leak)
 		gpu->ops->pinned_free(gpu->device, gpu->slot_mem);
 	gpu->slot_mem = NULL;
+}
+
+static void put_free(struct gpu_slots *slots, uint32_t i)
+{
+	slots->ring[(slots->first + slots->n_free++) % slots->n] = i;
+}
+
+static void end_rests(struct gpu_slots *slots, uint64_t now_ns)
+{
+	pthread_mutex_lock(&slots->lock);
+	while (load_relaxed(&slots->n_rests) &&
+	       slots->rests[slots->first_rest].until_ns <= now_ns) {
+		put_free(slots, slots->rests[slots->first_rest].slot);
+		slots->first_rest = (slots->first_rest + 1) % slots->n;
+		add_relaxed(&slots->n_rests, -1u);
+	}
+	pthread_mutex_unlock(&slots->lock);
 }
 
 /*
@@ -139,6 +161,8 @@ int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot)
 	uint32_t i;
 
 	gpu_orphans_reap(gpu);
+	if (load_relaxed(&slots->n_rests))
+		end_rests(slots, clock_now_ns());
 	if (!take(slots, use, &i))
 		return TCPX_EAGAIN;
 	*slot = slots->base + i * stride_of(gpu);
@@ -152,14 +176,35 @@ void gpu_slot_put(struct gpu *gpu, enum gpu_slot_use use, void *slot)
 		gpu_slot_put_now(gpu, use, slot);
 }
 
+static uint32_t number_of(const struct gpu *gpu, const struct gpu_slots *slots,
+			  const void *slot)
+{
+	return (uint32_t)((uint64_t)((const uint8_t *)slot - slots->base) /
+			  stride_of(gpu));
+}
+
 void gpu_slot_put_now(struct gpu *gpu, enum gpu_slot_use use, void *slot)
 {
 	struct gpu_slots *slots = &gpu->slots[use];
-	uint64_t i = (uint64_t)((uint8_t *)slot - slots->base) / stride_of(gpu);
 
 	ASAN_POISON_MEMORY_REGION(slot, gpu->params.slot_bytes);
 	pthread_mutex_lock(&slots->lock);
-	slots->ring[(slots->first + slots->n_free++) % slots->n] = (uint32_t)i;
+	put_free(slots, number_of(gpu, slots, slot));
+	pthread_mutex_unlock(&slots->lock);
+}
+
+void gpu_slot_rest(struct gpu *gpu, enum gpu_slot_use use, void *slot)
+{
+	struct gpu_slots *slots = &gpu->slots[use];
+	struct gpu_rest rest = {number_of(gpu, slots, slot), 0};
+
+	ASAN_POISON_MEMORY_REGION(slot, gpu->params.slot_bytes);
+	pthread_mutex_lock(&slots->lock);
+	uint32_t n = load_relaxed(&slots->n_rests);
+
+	rest.until_ns = clock_now_ns() + REST_NS;
+	slots->rests[(slots->first_rest + n) % slots->n] = rest;
+	store_relaxed(&slots->n_rests, n + 1);
 	pthread_mutex_unlock(&slots->lock);
 }
 

@@ -6,13 +6,21 @@
  * them too (contract-socket-lent).
  */
 
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "contract.h"
 #include "gpu/gpu.h"
+#include "transport/socket/socket.h"
 
 #define LEN_BYTES (256u << 10)
 
@@ -377,6 +385,243 @@ static void nobody_there(void)
 	subject_close(&subject);
 }
 
+/* ---- ends ----------------------------------------------------------------- */
+
+/* All slots to send from are written anew, as the next users of them would. */
+static void write_all_slots(uint8_t byte)
+{
+	void *slots[64];
+	uint32_t n = 0;
+
+	while (n < 64 && !gpu_slot_get(subject.pins, GPU_SLOT_SEND, &slots[n]))
+		memset(slots[n++], byte, LEN_BYTES);
+	for (uint32_t i = 0; i < n; i++)
+		gpu_slot_put(subject.pins, GPU_SLOT_SEND, slots[i]);
+}
+
+/* So that the kernel takes all of a chunk that nobody reads. */
+static void make_room(void)
+{
+	int bytes = 4 * LEN_BYTES;
+
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(setsockopt(fds[i], SOL_SOCKET,
+				    i ? SO_RCVBUF : SO_SNDBUF, &bytes,
+				    sizeof(bytes)),
+			 0);
+}
+
+/* A child of the program holds the socket, too: the end is a reset all the
+ * same. The other end was stopped for long. */
+static void closed_with_a_child(void)
+{
+	struct side a, b, c, d;
+	int failed = 0;
+	void *slot;
+
+	open_all("1");
+	adopt(fds[0], &a);
+	adopt(fds[1], &b);
+	make_room();
+	pid_t child = fork();
+
+	CHECK(child >= 0);
+	if (!child) {
+		sleep(20);
+		_exit(0);
+	}
+	send_one(&a);
+	push_unread(&a);
+	close_side(&a);
+	usleep(1200000);
+	subject_sockets(&subject, fds);
+	adopt(fds[0], &c);
+	adopt(fds[1], &d);
+	CHECK_STATUS(get_slot(&c, &slot), TCPX_OK); /* ends the rest */
+	subject.ops->slot_put(c.tx, slot);
+	write_all_slots(0xee);
+	uint64_t got = receive(&b, 1, NULL, &failed); /* checks the bytes */
+
+	kill(child, SIGKILL);
+	CHECK_EQ(got, 0);
+	CHECK_STATUS(failed, TCPX_ECLOSED);
+	close_side(&b);
+	close_side(&c);
+	close_side(&d);
+	subject_close(&subject);
+}
+
+/* The engine takes slots of its own (lifting.c), no channel's. */
+static void rested_for_all(void)
+{
+	struct side a;
+	uint32_t all, i;
+
+	open_all("1");
+	adopt(fds[0], &a);
+	all = count_slots();
+	send_one(&a);
+	push_unread(&a);
+	close_side(&a);
+	for (i = 0; i < 300 && count_slots() < all; i++)
+		usleep(10000);
+	CHECK_EQ(count_slots(), all);
+	close(fds[1]);
+	subject_close(&subject);
+}
+
+/* A loopback interface of our own, on which nothing else goes. */
+static void enter_own_net(void)
+{
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+
+	if (unshare(CLONE_NEWNET))
+		SKIP("no network namespaces");
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	CHECK_EQ(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+	close(fd);
+}
+
+/* ICMP "host unreachable" about a segment that goes out of fd: TCP notes it,
+ * and goes on. */
+static void send_unreachable(int fd)
+{
+	struct sockaddr_in me = {0}, to = {.sin_family = AF_INET};
+	socklen_t len = sizeof(me);
+	struct sockaddr_ll lo = {.sll_family = AF_PACKET,
+				 .sll_protocol = htons(ETH_P_IP),
+				 .sll_ifindex = (int)if_nametoindex("lo")};
+	int tap = socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IP));
+	int raw = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	uint8_t packet[2048], icmp[8 + 28] = {3, 1};
+	uint32_t sum = 0;
+
+	CHECK(tap >= 0 && raw >= 0);
+	CHECK_EQ(bind(tap, (struct sockaddr *)&lo, sizeof(lo)), 0);
+	CHECK_EQ(getsockname(fd, (struct sockaddr *)&me, &len), 0);
+	CHECK_EQ(write(fd, packet, 1), 1);
+	do
+		CHECK(recv(tap, packet, sizeof(packet), 0) >= 40);
+	while (packet[9] != IPPROTO_TCP ||
+	       memcmp(&packet[20], &me.sin_port, 2));
+	packet[27]++; /* the next byte, which is not acknowledged */
+	memcpy(icmp + 8, packet, 28);
+	for (size_t i = 0; i < sizeof(icmp); i += 2)
+		sum += (uint32_t)icmp[i] << 8 | icmp[i + 1];
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = ~(sum + (sum >> 16)) & 0xffff;
+	icmp[2] = (uint8_t)(sum >> 8);
+	icmp[3] = (uint8_t)sum;
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	CHECK_EQ(sendto(raw, icmp, sizeof(icmp), 0, (struct sockaddr *)&to,
+			sizeof(to)),
+		 (ssize_t)sizeof(icmp));
+	usleep(10000);
+	close(tap);
+	close(raw);
+}
+
+/* What TCP rides out is no reset. fds[1] is the other end, by hand. */
+static void no_reset(void)
+{
+	static uint8_t bytes[LEN_BYTES];
+	struct chunk_desc desc = {.len_bytes = LEN_BYTES, .flags = CHUNK_LENT};
+	uint8_t header[CHUNK_DESC_BYTES];
+	struct channel_event event;
+	struct side a;
+	int n;
+
+	enter_own_net();
+	open_all("1");
+	adopt(fds[0], &a);
+	CHECK_STATUS(subject.ops->post_recv(a.rx, 0), TCPX_OK);
+	chunk_desc_encode(&desc, header);
+	CHECK_EQ(write(fds[1], header, sizeof(header)), sizeof(header));
+	while (!subject.ops->poll(a.rx, &event, 1))
+		;
+	CHECK_EQ(event.kind, CHANNEL_ANNOUNCED);
+	CHECK_STATUS(subject.ops->bind(a.rx, 0, NULL, 0, LEN_BYTES, NULL),
+		     TCPX_OK);
+	CHECK_EQ(send(fds[1], bytes, 1000, 0), 1000);
+	send_unreachable(fds[0]);
+	n = subject.ops->poll(a.rx, &event, 1);
+	if (n && event.kind == CHANNEL_FAILED) {
+		fprintf(stderr, "# %s\n", event.cause);
+		CHECK(event.kind != CHANNEL_FAILED);
+	}
+	CHECK_EQ(n, 0);
+	close(fds[1]);
+	close_side(&a);
+	subject_close(&subject);
+}
+
+/* Which of the two channels is closed first is the owner's matter; nobody would
+ * hear what was taken. */
+static void receiver_closed_first(void)
+{
+	struct side a;
+	int failed = 0;
+
+	open_all("1");
+	adopt(fds[0], &a);
+	send_one(&a);
+	subject.ops->channel_close(a.rx);
+	while (!failed)
+		CHECK_EQ(poll_tx(&a, &failed), 0);
+	CHECK_STATUS(failed, TCPX_ECHANNEL);
+	subject.ops->channel_close(a.tx);
+	close(fds[1]);
+	subject_close(&subject);
+}
+
+/* The other end reads all, and never says so: it keeps slots for a while, and no
+ * longer once they are short. */
+static void says_nothing(void)
+{
+	static uint8_t bytes[CHUNK_DESC_BYTES + LEN_BYTES];
+	void *slots[64];
+	uint32_t n = 0;
+	struct side a, c;
+	int failed = 0;
+
+	open_all("1");
+	subject.transport->told_ms = 300;
+	adopt(fds[0], &a);
+	send_one(&a);
+	for (size_t at = 0; at < sizeof(bytes);) {
+		ssize_t got = recv(fds[1], bytes + at, sizeof(bytes) - at,
+				   MSG_DONTWAIT);
+
+		at += got > 0 ? (size_t)got : 0;
+		CHECK_EQ(poll_tx(&a, &failed), 0);
+	}
+	for (int i = 0; i < 50; i++) {
+		usleep(10000);
+		CHECK_EQ(poll_tx(&a, &failed), 0);
+	}
+	CHECK_EQ(failed, 0); /* nobody needs them */
+	int first[2] = {fds[0], fds[1]};
+	subject_sockets(&subject, fds);
+	adopt(fds[0], &c);
+	while (n < 64 && !gpu_slot_get(subject.pins, GPU_SLOT_SEND, &slots[n]))
+		n++;
+	while (!failed) {
+		void *slot;
+
+		CHECK_STATUS(get_slot(&c, &slot), TCPX_EAGAIN);
+		poll_tx(&a, &failed);
+	}
+	CHECK_STATUS(failed, TCPX_ECHANNEL);
+	while (n--)
+		gpu_slot_put(subject.pins, GPU_SLOT_SEND, slots[n]);
+	close(first[1]);
+	close(fds[1]);
+	close_side(&a);
+	close_side(&c);
+	subject_close(&subject);
+}
+
 /* ---- what the other end may say ------------------------------------------- */
 
 static void expect_protocol_error(const uint8_t *record, bool lend)
@@ -408,6 +653,33 @@ static void took_what_was_not_sent(void)
 
 	chunk_taken_encode(3, record);
 	expect_protocol_error(record, true);
+}
+
+/* The kernel here has it all, the other end has not: it would be sent what the
+ * slot holds next. */
+static void took_before_it_was_there(void)
+{
+	uint8_t record[CHUNK_DESC_BYTES];
+	int failed = 0, much = 4 * LEN_BYTES, little = 4096;
+	struct side a;
+
+	open_all("1");
+	adopt(fds[0], &a);
+	CHECK_EQ(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &much, sizeof(much)),
+		 0);
+	CHECK_EQ(setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &little,
+			    sizeof(little)),
+		 0);
+	send_one(&a);
+	push_unread(&a);
+	chunk_taken_encode(1, record);
+	CHECK_EQ(write(fds[1], record, sizeof(record)), sizeof(record));
+	while (!failed)
+		CHECK_EQ(poll_tx(&a, &failed), 0);
+	CHECK_STATUS(failed, TCPX_EPROTO);
+	close(fds[1]);
+	close_side(&a);
+	subject_close(&subject);
 }
 
 static void took_nothing(void)
@@ -475,6 +747,12 @@ static const struct check_case cases[] = {
 	{"closed_while_lent", closed_while_lent, 0},
 	{"reset_while_read", reset_while_read, 0},
 	{"nobody_there", nobody_there, 0},
+	{"closed_with_a_child", closed_with_a_child, 0},
+	{"rested_for_all", rested_for_all, 0},
+	{"no_reset", no_reset, 0},
+	{"receiver_closed_first", receiver_closed_first, 0},
+	{"says_nothing", says_nothing, 0},
+	{"took_before_it_was_there", took_before_it_was_there, 0},
 	{"took_what_was_not_sent", took_what_was_not_sent, 0},
 	{"took_nothing", took_nothing, 0},
 	{"says_more", says_more, 0},

@@ -41,6 +41,8 @@ void socket_receiver_destroy(struct channel *channel)
 				recv_at(rx, rx->consumed)->slot);
 	socket_slot_put(channel->transport, rx->scratch);
 	channel->link->receiver = NULL;
+	if (channel->link->sender)
+		socket_sender_deafen(channel->link->sender);
 	free(rx);
 }
 
@@ -274,14 +276,20 @@ bool socket_receiver_may_listen(const struct socket_receiver *rx)
  * not be woken for what has been read. */
 static bool next_is_taken(struct socket_receiver *rx)
 {
+	struct socket_link *link = rx->channel.link;
 	uint8_t header[CHUNK_DESC_BYTES];
 
 	if (rx->header_bytes)
 		return false;
 	rx->channel.syscalls++;
-	return recv(rx->channel.link->fd, header, sizeof(header),
-		    MSG_DONTWAIT | MSG_PEEK) == sizeof(header) &&
-	       chunk_is_taken(header);
+	ssize_t n =
+		recv(link->fd, header, sizeof(header), MSG_DONTWAIT | MSG_PEEK);
+
+	if (!n)
+		socket_link_fail(link, TCPX_ECLOSED, "closed by the peer");
+	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+		socket_link_fail_errno(link, "receive", errno);
+	return n == sizeof(header) && chunk_is_taken(header);
 }
 
 void socket_receiver_listen(struct socket_receiver *rx)

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/trace.h"
 #include "transport/socket/ahead.h"
 #include "transport/socket/socket.h"
@@ -70,7 +73,7 @@ static bool is_lent(const struct socket_sender *tx, uint64_t k)
 static void rest(struct socket_sender *tx, struct socket_send *send)
 {
 	tx->channel.link->reset = true;
-	socket_slot_rest(tx->channel.transport, send->slot);
+	socket_slot_rest(send->slot);
 	send->slot = NULL;
 	tx->n_slots--;
 }
@@ -174,6 +177,24 @@ static size_t gather(struct socket_sender *tx, struct msghdr *msg, int *flags)
 	return bytes;
 }
 
+static bool any_untold(const struct socket_sender *tx)
+{
+	for (uint64_t k = tx->reported; k < tx->sent; k++)
+		if (seen_at(tx, k)->lent && k >= tx->taken)
+			return true;
+	return false;
+}
+
+/* Since when the other end owes a word: the oldest chunk went, or it gave one
+ * about others. */
+static void note_untold(struct socket_sender *tx)
+{
+	_Atomic uint64_t *since = &tx->channel.link->untold_ns;
+
+	if (any_untold(tx) && !load_relaxed(since))
+		store_relaxed(since, clock_coarse_ns());
+}
+
 /* The kernel took the next `bytes` of what gather() lists. */
 static void advance(struct socket_sender *tx, size_t bytes)
 {
@@ -185,11 +206,13 @@ static void advance(struct socket_sender *tx, size_t bytes)
 			tx->left_bytes = send->len_bytes;
 		n = n < bytes ? n : bytes;
 		tx->header_off += n;
+		tx->written += n;
 		bytes -= n;
 		while (bytes && tx->left_bytes) {
 			n = send->spans[tx->span].len_bytes - tx->span_off;
 			n = n < bytes ? n : bytes;
 			bytes -= n;
+			tx->written += n;
 			tx->left_bytes -= n;
 			tx->span_off += n;
 			if (tx->span_off < send->spans[tx->span].len_bytes)
@@ -199,7 +222,9 @@ static void advance(struct socket_sender *tx, size_t bytes)
 		}
 		if (tx->left_bytes)
 			return;
+		send->end = tx->written;
 		tx->sent++;
+		note_untold(tx);
 		tx->header_off = tx->span = 0;
 		tx->span_off = 0;
 	}
@@ -303,6 +328,7 @@ static bool push_news(struct socket_sender *tx)
 		return false;
 	}
 	tx->note_left -= (uint32_t)n;
+	tx->written += (uint64_t)n;
 	return !tx->note_left;
 }
 
@@ -311,12 +337,34 @@ void socket_sender_tell(struct socket_sender *tx)
 	(void)push_news(tx);
 }
 
+/*
+ * Has the chunk reached the other end to its last byte? What says so came
+ * behind TCP's acknowledgement of it. Who says so before he has it would be
+ * sent what the slot holds next.
+ */
+static bool has_arrived(const struct socket_sender *tx,
+			const struct socket_send *send)
+{
+	int unacked_bytes;
+
+	return !ioctl(tx->channel.link->fd, SIOCOUTQ, &unacked_bytes) &&
+	       send->end + (uint64_t)unacked_bytes <= tx->written;
+}
+
 int socket_sender_taken(struct socket_sender *tx, uint64_t taken)
 {
-	if (taken <= tx->taken || taken > tx->sent)
-		return socket_link_fail(tx->channel.link, TCPX_EPROTO,
+	struct socket_link *link = tx->channel.link;
+
+	if (taken <= tx->reported || taken <= tx->taken || taken > tx->sent ||
+	    !seen_at(tx, taken - 1)->lent)
+		return socket_link_fail(link, TCPX_EPROTO,
 					"took chunks that were not sent");
+	if (!has_arrived(tx, seen_at(tx, taken - 1)))
+		return socket_link_fail(link, TCPX_EPROTO,
+					"took a chunk before it was there");
 	tx->taken = taken;
+	store_relaxed(&link->untold_ns, 0);
+	note_untold(tx);
 	return TCPX_OK;
 }
 
@@ -344,7 +392,9 @@ static void push(struct socket_sender *tx)
 static bool is_lendable(const struct socket_sender *tx,
 			const struct socket_send *send)
 {
-	return send->slot && send->slot->gpu && tx->channel.link->lends &&
+	const struct socket_link *link = tx->channel.link;
+
+	return send->slot && send->slot->gpu && link->lends && link->receiver &&
 	       !tx->lender.useless &&
 	       send->len_bytes >= tx->channel.transport->lend_bytes;
 }
@@ -428,6 +478,14 @@ void socket_sender_abandon(struct channel *channel, uint64_t cookie)
 			socket_link_fail(channel->link, TCPX_ENOMEM,
 					 "out of memory to abandon a send");
 	}
+}
+
+/* The receiver is closed, and with it who would hear. */
+void socket_sender_deafen(struct socket_sender *tx)
+{
+	if (any_untold(tx) || (tx->sent < tx->posted && is_lent(tx, tx->sent)))
+		socket_link_fail(tx->channel.link, TCPX_ECHANNEL,
+				 "the other direction was closed");
 }
 
 /* The next SENT is the other end's to tell. */

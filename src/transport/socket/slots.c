@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <tcpx/p2p.h>
 
-#include "base/clock.h"
 #include "transport/socket/socket.h"
 
 #define PAGE_BYTES 4096u
@@ -49,57 +48,16 @@ static int pinned_slot(struct gpu *gpu, enum gpu_slot_use use,
 	return 0;
 }
 
-static void give_back(struct socket_slot *slot)
-{
-	gpu_slot_put(slot->gpu, slot->use, slot->data);
-	free(slot);
-}
-
-/* Of those that have rested until then. */
-static struct socket_slot *take_rested(struct transport *transport,
-				       uint64_t now_ns)
-{
-	pthread_mutex_lock(&transport->lock);
-	struct socket_slot *slot = transport->resting;
-
-	if (slot && slot->until_ns > now_ns)
-		slot = NULL;
-	if (slot) {
-		transport->resting = slot->next;
-		add_relaxed(&transport->n_resting, -1u);
-	}
-	if (!transport->resting)
-		transport->last_resting = &transport->resting;
-	pthread_mutex_unlock(&transport->lock);
-	return slot;
-}
-
-static void end_rests(struct transport *transport, uint64_t now_ns)
-{
-	struct socket_slot *slot;
-
-	while ((slot = take_rested(transport, now_ns)))
-		give_back(slot);
-}
-
-void socket_slot_rest(struct transport *transport, struct socket_slot *slot)
-{
-	slot->until_ns = clock_now_ns() + SOCKET_REST_MS * NS_PER_MS;
-	slot->next = NULL;
-	pthread_mutex_lock(&transport->lock);
-	*transport->last_resting = slot;
-	transport->last_resting = &slot->next;
-	add_relaxed(&transport->n_resting, 1);
-	pthread_mutex_unlock(&transport->lock);
-}
-
 int socket_slot_get(struct transport *transport, struct gpu *gpu,
 		    enum gpu_slot_use use, struct socket_slot **slot)
 {
-	if (gpu && load_relaxed(&transport->n_resting))
-		end_rests(transport, clock_now_ns());
-	if (gpu)
-		return pinned_slot(gpu, use, slot);
+	if (gpu) {
+		int err = pinned_slot(gpu, use, slot);
+
+		if (err == TCPX_EAGAIN && use == GPU_SLOT_SEND)
+			socket_links_check(transport);
+		return err;
+	}
 	*slot = own_slot(transport);
 	return *slot ? 0 : TCPX_ENOMEM;
 }
@@ -109,7 +67,8 @@ void socket_slot_put(struct transport *transport, struct socket_slot *slot)
 	if (!slot)
 		return;
 	if (slot->gpu) {
-		give_back(slot);
+		gpu_slot_put(slot->gpu, slot->use, slot->data);
+		free(slot);
 		return;
 	}
 	pthread_mutex_lock(&transport->lock);
@@ -125,9 +84,14 @@ void socket_slot_put(struct transport *transport, struct socket_slot *slot)
 		free(slot->data);
 }
 
+void socket_slot_rest(struct socket_slot *slot)
+{
+	gpu_slot_rest(slot->gpu, slot->use, slot->data);
+	free(slot);
+}
+
 void socket_slots_fini(struct transport *transport)
 {
-	end_rests(transport, UINT64_MAX);
 	while (transport->free_slots) {
 		struct socket_slot *slot = transport->free_slots;
 

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "transport/socket/socket.h"
 
@@ -67,7 +69,8 @@ static int open_transport(const struct transport_params *params,
 	if (!t)
 		return TCPX_ENOMEM;
 	t->lend_bytes = lend_bytes;
-	t->last_resting = &t->resting;
+	t->told_ms = SOCKET_TOLD_MS;
+	list_init(&t->links);
 	pthread_mutex_init(&t->lock, NULL);
 	t->buffer_bytes = params->socket_buffer_bytes;
 	t->limits = (struct transport_limits){
@@ -129,6 +132,9 @@ static int adopt(struct transport *transport, int fd, struct channel **sender,
 	link->sender = tx;
 	link->receiver = rx;
 	set_options(transport, link);
+	pthread_mutex_lock(&transport->lock);
+	list_add_tail(&transport->links, &link->link);
+	pthread_mutex_unlock(&transport->lock);
 	*sender = &tx->channel;
 	*receiver = &rx->channel;
 	return TCPX_OK;
@@ -142,7 +148,8 @@ err_free_link:
 
 static void channel_close(struct channel *channel)
 {
-	static const struct linger at_once = {.l_onoff = 1};
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	struct transport *transport = channel->transport;
 	struct socket_link *link = channel->link;
 
 	if (channel->is_sender)
@@ -151,9 +158,13 @@ static void channel_close(struct channel *channel)
 		socket_receiver_destroy(channel);
 	if (--link->n_channels)
 		return;
+	pthread_mutex_lock(&transport->lock);
+	list_del(&link->link);
+	pthread_mutex_unlock(&transport->lock);
+	/* Not by SO_LINGER: a child that the program forked holds the socket
+	 * too, and what is not closed for good is not reset. */
 	if (link->reset)
-		(void)setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &at_once,
-				 sizeof(at_once));
+		(void)connect(link->fd, &nobody, sizeof(nobody));
 	close(link->fd);
 	free(link);
 }
@@ -164,6 +175,12 @@ int socket_link_fail(struct socket_link *link, int status, const char *fmt, ...)
 
 	if (link->status)
 		return link->status;
+	if (load_relaxed(&link->overdue)) {
+		snprintf(link->cause, sizeof(link->cause),
+			 "the other end does not say that it took what it was "
+			 "sent");
+		return link->status = TCPX_ECHANNEL;
+	}
 	va_start(args, fmt);
 	vsnprintf(link->cause, sizeof(link->cause), fmt, args);
 	va_end(args);
@@ -184,14 +201,47 @@ int socket_link_fail_errno(struct socket_link *link, const char *call, int err)
 
 bool socket_link_is_reset(struct socket_link *link)
 {
+	struct pollfd end = {.fd = link->fd};
 	int err = 0;
 	socklen_t len_bytes = sizeof(err);
 
-	if (!link->status &&
-	    !getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &err, &len_bytes) &&
-	    err)
-		socket_link_fail_errno(link, "receive", err);
+	/* SO_ERROR alone tells of what TCP rides out, too, and only once. */
+	if (!link->status && poll(&end, 1, 0) == 1 &&
+	    end.revents & (POLLERR | POLLHUP)) {
+		(void)getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &err,
+				 &len_bytes);
+		socket_link_fail_errno(link, "receive", err ? err : ECONNRESET);
+	}
 	return link->status != 0;
+}
+
+static bool is_overdue(const struct transport *transport,
+		       const struct socket_link *link, uint64_t now_ns)
+{
+	uint64_t since = load_relaxed(&link->untold_ns);
+
+	return since && now_ns > since + transport->told_ms * NS_PER_MS;
+}
+
+/* Its owner sees that it was shut down, and does the rest. */
+void socket_links_check(struct transport *transport)
+{
+	uint64_t now_ns = clock_coarse_ns();
+
+	pthread_mutex_lock(&transport->lock);
+	if (now_ns > transport->checked_ns + SOCKET_CHECK_NS) {
+		transport->checked_ns = now_ns;
+		list_for_each (node, &transport->links) {
+			struct socket_link *link =
+				list_entry(node, struct socket_link, link);
+
+			if (!is_overdue(transport, link, now_ns))
+				continue;
+			store_relaxed(&link->overdue, true);
+			shutdown(link->fd, SHUT_RDWR);
+		}
+	}
+	pthread_mutex_unlock(&transport->lock);
 }
 
 int socket_failed_event(struct channel *channel, struct channel_event *event)

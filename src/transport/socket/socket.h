@@ -19,8 +19,9 @@
  *
  *   | desc 4 | payload 4 ... | taken: 7 | desc 5 | payload 5 ... |
  *
- * If the link ends before, a slot rests for SOCKET_REST_MS: the connection is
- * reset, and who reads a lent chunk sees to it that it was not.
+ * If the link ends before, a slot rests for a second: the connection is reset,
+ * and who reads a lent chunk sees to it that it was not. Who reads and does not
+ * tell holds slots, so where they run short his link is ended.
  *
  * Chunks of a channel are numbered from 0 in the order of their posting, and
  * a channel's state is a few such numbers that only grow; chunk k lives at
@@ -33,6 +34,7 @@
 #include <pthread.h>
 
 #include "base/atomic.h"
+#include "base/list.h"
 #include "gpu/gpu.h"
 #include "transport/socket/lend.h"
 #include "transport/transport.h"
@@ -40,7 +42,8 @@
 #define SOCKET_SENDS_MAX 8
 #define SOCKET_SPANS_MAX 512
 #define SOCKET_SLOTS_KEPT 32 /* free ones; more go back to the system */
-#define SOCKET_REST_MS 1000
+#define SOCKET_TOLD_MS 30000 /* by then it is told what was taken */
+#define SOCKET_CHECK_NS (100 * NS_PER_MS)
 
 /* Memory of the transport's own, page-aligned, for any chunk; this struct lies
  * behind it. */
@@ -49,7 +52,6 @@ struct socket_slot {
 	struct socket_slot *next;
 	struct gpu *gpu;	/* NULL: the data is ours, else its pinned slot */
 	enum gpu_slot_use use;	/* of a pinned one */
-	uint64_t until_ns;	/* it rests */
 	struct transport_fragment whole; /* of the chunk received in it */
 };
 
@@ -60,17 +62,20 @@ struct transport {
 	pthread_mutex_t lock; /* covers what follows */
 	struct socket_slot *free_slots;
 	uint32_t n_free_slots;
-	struct socket_slot *resting; /* those that rest longest first */
-	struct socket_slot **last_resting;
-	_Atomic uint32_t n_resting; /* may be read without it */
+	struct list links;
+	uint64_t checked_ns; /* they were */
+	uint32_t told_ms;
 };
 
 /* One adopted fd. What fails one direction fails both. */
 struct socket_link {
+	struct list link; /* transport->links */
 	int fd;
 	uint32_t n_channels; /* not yet closed, 0 to 2 */
 	bool lends; /* it can be reset, so that slots may be lent to it */
 	bool reset; /* ... is to be: slots are lent still */
+	_Atomic uint64_t untold_ns; /* since when a chunk is; 0: none */
+	_Atomic bool overdue; /* shut down for that, by any thread */
 	uint64_t taken; /* of the lent chunks, all before this have arrived */
 	/* NULL: closed. The sender tells the other end what was taken, the
 	 * receiver hears it. */
@@ -101,6 +106,7 @@ struct socket_send {
 	void *copy; /* after abandon: what was unsent; malloced */
 	struct socket_slot *slot; /* goes back with SENT, or NULL */
 	bool lent; /* SENT when the receiver has taken it */
+	uint64_t end; /* where it ends in the stream, from adopt() on */
 };
 
 struct socket_sender {
@@ -115,6 +121,7 @@ struct socket_sender {
 	uint32_t left_bytes; /* of its payload */
 	struct socket_lender lender;
 	uint64_t taken; /* the receiver has taken the lent ones before it */
+	uint64_t written; /* bytes of the stream that the kernel has */
 	/* What is told of link->taken: the record being sent. */
 	uint64_t told;
 	uint32_t note_left; /* bytes */
@@ -163,6 +170,8 @@ int socket_link_fail(struct socket_link *link, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same for a failed call of the kernel: err is an errno. */
 int socket_link_fail_errno(struct socket_link *link, const char *call, int err);
+/* Ends those that have kept slots for too long. From any thread. */
+void socket_links_check(struct transport *transport);
 /* Has the other end reset it? Then it fails. */
 bool socket_link_is_reset(struct socket_link *link);
 /* The FAILED event, if it is due: returns 1, else 0. */
@@ -174,7 +183,7 @@ int socket_slot_get(struct transport *transport, struct gpu *gpu,
 		    enum gpu_slot_use use, struct socket_slot **slot);
 void socket_slot_put(struct transport *transport, struct socket_slot *slot);
 /* The kernel may hold pages of it yet: for a while it is nobody's. */
-void socket_slot_rest(struct transport *transport, struct socket_slot *slot);
+void socket_slot_rest(struct socket_slot *slot);
 void socket_slots_fini(struct transport *transport);
 
 /* send.c */
@@ -195,6 +204,7 @@ uint32_t socket_sender_waits_for(const struct channel *channel);
 void socket_sender_tell(struct socket_sender *tx);
 /* The other end has told. Returns 0, or TCPX_EPROTO: it cannot have. */
 int socket_sender_taken(struct socket_sender *tx, uint64_t taken);
+void socket_sender_deafen(struct socket_sender *tx);
 
 /* recv.c */
 struct socket_receiver *socket_receiver_create(struct transport *transport,
