@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "transport/socket/socket.h"
 
@@ -47,10 +48,8 @@ static int read_lend_bytes(const struct transport_params *params,
 	uint64_t value = s->def;
 
 	if (text && *text && (!parse_size(text, &value) || value > s->max)) {
-		if (params->why)
-			snprintf(params->why, params->why_bytes,
-				 "%s is \"%s\", not 0 to %llu", s->variable,
-				 text, (unsigned long long)s->max);
+		log_error(params->log, "socket", "%s is \"%s\", not 0 to %llu",
+			  s->variable, text, (unsigned long long)s->max);
 		return TCPX_EINVAL;
 	}
 	*lend_bytes = value ? (uint32_t)value : UINT32_MAX;
