@@ -26,8 +26,10 @@
 /* Chunks of a device that a lane has cut and not given to the channel, at most:
  * one that is ready when the channel is, and one being gathered. */
 #define GATHERS 2
-/* And not sent, whatever is left of the transfer; at least, if something is. */
-#define DEPTH_MAX 4
+/* And not sent, whatever is left of the transfer; at least, if something is.
+ * Sent means taken by the other end where slots are lent, so this is what a long
+ * way holds: between two GPUs of a host 4 were as good. */
+#define DEPTH_MAX 6
 #define DEPTH_MIN 2
 /* The first chunk of a device that a lane cuts is so long, the next twice ... */
 #define RAMP_BYTES (128u * 1024)
