@@ -174,7 +174,9 @@ static void busy(struct gpu_params params)
 	for (uint32_t i = 0; i < n; i++)
 		CHECK_STATUS(wait_job(jobs[i]), 0);
 	CHECK_MEM(slot + 50000, slot, n * len);
-	CHECK(script.n_refusals > 3);
+	/* How many launches there are is the clock's matter, every other one of
+	 * them is refused. */
+	CHECK(script.n_refusals >= 2);
 	gpu_get_counters(gpu, &counters);
 	CHECK_EQ(counters.jobs, n);
 	CHECK_EQ(counters.copies, n * 5);
