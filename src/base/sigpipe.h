@@ -6,8 +6,8 @@
  * Plugins, and splice(), write to sockets without MSG_NOSIGNAL: a peer that
  * has gone would kill the process. Around every such call SIGPIPE is blocked
  * for this thread, and one that came meanwhile is taken away. Threads that a
- * plugin starts inherit the mask. A thread of ours that has shut it for good pays nothing,
- * one that has SIGPIPE blocked one system call, any other three.
+ * plugin starts inherit the mask. A thread of ours that has shut it for good
+ * pays nothing, one that has SIGPIPE blocked one system call, any other three.
  */
 
 #include <pthread.h>

@@ -333,5 +333,9 @@ const struct transport_ops *transport_find(const char *name);
 const struct transport_ops *transport_at(uint32_t i); /* NULL at the end */
 /* The table's caps and what is derived from its slots. */
 uint32_t transport_caps(const struct transport_ops *ops);
+/* setting.c. What a setting of numbers comes to: text, or its default where
+ * that is NULL. false: not a number, or not one that is allowed. */
+bool transport_setting_number(const struct transport_setting *setting,
+			      const char *text, uint64_t *value);
 
 #endif

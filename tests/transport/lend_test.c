@@ -286,16 +286,47 @@ static void chunk_comes_first(void)
 	subject_close(&subject);
 }
 
-/* Of all slots that can be had, one link's at a time. */
-static uint32_t count_slots(void)
+/* The next chunk is announced and goes to memory of the transport's own; other
+ * sends it, or a case by hand. */
+static void bind_next(struct side *side, struct side *other)
 {
-	void *slots[64];
+	struct channel_event event;
+	int failed = 0;
+
+	while (!subject.ops->poll(side->rx, &event, 1))
+		if (other)
+			poll_tx(other, &failed);
+	CHECK_EQ(event.kind, CHANNEL_ANNOUNCED);
+	CHECK_STATUS(subject.ops->bind(side->rx, event.cookie, NULL, 0,
+				       LEN_BYTES, subject.pins),
+		     TCPX_OK);
+}
+
+#define SLOTS_MAX 64
+
+/* All that can be had to send from. */
+static uint32_t take_slots(void *slots[SLOTS_MAX])
+{
 	uint32_t n = 0;
 
-	while (n < 64 && !gpu_slot_get(subject.pins, GPU_SLOT_SEND, &slots[n]))
+	while (n < SLOTS_MAX &&
+	       !gpu_slot_get(subject.pins, GPU_SLOT_SEND, &slots[n]))
 		n++;
+	return n;
+}
+
+static void give_slots(void *slots[SLOTS_MAX], uint32_t n)
+{
 	for (uint32_t i = 0; i < n; i++)
 		gpu_slot_put(subject.pins, GPU_SLOT_SEND, slots[i]);
+}
+
+static uint32_t count_slots(void)
+{
+	void *slots[SLOTS_MAX];
+	uint32_t n = take_slots(slots);
+
+	give_slots(slots, n);
 	return n;
 }
 
@@ -337,7 +368,6 @@ static void reset_while_read(void)
 {
 	struct side a, b;
 	struct channel_event event;
-	int failed = 0;
 
 	open_all("1");
 	int bytes = 16 << 10; /* it cannot be there as a whole */
@@ -348,12 +378,7 @@ static void reset_while_read(void)
 	adopt(fds[1], &b);
 	CHECK_STATUS(subject.ops->post_recv(b.rx, 0), TCPX_OK);
 	send_one(&a);
-	while (!subject.ops->poll(b.rx, &event, 1))
-		poll_tx(&a, &failed);
-	CHECK_EQ(event.kind, CHANNEL_ANNOUNCED);
-	CHECK_STATUS(subject.ops->bind(b.rx, 0, NULL, 0, LEN_BYTES,
-				       subject.pins),
-		     TCPX_OK);
+	bind_next(&b, &a);
 	CHECK_EQ(subject.ops->poll(b.rx, &event, 1), 0);
 	close_side(&a);
 	while (!subject.ops->poll(b.rx, &event, 1))
@@ -391,13 +416,12 @@ static void nobody_there(void)
 /* All slots to send from are written anew, as the next users of them would. */
 static void write_all_slots(uint8_t byte)
 {
-	void *slots[64];
-	uint32_t n = 0;
+	void *slots[SLOTS_MAX];
+	uint32_t n = take_slots(slots);
 
-	while (n < 64 && !gpu_slot_get(subject.pins, GPU_SLOT_SEND, &slots[n]))
-		memset(slots[n++], byte, LEN_BYTES);
 	for (uint32_t i = 0; i < n; i++)
-		gpu_slot_put(subject.pins, GPU_SLOT_SEND, slots[i]);
+		memset(slots[i], byte, LEN_BYTES);
+	give_slots(slots, n);
 }
 
 /* So that the kernel takes all of a chunk that nobody reads. */
@@ -539,11 +563,7 @@ static void no_reset(void)
 	CHECK_STATUS(subject.ops->post_recv(a.rx, 0), TCPX_OK);
 	chunk_desc_encode(&desc, header);
 	CHECK_EQ(write(fds[1], header, sizeof(header)), sizeof(header));
-	while (!subject.ops->poll(a.rx, &event, 1))
-		;
-	CHECK_EQ(event.kind, CHANNEL_ANNOUNCED);
-	CHECK_STATUS(subject.ops->bind(a.rx, 0, NULL, 0, LEN_BYTES, NULL),
-		     TCPX_OK);
+	bind_next(&a, NULL);
 	CHECK_EQ(send(fds[1], bytes, 1000, 0), 1000);
 	send_unreachable(fds[0]);
 	n = subject.ops->poll(a.rx, &event, 1);
@@ -581,8 +601,7 @@ static void receiver_closed_first(void)
 static void says_nothing(void)
 {
 	static uint8_t bytes[CHUNK_DESC_BYTES + LEN_BYTES];
-	void *slots[64];
-	uint32_t n = 0;
+	void *slots[SLOTS_MAX];
 	struct side a, c;
 	int failed = 0;
 
@@ -605,8 +624,8 @@ static void says_nothing(void)
 	int first[2] = {fds[0], fds[1]};
 	subject_sockets(&subject, fds);
 	adopt(fds[0], &c);
-	while (n < 64 && !gpu_slot_get(subject.pins, GPU_SLOT_SEND, &slots[n]))
-		n++;
+	uint32_t n = take_slots(slots);
+
 	while (!failed) {
 		void *slot;
 
@@ -614,8 +633,7 @@ static void says_nothing(void)
 		poll_tx(&a, &failed);
 	}
 	CHECK_STATUS(failed, TCPX_ECHANNEL);
-	while (n--)
-		gpu_slot_put(subject.pins, GPU_SLOT_SEND, slots[n]);
+	give_slots(slots, n);
 	close(first[1]);
 	close(fds[1]);
 	close_side(&a);

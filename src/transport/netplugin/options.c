@@ -97,10 +97,7 @@ static int read_number(const struct options_env *env,
 	const struct transport_setting *s = &options_settings[setting];
 	const char *text = get_own(env, setting);
 
-	*value = s->def;
-	if (!text)
-		return TCPX_OK;
-	if (parse_size(text, value) && *value >= s->min && *value <= s->max)
+	if (transport_setting_number(s, text, value))
 		return TCPX_OK;
 	text_add(why, "%s is \"%s\", not %llu to %llu", s->variable, text,
 		 (unsigned long long)s->min, (unsigned long long)s->max);

@@ -152,6 +152,19 @@ static void advance(struct socket_receiver *rx, size_t bytes)
 		rx->span_off -= rx->spans[rx->span++].len_bytes;
 }
 
+/* A call of the kernel gave no bytes, n of them. */
+static void got_none(struct socket_receiver *rx, ssize_t n)
+{
+	struct socket_link *link = rx->channel.link;
+
+	if (!n)
+		socket_link_fail(link, TCPX_ECLOSED, "closed by the peer");
+	else if (errno == EAGAIN)
+		rx->channel.eagain++;
+	else if (errno != EINTR)
+		socket_link_fail_errno(link, "receive", errno);
+}
+
 /* One call of the kernel. A short read means that there is no more for now. */
 static void pull(struct socket_receiver *rx)
 {
@@ -169,12 +182,8 @@ static void pull(struct socket_receiver *rx)
 	trace(TRACE_RECV_END, (uint32_t)link->fd, n > 0 ? (uint64_t)n : 0);
 	if (n > 0)
 		advance(rx, n);
-	else if (!n)
-		socket_link_fail(link, TCPX_ECLOSED, "closed by the peer");
-	else if (errno == EAGAIN)
-		rx->channel.eagain++;
-	else if (errno != EINTR)
-		socket_link_fail_errno(link, "receive", errno);
+	else
+		got_none(rx, n);
 }
 
 static int check_header(struct socket_receiver *rx, struct chunk_desc *desc)
@@ -276,19 +285,16 @@ bool socket_receiver_may_listen(const struct socket_receiver *rx)
  * not be woken for what has been read. */
 static bool next_is_taken(struct socket_receiver *rx)
 {
-	struct socket_link *link = rx->channel.link;
 	uint8_t header[CHUNK_DESC_BYTES];
 
 	if (rx->header_bytes)
 		return false;
 	rx->channel.syscalls++;
-	ssize_t n =
-		recv(link->fd, header, sizeof(header), MSG_DONTWAIT | MSG_PEEK);
+	ssize_t n = recv(rx->channel.link->fd, header, sizeof(header),
+			 MSG_DONTWAIT | MSG_PEEK);
 
-	if (!n)
-		socket_link_fail(link, TCPX_ECLOSED, "closed by the peer");
-	else if (n < 0 && errno != EAGAIN && errno != EINTR)
-		socket_link_fail_errno(link, "receive", errno);
+	if (n <= 0)
+		got_none(rx, n);
 	return n == sizeof(header) && chunk_is_taken(header);
 }
 

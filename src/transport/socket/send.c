@@ -177,27 +177,20 @@ static size_t gather(struct socket_sender *tx, struct msghdr *msg, int *flags)
 	return bytes;
 }
 
-static bool any_untold(const struct socket_sender *tx)
+/* Any of the chunks before number `end`. */
+static bool any_lent(const struct socket_sender *tx, uint64_t end)
 {
-	for (uint64_t k = tx->reported; k < tx->sent; k++)
-		if (seen_at(tx, k)->lent && k >= tx->taken)
+	for (uint64_t k = tx->reported; k < end; k++)
+		if (is_lent(tx, k))
 			return true;
 	return false;
-}
-
-/* Since when the other end owes a word: the oldest chunk went, or it gave one
- * about others. */
-static void note_untold(struct socket_sender *tx)
-{
-	_Atomic uint64_t *since = &tx->channel.link->untold_ns;
-
-	if (any_untold(tx) && !load_relaxed(since))
-		store_relaxed(since, clock_coarse_ns());
 }
 
 /* The kernel took the next `bytes` of what gather() lists. */
 static void advance(struct socket_sender *tx, size_t bytes)
 {
+	_Atomic uint64_t *untold_ns = &tx->channel.link->untold_ns;
+
 	while (bytes) {
 		struct socket_send *send = send_at(tx, tx->sent);
 		size_t n = CHUNK_DESC_BYTES - tx->header_off;
@@ -224,7 +217,8 @@ static void advance(struct socket_sender *tx, size_t bytes)
 			return;
 		send->end = tx->written;
 		tx->sent++;
-		note_untold(tx);
+		if (send->lent && !load_relaxed(untold_ns))
+			store_relaxed(untold_ns, clock_coarse_ns());
 		tx->header_off = tx->span = 0;
 		tx->span_off = 0;
 	}
@@ -363,8 +357,8 @@ int socket_sender_taken(struct socket_sender *tx, uint64_t taken)
 		return socket_link_fail(link, TCPX_EPROTO,
 					"took a chunk before it was there");
 	tx->taken = taken;
-	store_relaxed(&link->untold_ns, 0);
-	note_untold(tx);
+	store_relaxed(&link->untold_ns,
+		      any_lent(tx, tx->sent) ? clock_coarse_ns() : 0);
 	return TCPX_OK;
 }
 
@@ -483,7 +477,7 @@ void socket_sender_abandon(struct channel *channel, uint64_t cookie)
 /* The receiver is closed, and with it who would hear. */
 void socket_sender_deafen(struct socket_sender *tx)
 {
-	if (any_untold(tx) || (tx->sent < tx->posted && is_lent(tx, tx->sent)))
+	if (any_lent(tx, tx->posted))
 		socket_link_fail(tx->channel.link, TCPX_ECHANNEL,
 				 "the other direction was closed");
 }

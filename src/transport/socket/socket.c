@@ -11,7 +11,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "transport/socket/socket.h"
 
 static uint32_t at_most(uint32_t wanted, uint32_t fallback, uint32_t most)
@@ -45,9 +44,9 @@ static int read_lend_bytes(const struct transport_params *params,
 {
 	const struct transport_setting *s = &own_settings[SETTING_LEND];
 	const char *text = getenv(s->variable);
-	uint64_t value = s->def;
+	uint64_t value;
 
-	if (text && *text && (!parse_size(text, &value) || value > s->max)) {
+	if (!transport_setting_number(s, text && *text ? text : NULL, &value)) {
 		log_error(params->log, "socket", "%s is \"%s\", not 0 to %llu",
 			  s->variable, text, (unsigned long long)s->max);
 		return TCPX_EINVAL;

@@ -74,7 +74,8 @@ struct socket_link {
 	uint32_t n_channels; /* not yet closed, 0 to 2 */
 	bool lends; /* it can be reset, so that slots may be lent to it */
 	bool reset; /* ... is to be: slots are lent still */
-	_Atomic uint64_t untold_ns; /* since when a chunk is; 0: none */
+	_Atomic uint64_t untold_ns; /* since when a chunk is, or since it was
+				       told of others; 0: none is */
 	_Atomic bool overdue; /* shut down for that, by any thread */
 	uint64_t taken; /* of the lent chunks, all before this have arrived */
 	/* NULL: closed. The sender tells the other end what was taken, the
