@@ -154,10 +154,11 @@ bool peer_run(struct peer *peer)
 	}
 	pthread_mutex_lock(&peer->lock);
 	int doom = peer->doom_status;
+	bool unsent = peer->ctl.unsent_bytes > 0;
+	bool landed = landings_run(peer);
 
 	/* What has been lifted is posted now. */
-	did = landings_run(peer);
-	did |= liftings_run(peer);
+	did = liftings_run(peer);
 	bool pumped = xfer_pump(peer);
 	/* Held back by what is unsent, it goes on once that has gone. */
 	bool held = peer->ctl.unsent_bytes > 0;
@@ -168,6 +169,11 @@ bool peer_run(struct peer *peer)
 	did |= notes_pump(peer);
 	xfer_bury(peer);
 	bool offers = lane_offers_run(peer);
+	/* That bytes have landed is told in the next round, or with what a
+	 * caller that finds its wait over now posts: who waits for them waits
+	 * for no system call. */
+	bool hold = landed && !unsent && !did && !offers && !doom;
+
 	bool jobs = !list_empty(&peer->landings) ||
 		    !list_empty(&peer->liftings);
 
@@ -182,7 +188,9 @@ bool peer_run(struct peer *peer)
 	arrange(peer, offers, jobs);
 	if (gatherer)
 		lane_tx_begin(gatherer);
-	did |= ctl_flush(peer);
+	if (!hold)
+		did |= ctl_flush(peer);
+	did |= landed;
 	/* What did not fit goes out in the next round, after the lanes. */
 	if (more && !peer->ctl.blocked)
 		peer_wake(peer);
