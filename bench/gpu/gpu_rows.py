@@ -295,6 +295,18 @@ def _halves(bench, count, op, _tcpx, plan):
                 "%d pairs: %s" % (half, json.dumps(each)), {"cases": cases})
 
 
+def _halves_in_one(bench, count, op, _tcpx, plan):
+    """The same by one session of one process, which has all GPUs."""
+    if count < 4:
+        raise Skipped("fewer than four GPUs")
+    answer = run_json(
+        [bench.program("halves"), "--op", op, "--rounds", str(plan.rounds),
+         "--round-ms", "%d" % (plan.round_s * 1000)], 300, bench.env())
+    figure = statistics.median(answer["GBps"])
+    return Seen(speed(figure), figure, "%d pairs: %s" % (
+        answer["pairs"], json.dumps(answer["each_GBps"])), answer)
+
+
 # ---- the table ------------------------------------------------------------------
 
 def all_rows(bench, cores, count):
@@ -365,4 +377,7 @@ def all_rows(bench, cores, count):
         add("gpu-halves-" + op, "all pairs of the two halves at once, %s, a "
             "process each" % op.upper(), "", None, "GB/s",
             part(_halves, bench, count, op))
+        add("gpu-halves-one-" + op, "the same, one process for all, %s" %
+            op.upper(), "", None, "GB/s",
+            part(_halves_in_one, bench, count, op))
     return rows
