@@ -91,6 +91,35 @@ static bool is_tiny(const struct gpu_launch_job *job)
 	return bytes <= RESIDENT_INLINE_BYTES;
 }
 
+/* One short run to the device, whose bytes the CPU can read as well. */
+static bool is_data(struct gpu_device *device, const struct gpu_launch_job *job)
+{
+	const struct gpu_copy *copy = (const void *)(uintptr_t)job->copies;
+
+	return job->n_copies == 1 && copy->len_bytes <= RESIDENT_DATA_BYTES &&
+	       cuda_pinned_has(device, copy->src) &&
+	       !cuda_pinned_has(device, copy->dst);
+}
+
+/* Which ways an entry has for a job: resident.h. */
+static struct resident_entry make_entry(struct gpu_device *device,
+					const struct gpu_launch_job *job)
+{
+	const struct gpu_copy *copies = (const void *)(uintptr_t)job->copies;
+	struct resident_entry entry = {.job = *job};
+
+	if (is_data(device, job)) {
+		entry.copy = *copies;
+		memcpy(entry.data, (const void *)(uintptr_t)copies->src,
+		       copies->len_bytes);
+		entry.job.copies = RESIDENT_DATA_HERE;
+	} else if (is_tiny(job)) {
+		memcpy(entry.copies, copies, job->n_copies * sizeof(*copies));
+		entry.job.copies = RESIDENT_COPIES_HERE;
+	}
+	return entry;
+}
+
 static uint64_t seal_of(const uint64_t *words, uint64_t pos)
 {
 	uint64_t sum = resident_mix(pos + 1, RESIDENT_WORDS);
@@ -104,17 +133,12 @@ static uint64_t seal_of(const uint64_t *words, uint64_t pos)
 static void add_entry(struct gpu_device *device,
 		      const struct gpu_launch_job *job)
 {
-	struct resident_entry entry = {.job = *job};
+	struct resident_entry entry = make_entry(device, job);
 	uint64_t pos = device->resident_head++;
 	uint64_t *to =
 		(uint64_t *)&device->ring->entries[pos % RESIDENT_ENTRIES];
 	uint64_t words[RESIDENT_WORDS];
 
-	if (is_tiny(job)) {
-		memcpy(entry.copies, (const void *)(uintptr_t)job->copies,
-		       job->n_copies * sizeof(*entry.copies));
-		entry.job.copies = 0;
-	}
 	memcpy(words, &entry, sizeof(entry));
 	words[RESIDENT_WORDS - 1] = seal_of(words, pos);
 	for (uint32_t i = 0; i < RESIDENT_WORDS; i++)

@@ -426,8 +426,6 @@ INLINE bool await_entry(const struct resident_params *params, uint64_t pos,
 		set_state(params->ring, RESIDENT_HERE, lane);
 		break;
 	}
-	/* What the CPU wrote before the entry is read behind it. */
-	order_sys();
 	if (lane == 0)
 		store_sys(params->ring + __builtin_offsetof(
 					       struct resident_ring, taken),
@@ -445,6 +443,34 @@ INLINE void run_tiny(union room *room, const struct gpu_launch_job *job,
 	if (lane < job->n_copies * COPY_WORDS)
 		words[0] = copy;
 	run_batch(room, words, lane, true);
+	order_sys();
+	__nvvm_bar_warp_sync(EVERYBODY);
+	if (lane == 0)
+		store_sys(job->flag, job->value);
+}
+
+/* A job whose bytes came with it: nothing is to be read. */
+INLINE void run_data(const struct gpu_launch_job *job, uint64_t word,
+		     uint32_t lane)
+{
+	uint64_t dst = shuffle(word, 5);
+	uint32_t len_bytes = (uint32_t)shuffle(word, 6);
+	uint64_t mine = shuffle(word, RESIDENT_DATA_WORD + lane % 8);
+
+	if (((uint32_t)dst | len_bytes) % 8 == 0) {
+		if (lane * 8 < len_bytes)
+			((volatile uint64_t *)dst)[lane] = mine;
+	} else {
+		for (uint32_t i = 0; i < 2; i++) {
+			uint32_t at = lane + i * COPY_LANES;
+			uint64_t from = shuffle(
+				word, RESIDENT_DATA_WORD + at / 8);
+
+			if (at < len_bytes)
+				((volatile uint8_t *)dst)[at] =
+					(uint8_t)(from >> at % 8 * 8);
+		}
+	}
 	order_sys();
 	__nvvm_bar_warp_sync(EVERYBODY);
 	if (lane == 0)
@@ -469,7 +495,13 @@ INLINE void next_job(union room *room, const struct resident_params *params,
 		job->value = shuffle(word, 2);
 		job->n_copies = (uint32_t)shuffle(word, 3);
 		job->counter = (uint32_t)(shuffle(word, 3) >> 32);
-		if (job->flag == 0 || job->copies)
+		if (job->flag && job->copies == RESIDENT_DATA_HERE) {
+			run_data(job, word, lane);
+			continue;
+		}
+		/* What the CPU wrote before the entry is read behind it. */
+		order_sys();
+		if (job->flag == 0 || job->copies != RESIDENT_COPIES_HERE)
 			return;
 		run_tiny(room, job, word, lane);
 	}

@@ -11,7 +11,8 @@
  *
  * An entry is read whole with each look, in one go, and is complete when its
  * seal fits all of its words and the position: one trip to host memory, where
- * "ready, then what is it" would be two.
+ * "ready, then what is it" would be two. For the same reason the bytes of one
+ * short copy from pinned memory come along.
  *
  * A job without a flag means: go. The kernel also goes by itself when nothing
  * came for idle_ns, or when it has been there for stay_ns and nothing waits,
@@ -32,6 +33,8 @@
 #define RESIDENT_WORDS 16u	/* of an entry, the seal being the last */
 #define RESIDENT_INLINE 3u	/* copies that fit into an entry */
 #define RESIDENT_INLINE_BYTES 4096u /* and are moved by one warp at once */
+#define RESIDENT_DATA_BYTES 64u	/* of a copy that fit themselves */
+#define RESIDENT_DATA_WORD 7u	/* the first of them */
 
 enum resident_state {
 	RESIDENT_HERE = 0,
@@ -39,14 +42,28 @@ enum resident_state {
 	RESIDENT_GONE,
 };
 
+/* Instead of where a job's copies are. */
+enum resident_copies {
+	RESIDENT_COPIES_HERE = 0, /* they are in the entry */
+	RESIDENT_DATA_HERE, /* one is, and what it copies */
+};
+
 struct resident_entry {
-	struct gpu_launch_job job; /* job.copies 0: they are here */
-	struct gpu_copy copies[RESIDENT_INLINE];
-	uint64_t zero[2];
+	struct gpu_launch_job job;
+	union {
+		struct {
+			struct gpu_copy copy;
+			uint8_t data[RESIDENT_DATA_BYTES];
+		};
+		struct gpu_copy copies[RESIDENT_INLINE];
+	};
 	uint64_t seal;
 };
 _Static_assert(sizeof(struct resident_entry) == RESIDENT_WORDS * 8,
 	       "read in one go");
+_Static_assert(__builtin_offsetof(struct resident_entry, data) ==
+		       RESIDENT_DATA_WORD * 8,
+	       "the kernel has it a word a lane");
 
 struct resident_ring {
 	/* written by the GPU */

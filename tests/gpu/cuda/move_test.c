@@ -11,6 +11,8 @@
 
 #define AREA (4u << 20)
 #define GUARD 64u
+#define SHORT_MAX 80u
+#define SHORT_AREA 128u
 
 static const struct gpu_params by_engine = {
 	.slot_bytes = 1u << 20, .n_slots = 16, .way = GPU_COPY_ENGINE};
@@ -305,6 +307,52 @@ static void resident_is_seen(void)
 
 /* ---- the kernel that stays ---------------------------------------------------- */
 
+/* A short run from a slot goes with its job: all lengths around where that
+ * ends, at all alignments, and nothing beside it is written. */
+static void resident_takes_bytes_along(void)
+{
+	uint64_t dice = check_seed();
+	uint8_t want[SHORT_AREA], got[SHORT_AREA];
+	uint8_t *slot, *mem;
+	struct rig rig;
+
+	rig_open(&rig, &by_resident);
+	CHECK_STATUS(gpu_mem_alloc(rig.gpu, SLOT, (void **)&mem), 0);
+	CHECK_STATUS(gpu_slot_get(rig.gpu, GPU_SLOT_RECEIVE, (void **)&slot),
+		     0);
+	memset(want, 0, sizeof(want));
+	CHECK_STATUS(gpu_copy_wait(rig.gpu, mem, want, sizeof(want)), 0);
+	for (uint32_t len = 1; len <= SHORT_MAX; len++) {
+		for (uint32_t to = 0; to < 9; to++) {
+			uint32_t from = check_rand(&dice) % 9;
+			struct gpu_job *job = gpu_job_get(rig.gpu);
+
+			CHECK(job != NULL);
+			for (uint32_t i = 0; i < len; i++)
+				slot[from + i] = (uint8_t)check_rand(&dice);
+			memcpy(want + 8 + to, slot + from, len);
+			CHECK(gpu_job_add(job, mem + 8 + to, slot + from, len));
+			CHECK_STATUS(rig_run(&rig, job), 0);
+			CHECK_STATUS(gpu_copy_wait(rig.gpu, got, mem,
+						   sizeof(got)),
+				     0);
+			CHECK_MEM(got, want, sizeof(want));
+		}
+	}
+	for (uint32_t i = 0; i < scale_count(1000); i++) {
+		uint32_t n_words = 1 + i % 16;
+		struct gpu_job *job = gpu_job_get(rig.gpu);
+
+		CHECK(job != NULL);
+		rig_fill(slot, n_words, i);
+		CHECK(gpu_job_add(job, mem, slot, n_words * 4));
+		CHECK_STATUS(rig_run(&rig, job), 0);
+		CHECK_EQ(rig_mismatches(&rig, mem, n_words, i), 0);
+	}
+	gpu_slot_put(rig.gpu, GPU_SLOT_RECEIVE, slot);
+	rig_close(&rig);
+}
+
 /* It goes when idle, so that the program's synchronise returns, and comes
  * back for the next job, at all distances around the time it goes. */
 static void resident_goes_and_comes(void)
@@ -380,6 +428,7 @@ static const struct check_case cases[] = {
 	{"one_run_is_seen", one_run_is_seen, 60},
 	{"engine_is_seen", engine_is_seen, 60},
 	{"resident_is_seen", resident_is_seen, 60},
+	{"resident_takes_bytes_along", resident_takes_bytes_along, 60},
 	{"resident_goes_and_comes", resident_goes_and_comes, 60},
 	{"resident_is_flooded", resident_is_flooded, 60},
 };
