@@ -33,14 +33,15 @@
 #define TRIES 8 /* of which one asks the set */
 #define IDLE_SLEEP_NS (1000 * NS_PER_MS)
 #define HOT_US 1000 /* spun for what ends within microseconds, as a rule */
-#define STREAM_US 400 /* spun for what has lately come in such short gaps */
 
-int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us)
+int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us,
+		 uint32_t stream_poll_us)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 
 	*ctx = (struct context){.index = index,
 				.busy_poll_us = busy_poll_us,
+				.stream_poll_us = stream_poll_us,
 				.spin_us = busy_poll_us,
 				.nap_ns = POLLEE_NAP_NS,
 				.epfd = -1,
@@ -243,8 +244,9 @@ static void note_progress(struct context *ctx, uint64_t now)
 	ctx->moved_ticks = now;
 	store_relaxed(&ctx->nap_ns, POLLEE_NAP_NS);
 	if (gap_us > ctx->busy_poll_us && ctx->busy_poll_us)
-		ctx->spin_us = gap_us < STREAM_US ? STREAM_US :
-						    ctx->busy_poll_us;
+		ctx->spin_us = gap_us < ctx->stream_poll_us ?
+				       ctx->stream_poll_us :
+				       ctx->busy_poll_us;
 }
 
 static uint64_t spin_limit(struct context *ctx)

@@ -102,6 +102,8 @@ struct context {
 	int wake_fd;
 	uint32_t index;
 	uint32_t busy_poll_us;
+	uint32_t stream_poll_us;	/* spun for what has lately come in gaps
+					   no longer than this */
 	pthread_t thread;
 	bool has_thread;
 
@@ -120,7 +122,8 @@ struct context {
 	struct pace pace;	/* of callers that test a transfer */
 };
 
-int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us);
+int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us,
+		 uint32_t stream_poll_us);
 int context_start_worker(struct context *ctx);
 /* Ends and joins the worker. */
 void context_stop_worker(struct context *ctx);

@@ -124,7 +124,8 @@ static int open_contexts(struct engine *engine)
 	for (; engine->n_contexts < n; engine->n_contexts++) {
 		int err = context_init(&engine->contexts[engine->n_contexts],
 				       engine->n_contexts,
-				       engine->params.busy_poll_us);
+				       engine->params.busy_poll_us,
+				       engine->params.stream_poll_us);
 
 		if (err)
 			return err;

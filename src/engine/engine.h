@@ -77,7 +77,7 @@ struct engine_params {
 	const struct log *log;
 	uint32_t n_contexts;	/* at least 1 */
 	bool workers;		/* a thread for each; else callers drive */
-	uint32_t busy_poll_us;
+	uint32_t busy_poll_us, stream_poll_us; /* as of a context */
 	uint32_t copy_below_bytes;
 	uint32_t deadline_ms;
 	uint32_t host_chunk_bytes; /* at most, of transfers that no device
