@@ -370,11 +370,16 @@ enum tcpx_access {
  * Registers [base, base + len_bytes), host or device memory: the driver is
  * asked which, if this process uses one. Ranges may overlap and repeat; each
  * call makes a region of its own. The memory stays the caller's and must
- * stay mapped until deregistration has returned. The first region of a GPU
- * opens it: pinned memory is taken, some 100 ms.
+ * stay mapped until deregistration has returned: of host memory the first and
+ * the last page are touched here (and made present); where others have gone,
+ * or may not be written, a transfer fails with TCPX_EFAULT, or, short pieces
+ * being copied, the process dies of it. The first region of a GPU opens it:
+ * pinned memory is taken, some 100 ms.
  * Returns: 0; TCPX_EINVAL (empty, NULL, wraps around, unknown rights, memory
- * of several kinds, or freed: the log says); TCPX_EUNSUPPORTED (device memory
- * that cannot be used, or that an allowed transport cannot carry); TCPX_EGPU.
+ * of several kinds, or freed: the log says); TCPX_EFAULT (host memory that is
+ * not there, or that the rights let peers write and nobody may);
+ * TCPX_EUNSUPPORTED (device memory that cannot be used, or that an allowed
+ * transport cannot carry); TCPX_EGPU.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_mem_register(struct tcpx_session *session, void *base, uint64_t len_bytes,

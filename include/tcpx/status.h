@@ -36,6 +36,7 @@
 	X(ECHECKSUM, -44, TRANSFER, "payload checksum mismatch")               \
 	X(ESTALLED, -45, TRANSFER, "no progress within the deadline")          \
 	X(EGPU, -46, TRANSFER, "a GPU operation failed")                       \
+	X(EFAULT, -47, TRANSFER, "memory cannot be read or written")           \
 	/* a channel (one flow) died; others may carry on */                   \
 	X(ECHANNEL, -60, CHANNEL, "channel failed")                            \
 	/* the peer is gone: every transfer with it fails */                   \

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/usermem.h"
 #include "core/peering.h"
 #include "core/session.h"
 #include "engine/device.h"
@@ -34,6 +35,22 @@ static int find_gpu(struct tcpx_session *session, const void *base,
 	return err;
 }
 
+/* A pointer that leads nowhere is found out here, where it is said whose it is,
+ * and not by a worker that copies from there. */
+static int check_host(struct tcpx_session *session, const void *base,
+		      uint64_t len_bytes, uint32_t access)
+{
+	const char *why = usermem_check(base, len_bytes,
+					access & TCPX_ACCESS_REMOTE_WRITE);
+
+	if (!why)
+		return 0;
+	log_error(&session->log, "memory",
+		  "cannot register %p, %llu bytes, rights %u: %s", base,
+		  (unsigned long long)len_bytes, access, why);
+	return TCPX_EFAULT;
+}
+
 int tcpx_mem_register(struct tcpx_session *session, void *base,
 		      uint64_t len_bytes, uint32_t access, uint64_t *mem)
 {
@@ -51,6 +68,8 @@ int tcpx_mem_register(struct tcpx_session *session, void *base,
 	struct gpu *gpu;
 	int err = find_gpu(session, base, len_bytes, &gpu);
 
+	if (!err && !gpu)
+		err = check_host(session, base, len_bytes, access);
 	if (err)
 		return err;
 	struct region *region = calloc(1, sizeof(*region));

@@ -76,9 +76,11 @@ static int on_credit(struct peer *peer, struct wire_reader *r)
 		return err;
 	struct lane *lane = peer_lane_find(peer, msg.channel, msg.generation);
 
-	store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	if (!lane)
 		return peer_early_credit(peer, &msg);
+	/* Room alone, as a new lane gives, is no progress. */
+	if (msg.placed > lane->acked)
+		store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	lane_credit(lane, &msg);
 	return 0;
 }

@@ -353,6 +353,22 @@ void lane_fail(struct lane *lane, int status, const char *cause)
 	pollee_add(lane->ctx, &lane->pollee);
 }
 
+void lane_fault(struct lane *lane, struct stream *stream, const char *cause)
+{
+	struct peer *peer = lane->peer;
+
+	pthread_mutex_lock(&peer->lock);
+	bool told = stream && !load_relaxed(&stream->dead);
+
+	if (told)
+		stream->ended(stream, TCPX_EFAULT, cause);
+	pthread_mutex_unlock(&peer->lock);
+	if (told)
+		log_warn(peer->engine->params.log, "memory",
+			 "a transfer with peer %s failed: %s", peer->name,
+			 cause);
+}
+
 /* ---- from control messages, the peer's lock held ---------------------- */
 
 void lane_credit(struct lane *lane, const struct msg_credit *credit)

@@ -38,6 +38,7 @@ struct tx_record {
 	uint32_t len_bytes;
 	uint32_t n_spans;
 	bool sent;
+	bool again;		/* another lane has had it: no progress */
 	bool on_gpu;		/* the slot: the CPU cannot read it */
 	bool slot;		/* spans[0] is a slot of the transport's */
 	struct gpu_job *job;	/* gathers it, until it is given */
@@ -145,6 +146,9 @@ bool lane_run(struct lane *lane);
 void lane_sweep(struct lane *lane);
 /* The owner's. */
 void lane_fail(struct lane *lane, int status, const char *cause);
+/* A chunk's memory cannot be read, or written: its transfer fails. The owner's;
+ * stream: the chunk's, or NULL. */
+void lane_fault(struct lane *lane, struct stream *stream, const char *cause);
 
 /* From control messages; the peer's lock held. */
 void lane_credit(struct lane *lane, const struct msg_credit *credit);

@@ -392,6 +392,10 @@ static int on_event(struct lane *lane, const struct channel_event *event)
 		rec->fragments = event->fragments;
 		rec->n_fragments = event->n_fragments;
 		return 0;
+	case CHANNEL_FAULT:
+		lane_fault(lane, rx_at(lane, event->cookie)->stream,
+			   "its memory cannot be written");
+		return 0;
 	case CHANNEL_FAILED:
 		lane_fail(lane, event->status, event->cause);
 		return 0;

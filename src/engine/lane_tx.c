@@ -61,6 +61,13 @@ static void drop_placed(struct lane *lane)
 		release_record(tx_at(lane, lane->placed++));
 }
 
+/* Flows that break and come back, and send the same again, are none. */
+static void note_progress(const struct tx_record *rec)
+{
+	if (!rec->again)
+		store_relaxed(&rec->stream->progress_ns, clock_coarse_ns());
+}
+
 static void on_sent(struct lane *lane, uint64_t k)
 {
 	struct tx_record *rec = tx_at(lane, k);
@@ -69,7 +76,7 @@ static void on_sent(struct lane *lane, uint64_t k)
 	rec->spans = NULL;
 	rec->sent = true;
 	if (rec->stream) {
-		store_relaxed(&rec->stream->progress_ns, clock_coarse_ns());
+		note_progress(rec);
 		add_acq_rel(&rec->stream->n_busy, -1u);
 	}
 	lane->sent = k + 1;
@@ -272,6 +279,7 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 		stream->ended(stream, TCPX_ENOMEM, "no memory for a chunk");
 		return false;
 	}
+	rec->again = stream->n_again > 0;
 	stream_take(stream, cut->piece.len_bytes, at);
 	if (stream_has_bytes(stream)) {
 		list_move_tail(&peer->sending, &stream->link);
@@ -420,7 +428,7 @@ static int post_chunk(struct lane *lane, struct tx_record *rec)
 		desc.checksum = checksum_spans(rec->spans, rec->n_spans);
 	}
 	if (stream)
-		store_relaxed(&stream->progress_ns, clock_coarse_ns());
+		note_progress(rec);
 	int err = lane->via->ops->post_send(lane->tx, &desc, rec->spans,
 					    rec->n_spans, desc.seq);
 
@@ -522,6 +530,9 @@ static bool harvest(struct lane *lane)
 	for (int i = 0; i < n; i++) {
 		if (events[i].kind == CHANNEL_SENT) {
 			on_sent(lane, events[i].cookie);
+		} else if (events[i].kind == CHANNEL_FAULT) {
+			lane_fault(lane, tx_at(lane, events[i].cookie)->stream,
+				   "its memory cannot be read");
 		} else if (events[i].kind == CHANNEL_FAILED) {
 			lane_fail(lane, events[i].status, events[i].cause);
 			return true;

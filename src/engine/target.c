@@ -35,6 +35,9 @@ void target_done(struct peer *peer, uint64_t wire_id, int status,
 	struct wire_writer w;
 	va_list args;
 
+	/* That it is not the initiator's memory. */
+	if (status == TCPX_EFAULT)
+		msg.status = TCPX_EREMOTE;
 	if (status) {
 		va_start(args, fmt);
 		vsnprintf(msg.text, sizeof(msg.text), fmt, args);

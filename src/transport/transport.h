@@ -152,6 +152,9 @@ enum channel_event_kind {
 	CHANNEL_SENT = 1,	/* cookie of post_send: its memory is free */
 	CHANNEL_ANNOUNCED,	/* desc; cookie of the receive it meets */
 	CHANNEL_ARRIVED,	/* cookie of post_recv */
+	CHANNEL_FAULT,		/* cookie: its spans cannot be read, or written;
+				   FAILED comes next, for half a chunk cannot
+				   be taken back */
 	CHANNEL_FAILED,		/* status, cause; the last event */
 };
 

@@ -157,12 +157,17 @@ static void got_none(struct socket_receiver *rx, ssize_t n)
 {
 	struct socket_link *link = rx->channel.link;
 
-	if (!n)
+	if (!n) {
 		socket_link_fail(link, TCPX_ECLOSED, "closed by the peer");
-	else if (errno == EAGAIN)
+	} else if (errno == EAGAIN) {
 		rx->channel.eagain++;
-	else if (errno != EINTR)
+	} else if (errno == EFAULT) {
+		rx->fault = true;
+		socket_link_fail(link, TCPX_ECHANNEL,
+				 "memory of a transfer cannot be written");
+	} else if (errno != EINTR) {
 		socket_link_fail_errno(link, "receive", errno);
+	}
 }
 
 /* One call of the kernel. A short read means that there is no more for now. */
@@ -323,6 +328,11 @@ int socket_receiver_poll(struct channel *channel, struct channel_event *events,
 	    rx->header_bytes == CHUNK_DESC_BYTES && !channel->link->status &&
 	    !hear_taken(rx))
 		n += announce(rx, &events[n]);
+	if (rx->fault && n < max) {
+		rx->fault = false;
+		events[n].kind = CHANNEL_FAULT;
+		events[n++].cookie = recv_at(rx, rx->arrived)->cookie;
+	}
 	if (n < max)
 		n += socket_failed_event(channel, &events[n]);
 	return n;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/trace.h"
+#include "base/usermem.h"
 #include "transport/socket/ahead.h"
 #include "transport/socket/socket.h"
 
@@ -155,8 +156,8 @@ static size_t gather(struct socket_sender *tx, struct msghdr *msg, int *flags)
 	for (uint64_t k = tx->sent; k < tx->posted; k++) {
 		struct socket_send *send = send_at(tx, k);
 
-		if (n &&
-		    (bytes >= BATCH_BYTES || n + send->n_spans >= IOVS_MAX))
+		if (n && (bytes >= BATCH_BYTES || tx->careful ||
+			  n + send->n_spans >= IOVS_MAX))
 			break;
 		iov[n].iov_base = send->header + header_off;
 		iov[n].iov_len = CHUNK_DESC_BYTES - header_off;
@@ -243,6 +244,21 @@ static void on_error(struct socket_sender *tx, const char *call, int err)
 		socket_link_fail_errno(tx->channel.link, call, err);
 }
 
+/* Memory cannot be read: of which chunk shows when each goes alone. True: look
+ * again. */
+static bool on_fault(struct socket_sender *tx)
+{
+	bool again = !tx->careful;
+
+	tx->careful = true;
+	if (again)
+		return true;
+	tx->fault = true;
+	socket_link_fail(tx->channel.link, TCPX_ECHANNEL,
+			 "memory of a transfer cannot be read");
+	return false;
+}
+
 /* By copy. true: the kernel took all of it. */
 static bool push_copied(struct socket_sender *tx, size_t *batch)
 {
@@ -258,6 +274,8 @@ static bool push_copied(struct socket_sender *tx, size_t *batch)
 		n = sendmsg(fd, &msg, flags);
 	} while (n < 0 && errno == EINTR);
 	trace(TRACE_SEND_END, (uint32_t)fd, n > 0 ? (uint64_t)n : 0);
+	if (n < 0 && errno == EFAULT)
+		return on_fault(tx);
 	if (n < 0) {
 		on_error(tx, "send", errno);
 		return false;
@@ -430,7 +448,8 @@ int socket_sender_post(struct channel *channel, const struct chunk_desc *desc,
 	return TCPX_OK;
 }
 
-/* Copies what is unsent of chunk k, so that spans are needed no more. */
+/* Copies what is unsent of chunk k, so that spans are needed no more: 0,
+ * TCPX_ENOMEM, or TCPX_ECHANNEL where a program has freed them too soon. */
 static int make_private(struct socket_sender *tx, uint64_t k)
 {
 	struct socket_send *send = send_at(tx, k);
@@ -447,7 +466,10 @@ static int make_private(struct socket_sender *tx, uint64_t k)
 	for (; span < send->n_spans; span++, span_off = 0) {
 		size_t n = send->spans[span].len_bytes - span_off;
 
-		memcpy(to, (uint8_t *)send->spans[span].base + span_off, n);
+		if (!usermem_copy(to,
+				  (uint8_t *)send->spans[span].base + span_off,
+				  n))
+			return TCPX_ECHANNEL;
 		to += n;
 	}
 	send->spans = &send->own;
@@ -468,9 +490,15 @@ void socket_sender_abandon(struct channel *channel, uint64_t cookie)
 
 		if (send->cookie != cookie || send->slot || send->copy)
 			continue;
-		if (make_private(tx, k))
-			socket_link_fail(channel->link, TCPX_ENOMEM,
-					 "out of memory to abandon a send");
+		int err = make_private(tx, k);
+
+		if (err)
+			socket_link_fail(channel->link, err, "%s",
+					 err == TCPX_ENOMEM ?
+						 "out of memory to abandon a "
+						 "send" :
+						 "memory of a canceled "
+						 "transfer has gone");
 	}
 }
 
@@ -498,6 +526,11 @@ int socket_sender_poll(struct channel *channel, struct channel_event *events,
 	push(tx);
 	if (awaits_news(tx))
 		socket_receiver_listen(channel->link->receiver);
+	if (tx->fault && n < max) {
+		tx->fault = false;
+		events[n].kind = CHANNEL_FAULT;
+		events[n++].cookie = send_at(tx, tx->sent)->cookie;
+	}
 	for (; n < max && tx->reported < tx->sent; tx->reported++) {
 		struct socket_send *send = send_at(tx, tx->reported);
 

@@ -120,6 +120,8 @@ struct socket_sender {
 	uint32_t span;
 	size_t span_off;
 	uint32_t left_bytes; /* of its payload */
+	bool careful; /* a chunk a call: one of several had bad memory */
+	bool fault; /* chunk `sent` has, and its owner was not told */
 	struct socket_lender lender;
 	uint64_t taken; /* the receiver has taken the lent ones before it */
 	uint64_t written; /* bytes of the stream that the kernel has */
@@ -155,6 +157,7 @@ struct socket_receiver {
 	uint8_t header[CHUNK_DESC_BYTES];
 	/* Where the payload of chunk `arrived` goes. */
 	bool lent;
+	bool fault; /* its spans cannot be written, and its owner was not told */
 	uint32_t len_bytes;
 	uint32_t left_bytes; /* of it */
 	const struct span *spans;

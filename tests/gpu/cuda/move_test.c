@@ -344,7 +344,7 @@ static void resident_takes_bytes_along(void)
 		struct gpu_job *job = gpu_job_get(rig.gpu);
 
 		CHECK(job != NULL);
-		rig_fill(slot, n_words, i);
+		rig_fill((void *)slot, n_words, i);
 		CHECK(gpu_job_add(job, mem, slot, n_words * 4));
 		CHECK_STATUS(rig_run(&rig, job), 0);
 		CHECK_EQ(rig_mismatches(&rig, mem, n_words, i), 0);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/usermem.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Linux 5.14; older C libraries have no name for them. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+_Static_assert(MADV_POPULATE_READ == 22 && MADV_POPULATE_WRITE == 23,
+	       "the kernel's numbers");
+
+/* 0, or the error of touching the page that way. */
+static int touch(uintptr_t at, size_t page_bytes, int how)
+{
+	void *page = (void *)(at & ~(uintptr_t)(page_bytes - 1));
+
+	return madvise(page, page_bytes, how) ? errno : 0;
+}
+
+/* Of no bytes, advice that is known is always taken. */
+static bool can_touch(void *page)
+{
+	return !madvise(page, 0, MADV_POPULATE_WRITE);
+}
+
+static const char *check_page(uintptr_t at, size_t page_bytes, bool write)
+{
+	int err = touch(at, page_bytes, MADV_POPULATE_READ);
+
+	if (err == ENOMEM)
+		return "there is no memory there";
+	if (err == EFAULT)
+		return "the memory there cannot be read";
+	/* EINVAL: a device's, maybe, which the CPU may use all the same. */
+	if (err || !write)
+		return NULL;
+	err = touch(at, page_bytes, MADV_POPULATE_WRITE);
+	return err == EINVAL || err == EFAULT ?
+		       "the memory there cannot be written" :
+		       NULL;
+}
+
+const char *usermem_check(const void *base, size_t len_bytes, bool write)
+{
+	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	uintptr_t first = (uintptr_t)base;
+	const char *why;
+
+	if (!can_touch((void *)(first & ~(uintptr_t)(page_bytes - 1))))
+		return NULL;
+	why = check_page(first, page_bytes, write);
+	return why ? why : check_page(first + len_bytes - 1, page_bytes, write);
+}
+
+bool usermem_copy(void *dst, const void *src, size_t len_bytes)
+{
+	struct iovec to = {dst, len_bytes};
+	struct iovec from = {(void *)(uintptr_t)src, len_bytes};
+	ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+	/* Forbidden, as some containers have it. */
+	if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
+		memcpy(dst, src, len_bytes);
+		return true;
+	}
+	return n == (ssize_t)len_bytes;
+}
