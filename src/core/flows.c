@@ -180,11 +180,14 @@ static void open_one(struct peering *peering, struct way *way, uint32_t i)
 	int err;
 
 	f->retry_ns = 0;
-	f->why[0] = '\0';
+	/* A dial takes long to fail; till then the last reason holds. */
+	if (!adopts(way))
+		f->why[0] = '\0';
 	store_relaxed(&f->opened, TCPX_INPROGRESS);
 	err = adopts(way) ? dial(peering, way, i) : offer(peering, way, i);
 	if (err) {
-		failed(f, err, f->why[0] ? f->why : tcpx_strerror(err));
+		failed(f, err,
+		       adopts(way) || !f->why[0] ? tcpx_strerror(err) : f->why);
 		if (err != TCPX_EPEER)
 			log_once(peering, way, f->why);
 		return;

@@ -14,7 +14,7 @@
 
 static struct host a, b;
 static const char *ifnames_a, *ctrl_a;
-static uint32_t flows_a = 1;
+static uint32_t flows_a = 1, connect_ms_a = 5000;
 
 static void tweak(struct tcpx_config *config)
 {
@@ -22,7 +22,7 @@ static void tweak(struct tcpx_config *config)
 	config->ctrl_ifname = ctrl_a;
 	config->n_flows = flows_a;
 	config->liveness_ms = 1500;
-	config->connect_timeout_ms = 5000;
+	config->connect_timeout_ms = connect_ms_a;
 	config->log_level = TCPX_LOG_INFO;
 }
 
@@ -129,6 +129,66 @@ static void both_rails_used(void)
 	root = json_loads(json, 0, &error);
 	CHECK(root);
 	json_decref(root);
+	duo_close(&t);
+	no_hosts();
+}
+
+/* Why rail 1 has no flow, as the peer is described, or NULL. */
+static const char *why_not_rail_1(struct duo *t)
+{
+	static char buf[16384], why[160];
+	json_t *root, *one;
+	const char *found = NULL;
+	size_t len, i;
+
+	CHECK_STATUS(tcpx_peer_describe(t->sess.s, t->remote.peer, buf,
+					sizeof(buf), &len),
+		     TCPX_OK);
+	root = json_loads(buf, 0, NULL);
+	CHECK(root);
+	json_array_foreach(
+		json_object_get(json_array_get(json_object_get(root, "pairs"),
+					       0),
+				"rejected"),
+		i, one)
+	{
+		if (json_integer_value(json_object_get(one, "rail")) != 1)
+			continue;
+		snprintf(why, sizeof(why), "%s",
+			 json_string_value(json_object_get(one, "why")));
+		found = why;
+	}
+	json_decref(root);
+	return found;
+}
+
+/* What comes to b by r1 is not even refused. */
+static void swallow_rail_1(void)
+{
+	host_run(&b, "nft add table inet dead && nft add chain inet dead in "
+		     "'{ type filter hook input priority 0; }' && "
+		     "nft add rule inet dead in iifname r1 drop");
+}
+
+/* What is tried again and again says all the while why it is not there. */
+static void dead_rail_says_why(void)
+{
+	uint64_t end;
+	struct duo t;
+
+	two_hosts(2);
+	swallow_rail_1();
+	connect_ms_a = 1000;
+	open_duo(&t, "r0,r1", two_rails_env);
+	end = test_now_ns() + (uint64_t)SOON * 1000000u;
+	while (!strstr(why_not_rail_1(&t), "no answer in time")) {
+		CHECK(test_now_ns() < end);
+		test_sleep_ms(10);
+	}
+	for (int i = 0; i < 200; i++) {
+		CHECK(strstr(why_not_rail_1(&t), "no answer in time"));
+		test_sleep_ms(10);
+	}
 	duo_close(&t);
 	no_hosts();
 }
@@ -452,6 +512,7 @@ static void unequal_rails(void)
 
 static const struct check_case cases[] = {
 	{"both_rails_used", both_rails_used, 60},
+	{"dead_rail_says_why", dead_rail_says_why, 60},
 	{"cut_rail_here", cut_rail_here, 90},
 	{"cut_rail_there", cut_rail_there, 90},
 	{"notes_while_rails_are_cut", notes_while_rails_are_cut, 90},
