@@ -479,6 +479,8 @@ void connect_tick(struct peering *peering, uint64_t now_ns)
 	bool give_up = false;
 
 	pthread_mutex_lock(&session->lock);
+	enum peering_state before = peering->state;
+
 	if (peering->peer && peering->state < PEERING_LOST)
 		give_up = flows_tick(peering, now_ns);
 	if (peering->state == PEERING_CONNECTING && peering->retry_ns &&
@@ -489,7 +491,11 @@ void connect_tick(struct peering *peering, uint64_t now_ns)
 		if (err)
 			connect_lost(peering, err, tcpx_strerror(err));
 	}
+	bool news = peering->state != before;
+
 	pthread_mutex_unlock(&session->lock);
+	if (news)
+		engine_announce(session->engine);
 	if (give_up)
 		peer_shutdown(peering->peer, TCPX_EUNREACHABLE,
 			      "no flow could be opened");

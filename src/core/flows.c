@@ -15,6 +15,7 @@
 #define RETRY_MAX_NS (10 * NS_PER_S)
 #define RETRY_REFUSED_NS (30 * NS_PER_S) /* what will hardly change */
 #define FIRST_LANES_NS (20 * NS_PER_S)
+#define GRACE_NS (300 * NS_PER_MS) /* for the others, once one is up */
 
 static uint32_t lesser(uint32_t a, uint32_t b)
 {
@@ -238,14 +239,41 @@ static uint32_t n_up(const struct way *way)
 	return up;
 }
 
+/* The others may join before the peer is up, but what nobody answers does not
+ * hold it up. */
+static bool grace_over(struct peering *peering)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (!peering->grace_end_ns)
+		peering->grace_end_ns = now_ns + GRACE_NS;
+	return now_ns >= peering->grace_end_ns;
+}
+
+/* What the first dials that are still under way are described by. */
+static void leave_behind(struct peering *peering)
+{
+	for (uint32_t w = 0; w < peering->n_ways; w++) {
+		struct way *way = &peering->ways[w];
+
+		for (uint32_t i = 0; adopts(way) && i < n_flows_of(way); i++)
+			if (way->flows[i].dialing && !way->flows[i].why[0])
+				snprintf(way->flows[i].why,
+					 sizeof(way->flows[i].why),
+					 "no answer yet; it joins when there "
+					 "is one");
+	}
+}
+
 /*
- * The peer is up with its first round of adopted flows; what is offered joins
- * when it is ready. Without those it is up when bytes can go and come. If
- * nothing is left to hope for it is given up.
+ * The peer is up with its first round of adopted flows, or shortly after the
+ * first of them: the others, and what is offered, join when they are ready.
+ * Without those it is up when bytes can go and come. If nothing is left to
+ * hope for it is given up.
  */
 static bool settle(struct peering *peering)
 {
-	uint32_t up = 0, dialing = 0, adopted_up = 0;
+	uint32_t up = 0, dialing = 0, adopted_up = 0, adopted_dialing = 0;
 	bool sends, receives;
 	char cause[MSG_TEXT_MAX];
 
@@ -253,18 +281,20 @@ static bool settle(struct peering *peering)
 		return false;
 	for (uint32_t w = 0; w < peering->n_ways; w++) {
 		const struct way *way = &peering->ways[w];
-
-		if (adopts(way) && way->n_dialing)
-			return false;
 		uint32_t ups = n_up(way);
 
 		up += ups;
-		if (adopts(way))
-			adopted_up += ups;
 		dialing += way->n_dialing;
+		if (adopts(way)) {
+			adopted_up += ups;
+			adopted_dialing += way->n_dialing;
+		}
 	}
+	if (adopted_dialing && !(adopted_up && grace_over(peering)))
+		return false;
 	peer_open_ways(peering->peer, &sends, &receives);
 	if (adopted_up || (sends && receives)) {
+		leave_behind(peering);
 		connect_up(peering);
 		return false;
 	}

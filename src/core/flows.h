@@ -6,7 +6,8 @@
  * The lanes of a peering, of every transport that both sides use, all at once:
  *
  *   adopted    (socket) dialed by the side that opened the control connection,
- *              both ways; with the first round of them the peer is up
+ *              both ways; with the first round of them the peer is up,
+ *              and a moment after the first of them if others take long
  *   offered    by each side, on each of its rails, to receive on; they join
  *              when they are ready, however long that takes
  *

@@ -109,6 +109,7 @@ struct peering {
 	struct way *ways;	/* our order; before the engine's peer is there */
 	uint32_t n_ways;
 	uint64_t flows_end_ns;	/* until then lanes must have come */
+	uint64_t grace_end_ns;	/* till then others join first; 0: none is up */
 	char transports[64];	/* what they allow */
 };
 

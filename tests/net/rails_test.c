@@ -170,6 +170,28 @@ static void swallow_rail_1(void)
 		     "nft add rule inet dead in iifname r1 drop");
 }
 
+/* Nobody answers on one rail, and the peer is there by the other one; the first
+ * joins when it is mended. */
+static void dead_rail_joins_later(void)
+{
+	uint64_t bytes[3];
+	struct duo t;
+
+	two_hosts(2);
+	swallow_rail_1();
+	/* Twice as long as it is waited for. */
+	connect_ms_a = (uint32_t)scale_ms(20000);
+	open_duo(&t, "r0,r1", two_rails_env);
+	CHECK(why_not_rail_1(&t));
+	fprintf(stderr, "%s\n", why_not_rail_1(&t));
+	duo_play(&t);
+	host_run(&b, "nft delete table inet dead");
+	write_until_shared(&t, bytes, 2, all_used);
+	CHECK(!why_not_rail_1(&t));
+	duo_close(&t);
+	no_hosts();
+}
+
 /* What is tried again and again says all the while why it is not there. */
 static void dead_rail_says_why(void)
 {
@@ -190,6 +212,26 @@ static void dead_rail_says_why(void)
 		test_sleep_ms(10);
 	}
 	duo_close(&t);
+	no_hosts();
+}
+
+/* Without any flow there is no peer, and the cause is said. */
+static void no_rail_answers(void)
+{
+	const char *env[] = {"TCPX_IFNAMES=r1", "TCPX_CTRL_IFNAME=r0", NULL};
+	struct remote remote;
+	struct sess sess;
+
+	two_hosts(2);
+	swallow_rail_1();
+	ifnames_a = "r1";
+	connect_ms_a = 2000;
+	sess_open(&sess, "tester", tweak);
+	remote_start(&remote, "peerd", b.netns, env);
+	CHECK_STATUS(remote_connect(&remote, &sess, SOON), TCPX_EUNREACHABLE);
+	sess_must_warn(&sess, 1, "no flow could be opened: socket: 10.77.1.2");
+	remote_end(&remote);
+	sess_close(&sess);
 	no_hosts();
 }
 
@@ -512,7 +554,9 @@ static void unequal_rails(void)
 
 static const struct check_case cases[] = {
 	{"both_rails_used", both_rails_used, 60},
+	{"dead_rail_joins_later", dead_rail_joins_later, 90},
 	{"dead_rail_says_why", dead_rail_says_why, 60},
+	{"no_rail_answers", no_rail_answers, 60},
 	{"cut_rail_here", cut_rail_here, 90},
 	{"cut_rail_there", cut_rail_there, 90},
 	{"notes_while_rails_are_cut", notes_while_rails_are_cut, 90},
