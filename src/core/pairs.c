@@ -9,6 +9,7 @@
 #include "core/flows.h"
 #include "core/memory.h"
 #include "core/peering.h"
+#include "core/rails.h"
 #include "core/reasons.h"
 #include "engine/choice.h"
 #include "engine/device.h"
@@ -184,16 +185,22 @@ static json_t *rail_json(const struct course *course, const struct seen *lane,
 			 uint32_t n_flows)
 {
 	struct peering *peering = course->view->peering;
-	char remote[ADDR_TEXT_MAX] = "", ifname[16];
+	char remote[ADDR_TEXT_MAX] = "", ifname[16], detour[96] = "";
 
-	if (lane->via->caps & TRANSPORT_ADOPTS && peering->n_their_rails &&
-	    !peering->incoming)
-		addr_text(&peering->rails[lane->rail % peering->n_their_rails]
-				   .addr,
-			  remote);
+	if (lane->via->caps & TRANSPORT_ADOPTS && peering->n_their_rails) {
+		const struct net_addr *to =
+			&peering->rails[lane->rail % peering->n_their_rails]
+				 .addr;
+
+		if (!peering->incoming)
+			addr_text(to, remote);
+		rails_detour(peering->session, lane->rail, to, detour,
+			     sizeof(detour));
+	}
 	rail_ifname(course, lane, ifname);
-	return json_pack("{s:i,s:s,s:s,s:i}", "rail", (int)lane->rail, "ifname",
-			 ifname, "remote", remote, "flows", (int)n_flows);
+	return json_pack("{s:i,s:s,s:s,s:i,s:s}", "rail", (int)lane->rail,
+			 "ifname", ifname, "remote", remote, "flows",
+			 (int)n_flows, "detour", detour);
 }
 
 /* Those of the best rank, by rail. */

@@ -12,6 +12,7 @@
 #include "core/config.h"
 #include "core/flows.h"
 #include "core/peering.h"
+#include "core/rails.h"
 
 #define LIST_SEGMENTS (2u << 20) /* of lists kept for a peer: 32 MiB */
 #define FLOWS_AUTO_MAX 16
@@ -202,7 +203,11 @@ static int find_rails(struct tcpx_session *session)
 		session->rails[i].speed_mbps = session->nics[i].speed_mbps;
 	}
 	err = find_ctrl(session, &ctrl_rail);
-	return err ? err : advertise(session, ctrl_rail);
+	if (!err)
+		err = advertise(session, ctrl_rail);
+	if (!err)
+		rails_warn(session);
+	return err;
 }
 
 /* ---- opening ---------------------------------------------------------- */

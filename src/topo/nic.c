@@ -132,8 +132,24 @@ static bool is_global(const struct sockaddr *sa)
 	       !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr);
 }
 
-static void take_address(struct nic_seen *seen, const struct sockaddr *sa)
+static uint32_t prefix_of(const struct sockaddr *mask, sa_family_t family)
 {
+	const uint8_t *bytes =
+		family == AF_INET ?
+			(const uint8_t *)&((const struct sockaddr_in *)mask)
+				->sin_addr :
+			(const uint8_t *)&((const struct sockaddr_in6 *)mask)
+				->sin6_addr;
+	uint32_t n = family == AF_INET ? 4 : 16, bits = 0;
+
+	while (bits < 8 * n && bytes[bits / 8] & 0x80 >> bits % 8)
+		bits++;
+	return bits;
+}
+
+static void take_address(struct nic_seen *seen, const struct ifaddrs *ifa)
+{
+	const struct sockaddr *sa = ifa->ifa_addr;
 	bool better = !seen->has_addr ||
 		      (sa->sa_family == AF_INET &&
 		       seen->nic.addr.sa.sa_family == AF_INET6);
@@ -144,6 +160,9 @@ static void take_address(struct nic_seen *seen, const struct sockaddr *sa)
 	memcpy(&seen->nic.addr, sa,
 	       sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) :
 					  sizeof(struct sockaddr_in6));
+	seen->nic.prefix_bits =
+		ifa->ifa_netmask ? prefix_of(ifa->ifa_netmask, sa->sa_family) :
+				   0;
 	seen->has_addr = true;
 }
 
@@ -172,7 +191,7 @@ static int look_around(struct nic_seen **seen, uint32_t *n_seen)
 	for (const struct ifaddrs *ifa = list; ifa; ifa = ifa->ifa_next) {
 		one = find(found, &n, ifa);
 		if (one && ifa->ifa_addr)
-			take_address(one, ifa->ifa_addr);
+			take_address(one, ifa);
 	}
 	freeifaddrs(list);
 	qsort(found, n, sizeof(*found), by_index);

@@ -20,6 +20,7 @@ struct nic {
 	char ifname[16];
 	struct net_addr addr; /* first that is not link-local, IPv4
 				   before IPv6; port 0 */
+	uint32_t prefix_bits; /* of its subnet; 0: unknown */
 	uint32_t ifindex;
 	uint32_t speed_mbps; /* 0: unknown */
 	uint32_t mtu_bytes;

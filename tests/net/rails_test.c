@@ -235,6 +235,99 @@ static void no_rail_answers(void)
 	no_hosts();
 }
 
+/* ---- two rails in one subnet ---- */
+
+static void one_subnet(void)
+{
+	hosts_need_root();
+	host_create(&a);
+	host_create(&b);
+	hosts_link(&a, &b, "r0", "10.77.0.1/24", "10.77.0.2/24");
+	hosts_link(&a, &b, "r1", "10.77.0.3/24", "10.77.0.4/24");
+	host_enter(&a);
+}
+
+/* The detour of that rail, in words, or "". */
+static void detour_of(const char *json, size_t rail, char *to, size_t cap)
+{
+	json_t *root = json_loads(json, 0, NULL);
+	json_t *one = json_array_get(
+		json_object_get(json_array_get(json_object_get(root, "pairs"),
+					       0),
+				"rails"),
+		rail);
+
+	CHECK_EQ(json_integer_value(json_object_get(one, "rail")), rail);
+	snprintf(to, cap, "%s",
+		 json_string_value(json_object_get(one, "detour")));
+	json_decref(root);
+}
+
+static void detours(struct duo *t, char texts[4][96])
+{
+	static char buf[16384];
+	const char *json;
+	size_t len;
+
+	CHECK_STATUS(tcpx_peer_describe(t->sess.s, t->remote.peer, buf,
+					sizeof(buf), &len),
+		     TCPX_OK);
+	detour_of(buf, 0, texts[0], 96);
+	detour_of(buf, 1, texts[1], 96);
+	json = remote_must(&t->remote, "describe %llu",
+			   (unsigned long long)t->remote.back);
+	detour_of(json, 0, texts[2], 96);
+	detour_of(json, 1, texts[3], 96);
+	for (int i = 0; i < 4; i++)
+		fprintf(stderr, "%s, rail %d: \"%s\"\n", i < 2 ? "a" : "b",
+			i % 2, texts[i]);
+}
+
+/* The kernel sends all of it by the first: that is said. */
+static void one_subnet_is_said(void)
+{
+	char texts[4][96];
+	struct duo t;
+
+	one_subnet();
+	open_duo(&t, "r0,r1", two_rails_env);
+	sess_must_warn(&t.sess, 1,
+		       "rail 1 is r1, but the kernel sends from its address to "
+		       "its subnet, 10.77.0.0/24, by r0");
+	duo_play(&t);
+	detours(&t, texts);
+	for (int i = 0; i < 4; i++)
+		CHECK_STR(texts[i], i % 2 ? "leaves by r0: that is the "
+					    "kernel's route from the address "
+					    "of r1 to there" :
+					    "");
+	duo_close(&t);
+	no_hosts();
+}
+
+/* What the warning advises, on both sides. */
+static void one_subnet_routed(void)
+{
+	static const char *const rule =
+		"ip route add 10.77.0.0/24 dev r1 table 11 && "
+		"ip rule add from 10.77.0.%d table 11";
+	uint64_t bytes[3];
+	char texts[4][96];
+	struct duo t;
+
+	one_subnet();
+	host_run(&a, rule, 3);
+	host_run(&b, rule, 4);
+	open_duo(&t, "r0,r1", two_rails_env);
+	write_until_shared(&t, bytes, 2, all_used);
+	detours(&t, texts);
+	for (int i = 0; i < 4; i++)
+		CHECK_STR(texts[i], "");
+	CHECK_EQ(sess_warnings(&t.sess), 0);
+	duo_close(&t);
+	no_hosts();
+}
+
 /* The cable of one rail is pulled in mid-transfer: the transfer ends well
  * over the other, and so do those that follow. */
 static void cut_rail(bool there)
@@ -557,6 +650,8 @@ static const struct check_case cases[] = {
 	{"dead_rail_joins_later", dead_rail_joins_later, 90},
 	{"dead_rail_says_why", dead_rail_says_why, 60},
 	{"no_rail_answers", no_rail_answers, 60},
+	{"one_subnet_is_said", one_subnet_is_said, 60},
+	{"one_subnet_routed", one_subnet_routed, 60},
 	{"cut_rail_here", cut_rail_here, 90},
 	{"cut_rail_there", cut_rail_there, 90},
 	{"notes_while_rails_are_cut", notes_while_rails_are_cut, 90},

@@ -99,7 +99,7 @@ static void draw_rails(FILE *out, const json_t *pair)
 {
 	const char *transport = text_of(pair, "transport", "nothing");
 	const json_t *rail;
-	const char *remote;
+	const char *remote, *detour;
 	unsigned n_flows;
 	size_t i;
 
@@ -114,6 +114,9 @@ static void draw_rails(FILE *out, const json_t *pair)
 			transport, number_of(rail, "rail"),
 			text_of(rail, "ifname", "?"), remote ? " to " : "",
 			remote ? remote : "", n_flows, n_flows == 1 ? "" : "s");
+		detour = text_of(rail, "detour", NULL);
+		if (detour)
+			fprintf(out, "        |    %s\n", detour);
 	}
 }
 

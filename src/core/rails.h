@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORE_RAILS_H
+#define CORE_RAILS_H
+
+/* Where the rails of a session are not what they look like. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct net_addr;
+struct tcpx_session;
+
+/* Says it in the log, once the rails are known. No lock held. */
+void rails_warn(const struct tcpx_session *session);
+/* Why what this rail sends there leaves by another interface; "": it does not,
+ * or nobody can say. */
+void rails_detour(const struct tcpx_session *session, uint32_t rail,
+		  const struct net_addr *to, char *why, size_t cap_bytes);
+
+#endif
