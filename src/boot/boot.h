@@ -97,9 +97,8 @@ struct boot_target {
 	struct net_addr addr;
 	const char *host; /* instead of addr: "name:port", copied; resolved
 				   without holding the control thread up */
-	char bind_ifname[16]; /* "" or the local interface to leave by */
-	struct net_addr bind_addr; /* family 0 or the local address (its port
-				       is ignored) */
+	struct net_addr bind_addr; /* family 0 or the local address to leave from
+				       (its port is ignored) */
 	uint64_t token; /* FLOW */
 	uint32_t rail, flow, generation;
 };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <net/if.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,39 +231,11 @@ static void test_query(struct boot *boot, struct dial *dial)
 
 /* ---- attempts ---------------------------------------------------------- */
 
-/* Is the address one of this host's? Then packets go through lo, and a socket
- * tied to another interface would never see the answer. */
-static bool is_local(const struct net_addr *addr)
+static int leave_from(const struct dial *dial, int fd)
 {
-	struct net_addr probe = *addr;
-	bool local;
-	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return false;
-	addr_set_port(&probe, 0);
-	local = bind(fd, &probe.sa, addr_len(&probe)) == 0;
-	close(fd);
-	return local;
-}
-
-static int leave_by(struct boot *boot, const struct dial *dial, int fd,
-		    const struct net_addr *to)
-{
-	const char *ifname = dial->target.bind_ifname;
 	struct net_addr from = dial->target.bind_addr;
 	int on = 1;
 
-	if (*ifname && !is_local(to) &&
-	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, ifname,
-		       (socklen_t)strnlen(ifname, IFNAMSIZ - 1)) < 0) {
-		/* Old kernels want a privilege for it; routing by the address
-		 * below is then what is left. */
-		if (errno != EPERM)
-			return -errno;
-		log_debug(boot->log, BOOT_SUBSYSTEM, "interface %s: %m",
-			  ifname);
-	}
 	if (from.sa.sa_family == 0)
 		return 0;
 	addr_set_port(&from, 0);
@@ -273,8 +244,8 @@ static int leave_by(struct boot *boot, const struct dial *dial, int fd,
 }
 
 /* A socket on its way to addr, or -errno. */
-static int start_connect(struct boot *boot, const struct dial *dial,
-			 const struct net_addr *to, int *sock)
+static int start_connect(const struct dial *dial, const struct net_addr *to,
+			 int *sock)
 {
 	int fd = socket(to->sa.sa_family,
 			SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -283,7 +254,7 @@ static int start_connect(struct boot *boot, const struct dial *dial,
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	err = leave_by(boot, dial, fd, to);
+	err = leave_from(dial, fd);
 	/* EINTR leaves it under way, as EINPROGRESS does. */
 	if (err == 0 && connect(fd, &to->sa, addr_len(to)) < 0 &&
 	    errno != EINPROGRESS && errno != EINTR)
@@ -300,7 +271,7 @@ static void start_attempt(struct boot *boot, struct dial *dial)
 {
 	struct net_addr to = dial->addrs[dial->at_addr];
 	uint8_t nonce[HELLO_NONCE_BYTES];
-	int fd = -1, err = start_connect(boot, dial, &to, &fd);
+	int fd = -1, err = start_connect(dial, &to, &fd);
 	struct conn *conn;
 
 	if (err) {

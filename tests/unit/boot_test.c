@@ -185,7 +185,7 @@ static void by_numeric_host(void)
 	close_end(&a);
 }
 
-static void leaves_by(void)
+static void leaves_from(void)
 {
 	struct boot_target target;
 	char from[ADDR_TEXT_MAX];
@@ -194,27 +194,17 @@ static void leaves_by(void)
 	pair_up(&a, &b);
 	target = target_of(&b);
 	CHECK_EQ(addr_parse("127.0.0.2:99", &target.bind_addr), 0);
-	snprintf(target.bind_ifname, sizeof(target.bind_ifname), "lo");
 	CHECK_EQ(boot_connect(a.boot, &target, 1, 3000), 0);
 	drive(&a, &b, &b.n_accepted, 1);
 	addr_text(&b.in.remote, from);
 	CHECK(strncmp(from, "127.0.0.2:", 10) == 0);
 	CHECK(addr_port(&b.in.remote) != 99);
 
-	/* An address of another host, by an interface that is not there. */
-	target = target_of(&b);
-	CHECK_EQ(addr_parse("198.51.100.1:9", &target.addr), 0);
-	snprintf(target.bind_ifname, sizeof(target.bind_ifname), "no-such0");
-	CHECK_EQ(boot_connect(a.boot, &target, 2, 200), 0);
-	drive(&a, &b, &a.n_connected, 2);
-	CHECK_STATUS(a.status, TCPX_EUNREACHABLE);
-	CHECK(strstr(a.cause, "198.51.100.1:9"));
-
 	/* An address that is not ours to leave by. */
 	target = target_of(&b);
 	CHECK_EQ(addr_parse("198.51.100.1", &target.bind_addr), 0);
-	CHECK_EQ(boot_connect(a.boot, &target, 3, 200), 0);
-	drive(&a, &b, &a.n_connected, 3);
+	CHECK_EQ(boot_connect(a.boot, &target, 2, 200), 0);
+	drive(&a, &b, &a.n_connected, 2);
 	CHECK_STATUS(a.status, TCPX_EUNREACHABLE);
 	close_end(&a);
 	close_end(&b);
@@ -668,7 +658,7 @@ static const struct check_case cases[] = {
 	{"dual_stack", dual_stack, 0},
 	{"by_name", by_name, 0},
 	{"by_numeric_host", by_numeric_host, 0},
-	{"leaves_by", leaves_by, 0},
+	{"leaves_from", leaves_from, 0},
 	{"slow_names_hold_nothing_up", slow_names_hold_nothing_up, 0},
 	{"closes_amid_names", closes_amid_names, 0},
 	{"wrong_secret", wrong_secret, 0},
