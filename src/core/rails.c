@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <stdio.h>
 
+#include "base/addr.h"
 #include "core/session.h"
 #include "topo/route.h"
 
@@ -26,10 +27,58 @@ static void warn_of_route(const struct tcpx_session *session, uint32_t rail)
 		 rail, nic->ifname, subnet, by, by, nic->ifname);
 }
 
+/* Does who connects to that address of ours meet the listener? */
+static bool hears(const struct net_addr *bound, const struct net_addr *addr)
+{
+	struct net_addr at = *bound;
+
+	if (addr_is_any(&at)) /* the one of IPv6 hears both */
+		return at.sa.sa_family != AF_INET ||
+		       addr->sa.sa_family == AF_INET;
+	addr_set_port(&at, addr_port(addr));
+	return addr_equal(&at, addr);
+}
+
+static bool is_rail(const struct tcpx_session *session,
+		    const struct net_addr *addr)
+{
+	for (uint32_t i = 0; i < session->n_rails; i++)
+		if (addr_equal(&session->rails[i].addr, addr))
+			return true;
+	return false;
+}
+
+/* What is advertised instead leads here by ways that others know. */
+static void warn_of_bind(const struct tcpx_session *session)
+{
+	const struct tcpx_config *config = session->config;
+	struct net_addr bound;
+
+	if (!config->bind || addr_parse(config->bind, &bound))
+		return;
+	for (uint32_t i = 0; i < session->n_rails; i++)
+		if (addr_equal(&session->rails[i].addr,
+			       &session->nics[i].addr) &&
+		    !hears(&bound, &session->rails[i].addr))
+			log_warn(&session->log, "rails",
+				 "nobody listens at the address of rail %u, "
+				 "%s, for bind (TCPX_BIND) is %s: leave %s out "
+				 "of ifnames (TCPX_IFNAMES), or bind unset",
+				 i, session->nics[i].ifname, config->bind,
+				 session->nics[i].ifname);
+	if (!is_rail(session, &session->ctrl) && !hears(&bound, &session->ctrl))
+		log_warn(&session->log, "rails",
+			 "nobody listens at the address of ctrl_ifname "
+			 "(TCPX_CTRL_IFNAME), %s, for bind (TCPX_BIND) is %s: "
+			 "leave one of the two unset",
+			 config->ctrl_ifname, config->bind);
+}
+
 void rails_warn(const struct tcpx_session *session)
 {
 	for (uint32_t i = 0; i < session->n_rails; i++)
 		warn_of_route(session, i);
+	warn_of_bind(session);
 }
 
 void rails_detour(const struct tcpx_session *session, uint32_t rail,

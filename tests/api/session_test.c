@@ -85,6 +85,50 @@ static void port_range(void)
 	sess_close(&a);
 }
 
+static const char *bind_to, *ctrl, *advertised;
+
+static void bound(struct tcpx_config *config)
+{
+	config->bind = bind_to;
+	config->ctrl_ifname = ctrl;
+	config->advertise = advertised;
+	if (ctrl)
+		config->ifnames = NULL;
+}
+
+/* Bound so that the address peers are told leads nowhere. */
+static void bound_elsewhere(void)
+{
+	static const char *const serve[] = {NULL, "127.0.0.1", "127.0.0.1:7",
+					    "0.0.0.0"};
+	struct sess sess;
+
+	for (size_t i = 0; i < sizeof(serve) / sizeof(*serve); i++) {
+		bind_to = serve[i];
+		sess_open(&sess, "a", bound);
+		CHECK_EQ(sess_warnings(&sess), 0);
+		sess_close(&sess);
+	}
+	bind_to = "127.0.0.2";
+	sess_open(&sess, "a", bound);
+	sess_must_warn(&sess, 1,
+		       "nobody listens at the address of rail 0, lo, for bind "
+		       "(TCPX_BIND) is 127.0.0.2");
+	sess_close(&sess);
+	advertised = "192.0.2.9";
+	sess_open(&sess, "a", bound);
+	CHECK_EQ(sess_warnings(&sess), 0);
+	sess_close(&sess);
+	advertised = NULL;
+	ctrl = "lo";
+	sess_open(&sess, "a", bound);
+	sess_must_warn(&sess, 1,
+		       "nobody listens at the address of ctrl_ifname "
+		       "(TCPX_CTRL_IFNAME), lo, for bind (TCPX_BIND) is "
+		       "127.0.0.2");
+	sess_close(&sess);
+}
+
 static json_t *describe(struct sess *sess, uint64_t peer)
 {
 	static char buf[65536];
@@ -251,6 +295,7 @@ static void no_events(void)
 static const struct check_case cases[] = {
 	{"open_close", open_close, 0},
 	{"blob_rules", blob_rules, 0},
+	{"bound_elsewhere", bound_elsewhere, 0},
 	{"port_range", port_range, 0},
 	{"described", described, 0},
 	{"statistics", statistics, 0},
