@@ -7,6 +7,8 @@
 #include "support/scale.h"
 #include "support/sess.h"
 
+#define SOON scale_ms(10000)
+
 static size_t count_entries(const char *path)
 {
 	DIR *dir = opendir(path);
@@ -229,6 +231,72 @@ static void check_prometheus(struct sess *sess)
 	CHECK(n_samples >= 5);
 }
 
+/* The rails of the one peer, as it is now. */
+static json_t *peer_rails(struct sess *sess)
+{
+	static char buf[1 << 16];
+	json_t *root, *rails;
+	size_t len;
+
+	CHECK_STATUS(tcpx_session_stats_json(sess->s, buf, sizeof(buf), &len),
+		     TCPX_OK);
+	root = json_loads(buf, 0, NULL);
+	rails = json_incref(json_object_get(
+		json_array_get(json_object_get(root, "peers"), 0), "rails"));
+	CHECK(json_is_array(rails));
+	json_decref(root);
+	return rails;
+}
+
+/* A rail is listed while it has flows, and for good once one has carried
+ * something. */
+static void rails_of_a_lost_peer(bool carried)
+{
+	const size_t len = 1u << 20;
+	struct region here, there;
+	struct pair pair;
+	uint64_t xfer, mem, remote;
+	json_t *rails;
+
+	pair_open(&pair, PAIR_TWO, NULL);
+	region_init(&here, len, 1);
+	region_init(&there, len, 2);
+	mem = sess_register(pair.a, &here, 0);
+	remote = sess_share(
+		pair.b, sess_register(pair.b, &there, TCPX_ACCESS_REMOTE_WRITE),
+		pair.a);
+	xfer = xfer_one(pair.a, pair.ab, TCPX_OP_WRITE, mem, 0, remote, 0,
+			carried ? len : 16);
+	CHECK_STATUS(tcpx_xfer_post(pair.a->s, xfer, NULL), TCPX_OK);
+	CHECK_STATUS(tcpx_xfer_wait(pair.a->s, xfer, SOON), TCPX_OK);
+	rails = peer_rails(pair.a);
+	CHECK_EQ(json_array_size(rails), 1);
+	json_decref(rails);
+	sess_close(pair.b);
+	while (!tcpx_peer_wait(pair.a->s, pair.ab, 0))
+		test_sleep_ms(5);
+	rails = peer_rails(pair.a);
+	CHECK_EQ(json_array_size(rails), carried);
+	if (carried) {
+		const json_t *rail = json_array_get(rails, 0);
+
+		CHECK_EQ(json_integer_value(json_object_get(rail, "flows")), 0);
+		CHECK_EQ(
+			json_integer_value(json_object_get(rail, "sent_bytes")),
+			len);
+	}
+	json_decref(rails);
+	sess_close(pair.a);
+	region_fini(&here);
+	region_fini(&there);
+}
+
+static void rails_in_statistics(void)
+{
+	rails_of_a_lost_peer(true);
+	rails_of_a_lost_peer(false);
+}
+
 static void statistics(void)
 {
 	static char buf[1 << 18];
@@ -299,6 +367,7 @@ static const struct check_case cases[] = {
 	{"port_range", port_range, 0},
 	{"described", described, 0},
 	{"statistics", statistics, 0},
+	{"rails_in_statistics", rails_in_statistics, 0},
 	{"no_events", no_events, 0},
 	{"limits_described", limits_described, 0},
 	{"transports", transports, 0},
