@@ -24,8 +24,10 @@
  * exec its calls fail (TCPX_EINVAL or TCPX_ENOENT) and its close does nothing;
  * a session of the child's own is as good as any.
  *
- * Time: timeouts are in milliseconds; 0 polls, TCPX_FOREVER (-1) has no limit
- * of its own (transfers still end by their deadlines). A thread that waits
+ * Time: timeouts are in milliseconds. 0 polls, and gives TCPX_ETIMEDOUT where
+ * a test gives TCPX_INPROGRESS or TCPX_EAGAIN. TCPX_FOREVER (-1, as every
+ * negative one) has no limit of its own (transfers still end by their
+ * deadlines, but for a SEND or RECV without a match). A thread that waits
  * works: it drives the session's channels while the workers sleep.
  *
  * Output strings and blobs: (buf, cap_bytes, len_bytes). *len_bytes is the

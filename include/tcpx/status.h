@@ -25,7 +25,7 @@
 	X(EVERSION, -8, ARGUMENT, "version not supported")                     \
 	/* try again: nothing happened, later it may */                        \
 	X(EAGAIN, -20, AGAIN, "try again")                                     \
-	X(ETIMEDOUT, -21, AGAIN, "deadline passed")                            \
+	X(ETIMEDOUT, -21, AGAIN, "not done within the time to wait")           \
 	X(ENOMEM, -22, AGAIN, "out of memory")                                 \
 	X(ENFILE, -23, AGAIN, "out of file descriptors")                       \
 	/* the transfer is over, the peer lives */                             \
@@ -34,7 +34,8 @@
 	X(EREMOTE, -42, TRANSFER, "refused by the peer")                       \
 	X(EKEY, -43, TRANSFER, "wrong remote key")                             \
 	X(ECHECKSUM, -44, TRANSFER, "payload checksum mismatch")               \
-	X(ESTALLED, -45, TRANSFER, "no progress within the deadline")          \
+	X(ESTALLED, -45, TRANSFER,                                             \
+	  "its deadline passed, or no progress within it")                     \
 	X(EGPU, -46, TRANSFER, "a GPU operation failed")                       \
 	X(EFAULT, -47, TRANSFER, "memory cannot be read or written")           \
 	/* a channel (one flow) died; others may carry on */                   \
@@ -43,7 +44,8 @@
 	X(EPEER, -80, PEER, "peer lost")                                       \
 	X(ECLOSED, -81, PEER, "closed by the peer")                            \
 	X(EREFUSED, -82, PEER, "connection refused")                           \
-	X(EUNREACHABLE, -83, PEER, "peer unreachable")                         \
+	X(EUNREACHABLE, -83, PEER,                                             \
+	  "no usable interface or port here, or no way to the peer")           \
 	X(EAUTH, -84, PEER, "authentication failed")                           \
 	X(EPROTO, -85, PEER, "protocol violation")                             \
 	X(ELIVENESS, -86, PEER, "peer silent for longer than allowed")         \

@@ -288,7 +288,7 @@ static void bad_address(void)
 		/* without a resolver the words are others */
 		if (i > 0)
 			cli_says(&client.err, bad[i][1]);
-		cli_says_not(&client.err, "peer unreachable");
+		cli_says_not(&client.err, "no way to the peer");
 		cli_free(&client);
 	}
 }
@@ -306,7 +306,7 @@ static void port_taken(void)
 	CHECK_EQ(cli_run(&second, line), SETUP);
 	cli_says(&second.err, "Address already in use");
 	cli_says(&second.err, "another one: --port N or TCPX_PORT");
-	cli_says_not(&second.err, "peer unreachable");
+	cli_says_not(&second.err, "no way to the peer");
 	cli_silent(&second.out);
 	cli_free(&second);
 	server_stop(&server);
