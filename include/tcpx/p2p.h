@@ -162,7 +162,8 @@ struct tcpx_config {
 	uint32_t connect_timeout_ms; /* TCPX_CONNECT_TIMEOUT_MS */
 	uint32_t liveness_ms;	/* TCPX_LIVENESS_MS: silent peer is lost */
 	uint32_t deadline_ms;	/* TCPX_DEADLINE_MS: transfer without progress
-				   by the peer; 0: none */
+				   by the peer; 0: none. Waiting for the match
+				   of a SEND or RECV does not count */
 	uint32_t max_half_open;	/* TCPX_MAX_HALF_OPEN: unauthenticated
 				   connections at once */
 	uint64_t notify_queue_bytes; /* TCPX_NOTIFY_QUEUE_BYTES: unread
@@ -460,6 +461,8 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_gpu_copy(struct tcpx_session *session,
 
 /* ---- transfers -------------------------------------------------------- */
 
+/* A SEND without its RECV, or a RECV without its SEND, waits without limit, as
+ * long as the peer lives: give it a deadline by tcpx_post_params. */
 enum tcpx_op {
 	TCPX_OP_READ = 1,	/* remote -> local */
 	TCPX_OP_WRITE,		/* local -> remote */
@@ -500,7 +503,8 @@ struct tcpx_post_params {
 	bool has_notify;	/* deliver a notification (may be empty) */
 	const void *notify;	/* copied by post */
 	size_t notify_len_bytes; /* at most TCPX_NOTIFY_MAX */
-	uint32_t deadline_ms;	/* absolute, from now; 0: the session's rule */
+	uint32_t deadline_ms;	/* absolute, from now; 0: the session's rule,
+				   which does not count the wait for a match */
 	uint64_t gpu_event;	/* WRITE, SEND from device memory: a CUevent
 				   (cast) that must pass before it is read;
 				   recorded before post, alive until the
@@ -512,6 +516,7 @@ struct tcpx_post_params {
  * A transfer that ended may be posted again. With a notification: READ and
  * WRITE deliver it to the peer exactly once, after the data is visible to
  * it (WRITE) or has left it (READ); SEND delivers it with the match.
+ * A SEND or RECV that nobody matches ends only by params->deadline_ms.
  * Returns: 0; TCPX_EBUSY (still in flight), TCPX_ENOENT (a region is gone),
  * TCPX_EPEER and others of that scope (the peer is lost), TCPX_EINVAL.
  */

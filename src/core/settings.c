@@ -113,8 +113,8 @@ const struct setting settings[] = {
 	 .help = "milliseconds until a silent peer is lost"},
 	{FIELD(deadline_ms), .variable = "TCPX_DEADLINE_MS",
 	 .kind = SETTING_NUMBER, .def = 30000, .max = UINT32_MAX,
-	 .help = "milliseconds a transfer may see no progress by the peer; "
-		 "0: no limit"},
+	 .help = "milliseconds a transfer may see no progress by the peer, once "
+		 "a SEND has met its RECV; 0: no limit"},
 	{FIELD(max_half_open), .variable = "TCPX_MAX_HALF_OPEN",
 	 .kind = SETTING_NUMBER, .def = 256, .min = 1, .max = 65536,
 	 .help = "unauthenticated connections at once"},
