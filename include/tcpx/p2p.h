@@ -340,7 +340,8 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_peer_describe(struct tcpx_session *session,
 enum tcpx_event_kind {
 	TCPX_EVENT_PEER_CONNECTED = 1,	/* by us or by them */
 	TCPX_EVENT_PEER_LOST,		/* status and cause say why */
-	TCPX_EVENT_FLOW_LOST,		/* one flow of several; peer lives */
+	TCPX_EVENT_FLOW_LOST,		/* one flow of several; may come before
+					   PEER_LOST when the peer dies */
 };
 
 struct tcpx_event {
