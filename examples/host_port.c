@@ -64,7 +64,7 @@ static void read_from(struct tcpx_session *session, const char *address,
 
 	must(tcpx_peer_connect_address(session, address, &params.peer),
 	     "connect");
-	must(tcpx_peer_wait(session, params.peer, 10000), "connect");
+	must(tcpx_peer_wait(session, params.peer, 15000), "connect");
 	must(tcpx_notify_wait(session, &n, 10000), "their memory");
 	must(tcpx_mem_load(session, n->data, n->len_bytes, &segment.remote_mem,
 			   1, &n_mems),

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes into another process's memory and tells it so.
- *
+ * Writes into another process's memory and tells it so:
  *	(umask 077; ./write_notify serve where &)    (writes the file)
  *	sleep 1; ./write_notify < where
  */
+#include <err.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <tcpx/p2p.h>
 
@@ -14,34 +13,35 @@
 
 struct where {
 	size_t blob_len, mem_len; /* how to connect, where to write */
-	char blob[TCPX_BLOB_MAX];
-	char mem[256];
+	char blob[TCPX_BLOB_MAX], mem[256];
 };
 
 static void must(int status, const char *what)
 {
-	if (status) {
-		fprintf(stderr, "%s: %s\n", what, tcpx_strerror(status));
-		exit(1);
-	}
+	if (status)
+		errx(1, "%s: %s", what, tcpx_strerror(status));
+}
+
+static void print_log(void *arg, enum tcpx_log_level level,
+		      const char *subsystem, const char *line)
+{
+	fprintf(stderr, "%s: %s\n", subsystem, line);
 }
 
 static void serve(struct tcpx_session *session, char *memory, FILE *file)
 {
-	struct where where = {0};
+	struct where w = {0};
 	struct tcpx_notification *n;
 	uint64_t mem;
 
 	must(tcpx_mem_register(session, memory, MEMORY_BYTES,
 			       TCPX_ACCESS_REMOTE_WRITE, &mem),
 	     "register");
-	must(tcpx_session_blob(session, where.blob, sizeof(where.blob),
-			       &where.blob_len),
+	must(tcpx_session_blob(session, w.blob, sizeof(w.blob), &w.blob_len),
 	     "session blob");
-	must(tcpx_mem_blob(session, &mem, 1, where.mem, sizeof(where.mem),
-			   &where.mem_len),
+	must(tcpx_mem_blob(session, &mem, 1, w.mem, sizeof(w.mem), &w.mem_len),
 	     "memory blob");
-	fwrite(&where, sizeof(where), 1, file);
+	fwrite(&w, sizeof(w), 1, file);
 	fclose(file);
 	must(tcpx_notify_wait(session, &n, 60000), "waiting"); /* bytes first */
 	printf("%s wrote \"%s\"\n", n->name, memory);
@@ -50,20 +50,18 @@ static void serve(struct tcpx_session *session, char *memory, FILE *file)
 
 static void write_to(struct tcpx_session *session, char *memory, FILE *file)
 {
-	struct where where;
+	struct where w;
 	uint64_t peer, mem, remote_mem, xfer;
 	size_t n_mems;
 
-	if (fread(&where, sizeof(where), 1, file) != 1)
+	if (fread(&w, sizeof(w), 1, file) != 1)
 		must(TCPX_EINVAL, "reading where");
-	must(tcpx_peer_connect(session, where.blob, where.blob_len, &peer),
-	     "connect");
-	must(tcpx_peer_wait(session, peer, 10000), "connect");
+	must(tcpx_peer_connect(session, w.blob, w.blob_len, &peer), "connect");
+	must(tcpx_peer_wait(session, peer, 15000), "connect");
 	must(tcpx_mem_register(session, memory, MEMORY_BYTES, TCPX_ACCESS_LOCAL,
 			       &mem),
 	     "register");
-	must(tcpx_mem_load(session, where.mem, where.mem_len, &remote_mem, 1,
-			   &n_mems),
+	must(tcpx_mem_load(session, w.mem, w.mem_len, &remote_mem, 1, &n_mems),
 	     "their memory");
 	strcpy(memory, "hello, memory");
 
@@ -90,9 +88,11 @@ int main(int argc, char **argv)
 	FILE *file = serves ? fopen(argv[2], "wb") : stdin;
 	static char memory[MEMORY_BYTES];
 	struct tcpx_session *session;
+	struct tcpx_config config;
 
 	must(file ? 0 : TCPX_EINVAL, "opening the file");
-	must(tcpx_session_open(NULL, &session), "open");
+	must(tcpx_config_init(&config, print_log, NULL), "environment");
+	must(tcpx_session_open(&config, &session), "open");
 	(serves ? serve : write_to)(session, memory, file);
 	tcpx_session_close(session);
 	return 0;
