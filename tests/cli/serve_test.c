@@ -170,7 +170,13 @@ static void cut(void)
 	cli_says(&client.out, "socket, 1 flow, verified\n    cut: "
 			      "TCPX_FLOWS: 2 asked for, 1 got\n");
 	cli_says(&client.out, "cut: by the server; start it with --chunk 4M ");
+	cli_says(&client.out, "* best: --channels 1, ");
 	cli_fits(&client.out, 80);
+	cli_free(&client);
+	CHECK_EQ(client_run(&client, port,
+			    "--sweep=channels=2,3 --size 64K --count 2"),
+		 0);
+	cli_says_not(&client.out, "*");
 	cli_free(&client);
 	server_stop(&server);
 }

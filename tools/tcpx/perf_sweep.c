@@ -11,6 +11,7 @@
 #include "cmd.h"
 #include "common/size.h"
 #include "common/wrap.h"
+#include "entry.h"
 #include "report.h"
 
 #include <errno.h>
@@ -40,12 +41,12 @@ struct point {
 };
 
 static const struct {
-	const char *option, *key;
+	const char *option, *key, *setting;
 	bool is_size;
 } axes[SWEEP_AXES] = {
-	[SWEEP_CHUNK] = {"chunk", "chunk_bytes", true},
-	[SWEEP_WINDOW] = {"window", "window_chunks", false},
-	[SWEEP_CHANNELS] = {"channels", "channels", false},
+	[SWEEP_CHUNK] = {"chunk", "chunk_bytes", "chunk_bytes", true},
+	[SWEEP_WINDOW] = {"window", "window_chunks", "window_chunks", false},
+	[SWEEP_CHANNELS] = {"channels", "channels", "n_flows", false},
 };
 
 /* ---- a point's process ----------------------------------------------------- */
@@ -228,6 +229,17 @@ static bool is_cut(const json_t *point)
 	return json_array_size(json_object_get(point, "cut")) > 0;
 }
 
+/* Of what is swept: then it was measured at another point than it says. */
+static bool is_elsewhere(const struct perf_options *o, const json_t *point)
+{
+	const json_t *cut = json_object_get(point, "cut");
+
+	for (int i = 0; i < SWEEP_AXES; i++)
+		if (o->sweep[i].n && entry_of(cut, "setting", axes[i].setting))
+			return true;
+	return false;
+}
+
 static void print_axis(const json_t *json, int axis)
 {
 	const json_t *value = json_object_get(json, axes[axis].key);
@@ -339,7 +351,7 @@ static void one_point(struct sweep *s, const struct point *point)
 	complete(s->o, point, json);
 	if (report && !s->settings)
 		s->settings = json_incref(json_object_get(report, "settings"));
-	if (speed > s->best_speed) {
+	if (speed > s->best_speed && !is_elsewhere(s->o, json)) {
 		s->best_speed = speed;
 		s->best = s->n_done;
 	}
