@@ -151,5 +151,6 @@ void nic_counters_read(const struct nic_driver *driver, const char *ifname,
 			 strerror(-rc));
 	else if (!counters->n)
 		snprintf(counters->why, sizeof(counters->why),
-			 "no such counters on %s", ifname);
+			 "no %s counters (rx_%s_pkts) on %s", part, part,
+			 ifname);
 }
