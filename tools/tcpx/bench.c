@@ -282,6 +282,23 @@ int bench_hello(const struct remote *remote)
 	return status;
 }
 
+int bench_place(const struct remote *remote, const struct place *place)
+{
+	struct message_error error;
+	char text[PLACE_TEXT_MAX];
+	int status;
+
+	if (place->kind == PLACE_HOST)
+		return 0;
+	status = message_call(remote->session, remote->peer,
+			      json_pack("{ss ss}", "do", "place", "mem",
+					place_format(place, text)),
+			      CALL_WAIT_MS, NULL, &error);
+	if (status)
+		complain("--peer-mem: %s", error.text);
+	return status;
+}
+
 void bench_bye(const struct remote *remote)
 {
 	struct message_error error;

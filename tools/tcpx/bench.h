@@ -55,6 +55,8 @@ bool bench_run(const struct remote *remote, const struct bench_plan *plan,
 	       struct bench_result *result);
 /* Opens the conversation with a server. Returns 0 or a status. */
 int bench_hello(const struct remote *remote);
+/* Is there such a GPU at the other end? Complains if not. */
+int bench_place(const struct remote *remote, const struct place *place);
 void bench_bye(const struct remote *remote);
 
 #endif

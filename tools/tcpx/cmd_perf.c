@@ -244,6 +244,9 @@ static int run_client(struct perf_options *o)
 			   remote_dial(session, o->host, &config, &remote);
 	remote.raw_port = o->raw_port;
 	remote.socket_buffer_bytes = config.socket_buffer_bytes;
+	/* A single message says at which of its steps it broke. */
+	if (!status && !o->single)
+		status = bench_place(&remote, &o->plan.params.peer_mem);
 	if (!status)
 		rc = o->single ? perf_single(o, &remote, &config) :
 				 measure(o, &remote, &config);

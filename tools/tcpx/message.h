@@ -8,6 +8,7 @@
  *
  *   client                                server
  *   hello {protocol}              ->      {}
+ *   place {mem}                   ->      {}        there is such memory
  *   case {op, piece_bytes, ...}   ->      {mem}     memory of that end
  *   peer_mem {mem}                ->      {}        both ready to post
  *   fill {round}                  ->      {}        contents laid out
@@ -29,7 +30,7 @@
 #include <jansson.h>
 #include <tcpx/p2p.h>
 
-#define MESSAGE_PROTOCOL 2
+#define MESSAGE_PROTOCOL 3
 
 /* Consumes message, also on failure. Returns 0 or a status. */
 int message_send(struct tcpx_session *session, uint64_t peer, json_t *message);

@@ -134,8 +134,10 @@ int perf_single(const struct perf_options *options, const struct remote *remote,
 	path = path_describe(remote->session, remote->peer);
 	if (!options->json) {
 		print(&single);
-		perf_print_path(options, config, remote->session, path,
-				counted);
+		/* A drawing would show memory that is not there. */
+		if (single.step > STEP_MEMORY)
+			perf_print_path(options, config, remote->session, path,
+					counted);
 	}
 	all = report(&single, perf_settings(options, config),
 		     perf_cut(options, config, path), path, counted);

@@ -60,6 +60,20 @@ static json_t *do_hello(struct service *service, const json_t *request)
 			 tcpx_session_name(service->session));
 }
 
+/* Asked before a case: that it cannot begin is no failure of a transfer. */
+static json_t *do_place(struct service *service, const json_t *request)
+{
+	const char *text = json_string_value(json_object_get(request, "mem"));
+	struct place place;
+	char why[192];
+
+	if (!text || place_parse(text, &place))
+		return refuse(service, "memory that makes no sense");
+	if (place_check(service->session, &place, why, sizeof(why)))
+		return refuse(service, why);
+	return json_object();
+}
+
 static json_t *do_case(struct service *service, const json_t *request)
 {
 	struct case_params params;
@@ -267,6 +281,7 @@ static json_t *do_bye(struct service *service, const json_t *request)
 
 static const struct request requests[] = {
 	{"hello", do_hello, NULL},
+	{"place", do_place, NULL},
 	{"case", do_case, NULL},
 	{"peer_mem", do_peer_mem, NULL},
 	{"fill", do_fill, NULL},
