@@ -57,7 +57,9 @@ const struct setting settings[] = {
 		 "instead of the bound ones"},
 	{FIELD(transports), .variable = "TCPX_TRANSPORTS", .kind = SETTING_TEXT,
 	 .min = 1, .max = 256, .def_text = "socket", .word = transport_name,
-	 .several = true, .help = "allowed transports, best first"},
+	 .several = true,
+	 .help = "allowed transports, best first; the loops stay inside one "
+		 "process, for tests"},
 	{FIELD(port_first), .variable = "TCPX_PORT", .kind = SETTING_PORTS,
 	 .aliases = {{"UCCL_TCPX_BOOTSTRAP_PORT", NULL}}, .max = UINT16_MAX,
 	 .help = "listening port, or a range to take the first free one of"},

@@ -342,6 +342,36 @@ static void bad_words(void)
 	cli_free(&cli);
 }
 
+/* Transports for one process, where there are two. */
+static void loops(void)
+{
+	static const char *const lines[] = {
+		"perf --self",	    "perf", "perf 127.0.0.1", "demo --quick",
+		"mesh --hosts a,b",
+	};
+	static const char *const words[] = {"loop", "socket,loop-scatter"};
+	char line[96], is[96];
+	struct cli cli;
+
+	for (size_t i = 0; i < 2 * sizeof(lines) / sizeof(*lines); i++) {
+		snprintf(line, sizeof(line), "%s --transport %s", lines[i / 2],
+			 words[i % 2]);
+		snprintf(is, sizeof(is), "error: --transport %s: loop and ",
+			 words[i % 2]);
+		CHECK_EQ(cli_run(&cli, line), USAGE);
+		cli_says(&cli.err, is);
+		cli_silent(&cli.out);
+		cli_free(&cli);
+		setenv("TCPX_TRANSPORTS", words[i % 2], 1);
+		CHECK_EQ(cli_run(&cli, lines[i / 2]), SETUP);
+		cli_says(&cli.err, "error: TCPX_TRANSPORTS ");
+		cli_free(&cli);
+		unsetenv("TCPX_TRANSPORTS");
+	}
+	CHECK_EQ(cli_run(&cli, "info --transport loop"), 0);
+	cli_free(&cli);
+}
+
 /* Settings whose values are sound and yet cannot be had. */
 static void bad_settings(void)
 {
@@ -670,6 +700,7 @@ static const struct check_case cases[] = {
 	{"config_secret", config_secret, 0},
 	{"config_unknown", config_unknown, 0},
 	{"bad_variables", bad_variables, 0},
+	{"loops", loops, 60},
 	{"bad_words", bad_words, 0},
 	{"bad_settings", bad_settings, 0},
 	{"info_json", info_json, 0},

@@ -114,7 +114,7 @@ static int join(struct demo *demo, struct partner *partner)
 
 static int begin(struct demo *demo)
 {
-	if (options_config(&demo->args.listing.session, &demo->config))
+	if (options_config_between(&demo->args.listing.session, &demo->config))
 		return EXIT_SETUP;
 	/* Both processes first: afterwards this one has threads. */
 	if (start_partner(demo, &demo->peer) ||

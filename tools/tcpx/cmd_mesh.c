@@ -174,7 +174,7 @@ static int run(const struct mesh_options *options)
 	struct sessions s;
 	int rc;
 
-	if (options_config(&options->session, &config))
+	if (options_config_between(&options->session, &config))
 		return EXIT_SETUP;
 	if (!config.secret || !*config.secret) {
 		complain("no secret: set TCPX_SECRET to the same text for all "

@@ -67,7 +67,7 @@ static int run_server(const struct perf_options *options)
 	struct tcpx_config config;
 	char secret[33] = "";
 
-	if (options_config(&options->session, &config))
+	if (options_config_between(&options->session, &config))
 		return EXIT_SETUP;
 	if (!config.port_first)
 		config.port_first = config.port_last = TOOL_PORT;
@@ -223,7 +223,7 @@ static int run_client(struct perf_options *o)
 	pid_t pid = 0;
 
 	o->session.loopback = o->self;
-	if (options_config(&o->session, &config))
+	if (options_config_between(&o->session, &config))
 		return EXIT_SETUP;
 	if (o->single) /* by a channel, not inside a control message */
 		config.small_bytes = 0;

@@ -71,6 +71,32 @@ int options_config(const struct session_options *options,
 	return 0;
 }
 
+/* "loop" and "loop-scatter", by commas among others. */
+static bool has_loop(const char *transports)
+{
+	for (const char *at = transports; at && *at;
+	     at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+		if (!strncmp(at + strspn(at, " "), "loop", 4))
+			return true;
+	return false;
+}
+
+int options_config_between(const struct session_options *options,
+			   struct tcpx_config *config)
+{
+	int status = options_config(options, config);
+
+	if (status || !has_loop(config->transports))
+		return status;
+	complain("%s %s: loop and loop-scatter stay inside one process, for "
+		 "tests; from one to another go socket and netplugin",
+		 options->transport ? "--transport" : "TCPX_TRANSPORTS",
+		 config->transports);
+	if (options->transport)
+		exit(EXIT_USAGE);
+	return TCPX_EINVAL;
+}
+
 /* What the statuses of tcpx_session_open() mean there. */
 static const char *open_error(int status)
 {

@@ -65,6 +65,10 @@ int wait_style_parse(const char *text, enum wait_style *wait); /* 0 or -1 */
 /* Defaults, environment, then the options. Returns 0 or a status. */
 int options_config(const struct session_options *options,
 		   struct tcpx_config *config);
+/* The same, for what goes between processes. A --transport that does not is a
+ * wrong command line, and ends this one. */
+int options_config_between(const struct session_options *options,
+			   struct tcpx_config *config);
 /* what: "cannot serve", for the complaint. */
 int session_open(const struct tcpx_config *config, const char *what,
 		 struct tcpx_session **session);
