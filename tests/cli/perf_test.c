@@ -174,6 +174,25 @@ static void notify(void)
 	}
 }
 
+/* That raw TCP slept while ours spun is said where it is so. */
+static void notify_unlike(void)
+{
+	static const char *const lines[] = {
+		"perf --self --notify --count 64 --ceiling",
+		"perf --self --notify --count 64",
+		"perf --self --notify --count 64 --ceiling --wait spin",
+		"perf --self --notify --count 64 --ceiling --wait block",
+	};
+	struct cli cli;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		CHECK_EQ(cli_run(&cli, lines[i]), 0);
+		CHECK_EQ(!!strstr(cli.out.text, "\nraw TCP slept, "), i == 0);
+		cli_fits(&cli.out, 80);
+		cli_free(&cli);
+	}
+}
+
 static void unverified(void)
 {
 	json_decref(perf("--no-verify --size 64K --count 4", false));
@@ -601,6 +620,7 @@ static const struct check_case cases[] = {
 	{"op_send", op_send, 60},
 	{"odd_sizes", odd_sizes, 60},
 	{"notify", notify, 60},
+	{"notify_unlike", notify_unlike, 60},
 	{"unverified", unverified, 0},
 	{"session_options", session_options, 0},
 	{"few_rails", few_rails, 0},

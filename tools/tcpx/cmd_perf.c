@@ -200,6 +200,9 @@ static int measure(const struct perf_options *o, const struct remote *remote,
 	path = path_describe(remote->session, remote->peer);
 	if (!o->json && o->plan.ceiling)
 		report_footnote();
+	if (!o->json && o->plan.ceiling && o->notify &&
+	    o->plan.params.wait == WAIT_AUTO && config->busy_poll_us)
+		report_unlike();
 	if (!o->json)
 		perf_print_path(o, config, remote->session, path, counted);
 	all = json_pack("{so so so so* so so sb}", "settings", settings,

@@ -187,6 +187,12 @@ void report_footnote(void)
 	     "TCP");
 }
 
+void report_unlike(void)
+{
+	puts("raw TCP slept, and ours spun first; --wait spin compares like "
+	     "with like");
+}
+
 void report_text_row(const char *label, const char *text, bool held)
 {
 	char line[640];

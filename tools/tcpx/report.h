@@ -20,6 +20,8 @@ void report_header(void);
 void report_row(const struct bench_result *result);
 /* Under a table that has ratios. */
 void report_footnote(void);
+/* There too: short waits of ours and of raw TCP were of two kinds. */
+void report_unlike(void);
 /* A row in words, for cases that are not a bench_result. */
 void report_text_row(const char *label, const char *text, bool held);
 
