@@ -283,6 +283,8 @@ static const struct argp parser = {
 	       "  tcpx perf --self --mem gpu:0 --peer-mem gpu:1 --ceiling\n"
 	       "  TCPX_SECRET=abc tcpx perf                on one host\n"
 	       "  TCPX_SECRET=abc tcpx perf HOST --size 4K:64M --json\n\n"
+	       "HOST is for control, data takes the rails (tcpx info lists "
+	       "them): to measure\nloopback say --ifnames lo at both ends.\n\n"
 	       "TCPX_PERF_SIZE and TCPX_PERF_ITERS give the default size and "
 	       "count,\nTCPX_PORT the port of a HOST without one.\n\n" EXIT_STATUS_HELP,
 };
