@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <strings.h>
 #include <unistd.h>
+#include <vector>
 
 #include <jansson.h>
 
 #define DESCRIBE_DIR "describe_dir"
+#define SLIP_MAX 2u /* letters that differ: more are another word */
 
 namespace
 {
@@ -185,31 +188,113 @@ bool of_another(const std::string &name)
 	return false;
 }
 
-/* strings: where values live on, for the texts. */
+/* How many letters are to be put in, taken out or changed. */
+size_t distance(const std::string &a, const std::string &b)
+{
+	std::vector<size_t> row(b.size() + 1);
+
+	for (size_t j = 0; j <= b.size(); j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a.size(); i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= b.size(); j++) {
+			size_t above = row[j];
+
+			row[j] = std::min({above + 1, row[j - 1] + 1,
+					   diagonal + (a[i - 1] != b[j - 1])});
+			diagonal = above;
+		}
+	}
+	return row[b.size()];
+}
+
+/* "; did you mean ifnames", or nothing. */
+std::string meant(const std::string &name)
+{
+	const char *nearest = DESCRIBE_DIR;
+	size_t least = distance(name, nearest);
+
+	for (const row &one : rows) {
+		size_t n = distance(name, one.name);
+
+		if (n < least)
+			nearest = one.name;
+		least = std::min(least, n);
+	}
+	return least > SLIP_MAX ? "" : std::string("; did you mean ") + nearest;
+}
+
+void keep_line(void *arg, enum tcpx_log_level, const char *, const char *line)
+{
+	*static_cast<std::string *>(arg) = line;
+}
+
+/* What the library has against a setting; "": nothing. All before were good. */
+std::string fault_of(struct tcpx_config config)
+{
+	std::string fault;
+	size_t len;
+
+	config.log_fn = keep_line;
+	config.log_arg = &fault;
+	config.log_level = TCPX_LOG_ERROR;
+	if (tcpx_config_json(&config, nullptr, 0, &len) != TCPX_EINVAL)
+		return "";
+	return fault.empty() ? "it is not allowed" : fault;
+}
+
+void unknown(const std::string &name, const struct say &say)
+{
+	if (of_another(name))
+		say.write(TCPX_LOG_DEBUG, "options",
+			  "there is no parameter %s; ignored", name.c_str());
+	else
+		say.write(TCPX_LOG_WARN, "options",
+			  "there is no parameter %s; ignored%s", name.c_str(),
+			  meant(name).c_str());
+}
+
+int set(const row &one, const std::string &value, const struct say &say,
+	struct tcpx_config *config)
+{
+	struct tcpx_config with = *config;
+	bool secret = !strcmp(one.name, "secret");
+
+	if (!one.read(value, reinterpret_cast<char *>(&with) + one.offset)) {
+		say.write(TCPX_LOG_ERROR, "options",
+			  "parameter %s cannot be \"%s\"; \"tcpx config\" "
+			  "says what is allowed",
+			  one.name, secret ? "(hidden)" : value.c_str());
+		return TCPX_EINVAL;
+	}
+	std::string fault = fault_of(with);
+
+	if (!fault.empty()) {
+		say.write(TCPX_LOG_ERROR, "options", "parameter %s: %s",
+			  one.name, fault.c_str());
+		return TCPX_EINVAL;
+	}
+	*config = with;
+	return 0;
+}
+
+/* The value lives on in out->kept, for texts. */
 int take(const std::string &name, const std::string &value,
 	 const struct say &say, options *out)
 {
 	const row *found = find_row(name);
-	char *config = reinterpret_cast<char *>(&out->config);
 
-	if (value.empty()) {
+	if (value.empty())
 		return 0;
-	} else if (name == DESCRIBE_DIR) {
+	if (found)
+		return set(*found, value, say, &out->config);
+	if (name == DESCRIBE_DIR)
 		out->describe_dir = value;
-		return 0;
-	} else if (!found) {
-		say.write(of_another(name) ? TCPX_LOG_DEBUG : TCPX_LOG_WARN,
-			  "options", "there is no parameter %s; ignored",
-			  name.c_str());
-		return 0;
-	} else if (found->read(value, config + found->offset)) {
-		return 0;
-	}
-	say.write(TCPX_LOG_ERROR, "options",
-		  "parameter %s cannot be \"%s\"; \"tcpx config\" says what "
-		  "is allowed",
-		  name.c_str(), name == "secret" ? "(hidden)" : value.c_str());
-	return TCPX_EINVAL;
+	else
+		unknown(name, say);
+	return 0;
 }
 
 /* NIXL is to hear of a peer that is gone within the liveness time, and it

@@ -31,9 +31,12 @@ static std::string rails_sentence(const json_t *rails)
 	json_array_foreach(rails, i, rail)
 	{
 		text += i ? ", " : "";
+		const char *remote = text_of(rail, "remote");
+
 		text += text_of(rail, "ifname");
-		text += " to ";
-		text += text_of(rail, "remote");
+		/* Of flows that came to us it is not known. */
+		if (*remote)
+			text += std::string(" to ") + remote;
 		text += " (";
 		text += std::to_string(
 			json_integer_value(json_object_get(rail, "flows")));

@@ -133,12 +133,19 @@ static void bad_params(void)
 {
 	CHECK(says(open_refused, "port=many", "parameter port"));
 	CHECK(says(open_refused, "flows=1.5", "parameter flows"));
-	CHECK(says(open_refused, "flows=99", "n_flows"));
+	CHECK(says(open_refused, "flows=99",
+		   "parameter flows: n_flows (TCPX_FLOWS) is 99; allowed: "));
+	CHECK(says(open_refused, "transports=foo",
+		   "parameter transports: transports (TCPX_TRANSPORTS) is "));
 	CHECK(says(open_refused, "checksum=perhaps", "parameter checksum"));
 	CHECK(says(open_refused, "log_level=loud", "parameter log_level"));
 	CHECK(says(open_refused, "chunk_bytes=512KB!", "chunk_bytes"));
 	CHECK(says(open_refused, "ifnames=nosuch0", "nosuch0"));
-	CHECK(says(open_allowed, "flow=1", "there is no parameter flow"));
+	CHECK(says(open_allowed, "flow=1",
+		   "there is no parameter flow; ignored; did you mean flows\n"));
+	CHECK(says(open_allowed, "ifname=lo", "; did you mean ifnames\n"));
+	CHECK(says(open_allowed, "quite_another=1",
+		   "no parameter quite_another; ignored\n"));
 	CHECK(says(open_allowed, "log_level=info", "listening on port"));
 	setenv("TCPX_FLOWS", "many", 1);
 	CHECK(says(open_refused, "log_level=warn",
@@ -219,6 +226,39 @@ static void described_in_a_file(void)
 	CHECK(file_has(path, "\"peers\":[]"));
 	side_close(&a);
 	CHECK(!describe_file(folder, path, sizeof(path)));
+	CHECK_EQ(rmdir(folder), 0);
+}
+
+/* Until b has seen a come, and a moment for the line behind its file. */
+static void meet(const void *arg)
+{
+	const char *const folder = arg;
+	const char *const params[] = {"ifnames=lo", "flows=2", "log_level=info",
+				      NULL};
+	char path[512];
+	struct side a, b;
+
+	setenv("TCPX_DESCRIBE_DIR", "", 1);
+	side_open(&a, "a", params);
+	setenv("TCPX_DESCRIBE_DIR", folder, 1);
+	side_open(&b, "b", params);
+	CHECK(describe_file(folder, path, sizeof(path)));
+	side_know(&a, &b);
+	for (int i = 0; i < SOON && !file_has(path, "\"name\":\"a\""); i += 10)
+		test_sleep_ms(10);
+	test_sleep_ms(100);
+	side_close(&a);
+	side_close(&b);
+}
+
+/* Where flows came from is not known, and nothing is said of it. */
+static void path_of_who_came(void)
+{
+	char folder[] = "/tmp/tcpx-nixl-test-XXXXXX";
+
+	CHECK(mkdtemp(folder));
+	CHECK(says(meet, folder,
+		   "b path: agent a: host to host by socket: lo (2 flows); "));
 	CHECK_EQ(rmdir(folder), 0);
 }
 
@@ -676,6 +716,7 @@ static const struct check_case cases[] = {
 	{"bad_params", bad_params, 0},
 	{"vram_that_is_none", vram_that_is_none, 0},
 	{"described_in_a_file", described_in_a_file, 0},
+	{"path_of_who_came", path_of_who_came, 0},
 	{"write_one", write_one, 0},
 	{"read_one", read_one, 0},
 	{"write_many", write_many, 60},
