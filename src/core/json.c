@@ -21,6 +21,37 @@ int json_give(json_t *json, char *buf, size_t cap_bytes, size_t *len_bytes)
 	return err;
 }
 
+json_t *json_text(const char *text)
+{
+	json_t *json = json_string(text);
+	char *plain = json ? NULL : strdup(text);
+
+	if (!plain)
+		return json;
+	for (char *c = plain; *c; c++)
+		if (*c & 0x80)
+			*c = '?';
+	json = json_string(plain);
+	free(plain);
+	return json;
+}
+
+void json_add(json_t **array, json_t *value)
+{
+	if (!json_array_append_new(*array, value))
+		return;
+	json_decref(*array);
+	*array = NULL;
+}
+
+void json_set(json_t **object, const char *key, json_t *value)
+{
+	if (!json_object_set_new(*object, key, value))
+		return;
+	json_decref(*object);
+	*object = NULL;
+}
+
 void json_hex(const uint8_t *bytes, size_t n, char *to)
 {
 	for (size_t i = 0; i < n; i++)

@@ -112,12 +112,11 @@ int peering_passive_end(struct peering **inout)
 	return passive ? 0 : TCPX_EAGAIN;
 }
 
-struct peering **peering_all(struct tcpx_session *session, uint32_t *n)
+struct peering **peering_all_locked(struct tcpx_session *session, uint32_t *n)
 {
 	struct peering **all = NULL;
 	uint32_t count = 0, i = 0;
 
-	pthread_mutex_lock(&session->lock);
 	list_for_each (node, &session->peerings)
 		count++;
 	if (count)
@@ -126,8 +125,16 @@ struct peering **peering_all(struct tcpx_session *session, uint32_t *n)
 		list_for_each (node, &session->peerings)
 			all[i++] = peering_get(
 				list_entry(node, struct peering, link));
-	pthread_mutex_unlock(&session->lock);
 	*n = i;
+	return all;
+}
+
+struct peering **peering_all(struct tcpx_session *session, uint32_t *n)
+{
+	pthread_mutex_lock(&session->lock);
+	struct peering **all = peering_all_locked(session, n);
+
+	pthread_mutex_unlock(&session->lock);
 	return all;
 }
 
@@ -268,6 +275,7 @@ void peering_end(struct peering *peering, int status, const char *cause)
 	pthread_mutex_lock(&session->lock);
 	bool was = peering->state != PEERING_GONE;
 	struct peer *peer = peering->peer;
+	struct peer_totals did = {0};
 
 	peering->state = PEERING_GONE;
 	if (was) {
@@ -281,10 +289,17 @@ void peering_end(struct peering *peering, int status, const char *cause)
 		return;
 	if (peer)
 		peer_shutdown(peer, status, cause);
+	/* What it has done is final by now. */
+	bool counts = peer && !peering->hidden;
+
+	if (counts)
+		stats_of_peer(peer, &did);
 	/* Only now: until its lanes are closed, a deregistration must find
-	 * it. */
+	 * it. At once with that: a snapshot has it here or there. */
 	pthread_mutex_lock(&session->lock);
 	list_del(&peering->link);
+	session->n_gone += counts;
+	peer_totals_add(&session->gone, &did);
 	pthread_mutex_unlock(&session->lock);
 	put_aliases(&aliases);
 	peering_put(peering); /* the handle's */

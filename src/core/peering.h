@@ -132,6 +132,8 @@ int peering_passive_end(struct peering **peering);
 /* All of them, referenced, as a snapshot; free() it. NULL: none, or no memory
  * for it. */
 struct peering **peering_all(struct tcpx_session *session, uint32_t *n);
+/* The same with session->lock held. */
+struct peering **peering_all_locked(struct tcpx_session *session, uint32_t *n);
 /* Calls fn with each, without the lock. What may not be left out for want of
  * memory: that needs none. */
 void peering_each(struct tcpx_session *session,

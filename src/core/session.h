@@ -26,6 +26,7 @@
 #include "boot/boot.h"
 #include "core/inbox.h"
 #include "core/later.h"
+#include "core/stats.h"
 #include "engine/engine.h"
 #include "gpu/gpu.h"
 #include "topo/nic.h"
@@ -63,6 +64,8 @@ struct tcpx_session {
 	pthread_mutex_t lock;
 	struct list peerings;	/* lock */
 	uint64_t n_peerings_ever; /* lock */
+	uint64_t n_gone;	/* lock: peers that had a connection and are */
+	struct peer_totals gone; /* lock: what those have done */
 	struct later later;	/* lock */
 	struct list dialings;	/* lock; connect.c */
 	struct u64map tokens;	/* lock: token -> peering, for flows */

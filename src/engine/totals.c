@@ -24,19 +24,32 @@ static struct rail_totals *row_of(struct totals *totals,
 	return &grown[totals->n++];
 }
 
-void totals_add(struct totals *totals, const struct rail_totals *rail)
+void rail_totals_add(struct rail_totals *to, const struct rail_totals *rail)
+{
+	to->flows += rail->flows;
+	to->tx_bytes += rail->tx_bytes;
+	to->rx_bytes += rail->rx_bytes;
+	to->tx_chunks += rail->tx_chunks;
+	to->rx_chunks += rail->rx_chunks;
+	to->resent_chunks += rail->resent_chunks;
+	to->stalls += rail->stalls;
+}
+
+static void add_row(struct totals *totals, const struct rail_totals *rail)
 {
 	struct rail_totals *row = row_of(totals, rail);
 
-	if (!row)
-		return;
-	row->flows += rail->flows;
-	row->tx_bytes += rail->tx_bytes;
-	row->rx_bytes += rail->rx_bytes;
-	row->tx_chunks += rail->tx_chunks;
-	row->rx_chunks += rail->rx_chunks;
-	row->resent_chunks += rail->resent_chunks;
-	row->stalls += rail->stalls;
+	if (row)
+		rail_totals_add(row, rail);
+	else
+		totals->cut = true;
+}
+
+void totals_add(struct totals *totals, const struct totals *more)
+{
+	for (uint32_t i = 0; i < more->n; i++)
+		add_row(totals, &more->rails[i]);
+	rail_totals_add(&totals->sum, &more->sum);
 }
 
 void totals_add_lane(struct totals *totals, struct lane *lane)
@@ -53,7 +66,8 @@ void totals_add_lane(struct totals *totals, struct lane *lane)
 		.stalls = load_relaxed(&lane->stalls),
 	};
 
-	totals_add(totals, &rail);
+	add_row(totals, &rail);
+	rail_totals_add(&totals->sum, &rail);
 }
 
 void totals_free(struct totals *totals)

@@ -432,7 +432,9 @@ static uint64_t counted(struct sess *sess, const char *counter)
 	snprintf(key, sizeof(key), "\"%s\":", counter);
 	CHECK_STATUS(tcpx_session_stats_json(sess->s, buf, sizeof(buf), &len),
 		     TCPX_OK);
-	for (const char *at = buf; (at = strstr(at, key));) {
+	/* Of peers and GPUs; what is before them are sums. */
+	for (const char *at = strstr(buf, "\"peers\":");
+	     (at = strstr(at, key));) {
 		at += strlen(key);
 		sum += strtoull(at, NULL, 10);
 	}
