@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "check.h"
+#include "support/doc.h"
 #include "support/scale.h"
 #include "support/sess.h"
 
@@ -150,24 +151,143 @@ static json_t *describe(struct sess *sess, uint64_t peer)
 	return root;
 }
 
+static void check_number(const json_t *limits, const char *key, json_int_t n)
+{
+	CHECK_EQ(json_integer_value(json_object_get(limits, key)), n);
+}
+
+static void is_text(const json_t *object, const char *key, const char *text)
+{
+	CHECK_STR(json_string_value(json_object_get(object, key)), text);
+}
+
+static void check_rejected(const json_t *pair)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(pair, "rejected"), i, one)
+	{
+		CHECK_EQ(json_object_size(one), 2);
+		CHECK(json_string_length(json_object_get(one, "transport")));
+		CHECK(json_string_length(json_object_get(one, "why")));
+	}
+	CHECK(i > 0);
+}
+
+/* Two flows, whose far ends only who opened them knows. */
+static void check_rails(const json_t *pair, uint16_t port)
+{
+	const json_t *rail = json_array_get(json_object_get(pair, "rails"), 0);
+	char remote[32] = "";
+
+	if (port)
+		snprintf(remote, sizeof(remote), "127.0.0.1:%u", port);
+	CHECK_EQ(json_array_size(json_object_get(pair, "rails")), 1);
+	CHECK_EQ(json_object_size(rail), 4);
+	check_number(rail, "rail", 0);
+	check_number(rail, "flows", 2);
+	is_text(rail, "ifname", "lo");
+	is_text(rail, "remote", remote);
+	check_number(pair, "flows", 2);
+}
+
+static void check_transports(const json_t *root)
+{
+	const json_t *one, *all = json_object_get(root, "transports");
+	size_t i;
+
+	json_array_foreach(all, i, one)
+	{
+		doc_keys(one, "describe.md", "## Transports");
+		CHECK(json_is_true(json_object_get(one, "usable")) == !i);
+		check_number(one, "sending", i ? 0 : 2);
+		check_number(one, "receiving", i ? 0 : 2);
+		CHECK(!json_string_length(json_object_get(one, "why")) == !i);
+	}
+	CHECK(i > 1);
+	is_text(json_array_get(all, 0), "transport", "socket");
+}
+
+static void two_flows(struct tcpx_config *config)
+{
+	config->transports = "socket";
+	config->n_flows = 2;
+}
+
+/* Everything of both sides, and what the page says there is. */
 static void described(void)
 {
-	static const char *const keys[] = {"name",  "session", "state",
-					   "cause", "limits",  "pairs"};
 	struct pair pair;
-	json_t *root, *first;
 
-	pair_open(&pair, PAIR_TWO, NULL);
+	pair_open(&pair, PAIR_TWO, two_flows);
+	for (int of_b = 0; of_b < 2; of_b++) {
+		json_t *root = of_b ? describe(pair.b, pair.ba) :
+				      describe(pair.a, pair.ab);
+		const json_t *one =
+			json_array_get(json_object_get(root, "pairs"), 0);
+
+		doc_keys(root, "describe.md", "## The peer");
+		doc_keys(json_object_get(root, "limits"), "describe.md",
+			 "## Limits");
+		doc_keys(one, "describe.md", "## Pairs");
+		is_text(root, "name", of_b ? "a" : "b");
+		is_text(root, "state", "connected");
+		is_text(root, "status", "TCPX_OK");
+		is_text(root, "cause", "");
+		CHECK_EQ(json_string_length(json_object_get(root, "session")),
+			 32);
+		CHECK(json_is_true(json_object_get(root, "incoming")) == of_b);
+		CHECK(json_is_false(json_object_get(root, "self")));
+		CHECK_EQ(json_array_size(json_object_get(root, "pairs")), 1);
+		is_text(one, "local", "host");
+		is_text(one, "remote", "host");
+		is_text(one, "direction", "both");
+		is_text(one, "transport", "socket");
+		CHECK(strstr(json_string_value(json_object_get(one, "why")),
+			     of_b ? "the peer opened" : "we opened"));
+		check_rejected(one);
+		check_rails(one, of_b ? 0 : tcpx_session_port(pair.b->s));
+		check_transports(root);
+		json_decref(root);
+	}
+	pair_close(&pair);
+}
+
+static void self_described(void)
+{
+	struct pair pair;
+	json_t *root;
+
+	pair_open(&pair, PAIR_SELF, two_flows);
 	root = describe(pair.a, pair.ab);
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-		CHECK(json_object_get(root, keys[i]));
-	CHECK_STR(json_string_value(json_object_get(root, "name")), "b");
-	first = json_array_get(json_object_get(root, "pairs"), 0);
-	CHECK(first);
-	CHECK_STR(json_string_value(json_object_get(first, "transport")),
-		  "socket");
-	CHECK(json_object_get(first, "why"));
-	CHECK(json_is_array(json_object_get(first, "rejected")));
+	CHECK(json_is_true(json_object_get(root, "self")));
+	CHECK(json_is_false(json_object_get(root, "incoming")));
+	json_decref(root);
+	pair_close(&pair);
+}
+
+/* One that is lost says why, and has no ways left. */
+static void lost_described(void)
+{
+	struct tcpx_event event;
+	struct pair pair;
+	json_t *root;
+
+	pair_open(&pair, PAIR_TWO, two_flows);
+	CHECK_STATUS(tcpx_peer_disconnect(pair.a->s, pair.ab), TCPX_OK);
+	do
+		CHECK_STATUS(tcpx_event_wait(pair.b->s, &event, scale_ms(5000)),
+			     TCPX_OK);
+	while (event.kind != TCPX_EVENT_PEER_LOST);
+	root = describe(pair.b, pair.ba);
+	doc_keys(root, "describe.md", "## The peer");
+	is_text(root, "state", "lost");
+	is_text(root, "status", check_status_name(event.status));
+	is_text(root, "cause", event.cause);
+	CHECK(event.cause[0]);
+	CHECK_EQ(json_array_size(json_object_get(root, "pairs")), 0);
+	CHECK_EQ(json_array_size(json_object_get(root, "transports")), 0);
 	json_decref(root);
 	pair_close(&pair);
 }
@@ -181,11 +301,10 @@ static void set_limits(struct tcpx_config *config)
 	config->n_rails = first ? 1 : 4;
 	config->chunk_bytes = first ? 1 << 20 : 256 << 10;
 	config->window_chunks = first ? 8 : 16;
-}
-
-static void check_limit(const json_t *limits, const char *key, json_int_t n)
-{
-	CHECK_EQ(json_integer_value(json_object_get(limits, key)), n);
+	config->small_bytes = first ? 4096 : 2048;
+	config->notify_queue_bytes = first ? 3 << 20 : 4 << 20;
+	config->liveness_ms = first ? 7000 : 6000;
+	config->checksum = first;
 }
 
 static void limits_described(void)
@@ -198,37 +317,18 @@ static void limits_described(void)
 		root = i ? describe(pair.b, pair.ba) :
 			   describe(pair.a, pair.ab);
 		limits = json_object_get(root, "limits");
-		check_limit(limits, "flows", 2);
-		check_limit(limits, "rails", 1);
-		check_limit(limits, "chunk_bytes", 256 << 10);
-		check_limit(limits, "window_chunks", 8);
+		check_number(limits, "flows", 2);
+		check_number(limits, "rails", 1);
+		check_number(limits, "chunk_bytes", 256 << 10);
+		check_number(limits, "window_chunks", 8);
+		check_number(limits, "small_bytes", 2048);
+		check_number(limits, "list_segments", 2 << 20);
+		check_number(limits, "notify_bytes", 3 << 20);
+		check_number(limits, "liveness_ms", 6000);
+		CHECK(json_is_true(json_object_get(limits, "checksum")));
 		json_decref(root);
 	}
 	pair_close(&pair);
-}
-
-static void check_prometheus(struct sess *sess)
-{
-	static char buf[1 << 18];
-	size_t len, n_samples = 0;
-	char *rest = buf, *line;
-
-	CHECK_STATUS(tcpx_session_stats_prometheus(sess->s, buf, sizeof(buf),
-						   &len),
-		     TCPX_OK);
-	CHECK(len > 0 && buf[len - 1] == '\n');
-	while ((line = strsep(&rest, "\n")) && *line) {
-		char *value = strrchr(line, ' '), *end;
-
-		CHECK(!strncmp(line, "# ", 2) || !strncmp(line, "tcpx_", 5));
-		if (*line == '#')
-			continue;
-		CHECK(value);
-		strtod(value + 1, &end);
-		CHECK(end != value + 1 && !*end);
-		n_samples++;
-	}
-	CHECK(n_samples >= 5);
 }
 
 /* The rails of the one peer, as it is now. */
@@ -297,25 +397,6 @@ static void rails_in_statistics(void)
 	rails_of_a_lost_peer(false);
 }
 
-static void statistics(void)
-{
-	static char buf[1 << 18];
-	json_error_t error;
-	struct pair pair;
-	json_t *root;
-	size_t len;
-
-	pair_open(&pair, PAIR_TWO, NULL);
-	CHECK_STATUS(tcpx_notify_send(pair.a->s, pair.ab, "x", 1), TCPX_OK);
-	CHECK_STATUS(tcpx_session_stats_json(pair.a->s, buf, sizeof(buf), &len),
-		     TCPX_OK);
-	root = json_loads(buf, 0, &error);
-	CHECK(root && json_is_object(root));
-	json_decref(root);
-	check_prometheus(pair.a);
-	pair_close(&pair);
-}
-
 /* All there are, in a text that is as long as it was said to be. */
 static void transports(void)
 {
@@ -366,8 +447,9 @@ static const struct check_case cases[] = {
 	{"bound_elsewhere", bound_elsewhere, 0},
 	{"port_range", port_range, 0},
 	{"described", described, 0},
-	{"statistics", statistics, 0},
 	{"rails_in_statistics", rails_in_statistics, 0},
+	{"self_described", self_described, 0},
+	{"lost_described", lost_described, 0},
 	{"no_events", no_events, 0},
 	{"limits_described", limits_described, 0},
 	{"transports", transports, 0},
