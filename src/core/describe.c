@@ -55,14 +55,16 @@ static json_t *peer_json(struct peering *peering)
 		flows_hear(peering);
 	if (peering->known)
 		json_hex(peering->session_id, SESSION_ID_BYTES, id);
-	return json_pack(
-		"{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:o,s:o,s:o}", "name",
-		peering->name, "session", id, "state", state_name(peering),
-		"status", tcpx_status_name(load_relaxed(&peering->status)),
-		"cause", peering->cause, "incoming", peering->incoming, "self",
-		peering->self, "limits", limits_json(&peering->limits), "pairs",
-		lives ? pairs_json(peering) : json_array(), "transports",
-		lives ? transports_json(peering) : json_array());
+	return json_pack("{s:o,s:s,s:s,s:s,s:o,s:b,s:b,s:o,s:o,s:o}", "name",
+			 json_text(peering->name), "session", id, "state",
+			 state_name(peering), "status",
+			 tcpx_status_name(load_relaxed(&peering->status)),
+			 "cause", json_text(peering->cause), "incoming",
+			 peering->incoming, "self", peering->self, "limits",
+			 limits_json(&peering->limits), "pairs",
+			 lives ? pairs_json(peering) : json_array(),
+			 "transports",
+			 lives ? transports_json(peering) : json_array());
 }
 
 int tcpx_peer_describe(struct tcpx_session *session, uint64_t peer, char *buf,

@@ -7,6 +7,7 @@
 
 #include "base/item.h"
 #include "core/flows.h"
+#include "core/json.h"
 #include "core/memory.h"
 #include "core/peering.h"
 #include "core/rails.h"
@@ -198,9 +199,9 @@ static json_t *rail_json(const struct course *course, const struct seen *lane,
 			     sizeof(detour));
 	}
 	rail_ifname(course, lane, ifname);
-	return json_pack("{s:i,s:s,s:s,s:i,s:s}", "rail", (int)lane->rail,
-			 "ifname", ifname, "remote", remote, "flows",
-			 (int)n_flows, "detour", detour);
+	return json_pack("{s:i,s:o,s:s,s:i,s:o}", "rail", (int)lane->rail,
+			 "ifname", json_text(ifname), "remote", remote, "flows",
+			 (int)n_flows, "detour", json_text(detour));
 }
 
 /* Those of the best rank, by rail. */
@@ -221,8 +222,7 @@ static json_t *rails_json(const struct course *course)
 	}
 	for (uint32_t r = 0; r < PEER_OFFER_RAILS_MAX; r++)
 		if (flows[r])
-			json_array_append_new(rails, rail_json(course, of[r],
-							       flows[r]));
+			json_add(&rails, rail_json(course, of[r], flows[r]));
 	return rails;
 }
 
@@ -336,11 +336,11 @@ static json_t *rejected_json(const struct course *course)
 		else
 			reasons_not_open(peering, via, course->sending, device,
 					 why, sizeof(why));
-		reasons_add(rejected, via->ops->name, why);
+		reasons_add(&rejected, via->ops->name, why);
 	}
-	reasons_not_here(peering, rejected);
+	reasons_not_here(peering, &rejected);
 	if (course->via)
-		reasons_flows(peering, course->via, rejected);
+		reasons_flows(peering, course->via, &rejected);
 	return rejected;
 }
 
@@ -360,7 +360,7 @@ static json_t *course_json(const struct course *course, const char *direction)
 
 /* ---- all of them ------------------------------------------------------ */
 
-static void add_pair(json_t *pairs, struct view *view, struct gpu *here,
+static void add_pair(json_t **pairs, struct view *view, struct gpu *here,
 		     uint32_t there)
 {
 	struct course out = {
@@ -372,20 +372,21 @@ static void add_pair(json_t *pairs, struct view *view, struct gpu *here,
 	/* Lanes that go both ways are the same ones. */
 	if (out.via == in.via &&
 	    (!out.via || out.via->caps & TRANSPORT_ADOPTS)) {
-		json_array_append_new(pairs, course_json(&out, "both"));
+		json_add(pairs, course_json(&out, "both"));
 		return;
 	}
-	json_array_append_new(pairs, course_json(&out, "send"));
-	json_array_append_new(pairs, course_json(&in, "receive"));
+	json_add(pairs, course_json(&out, "send"));
+	json_add(pairs, course_json(&in, "receive"));
 }
 
 json_t *pairs_json(struct peering *peering)
 {
 	struct view *view = calloc(1, sizeof(*view));
-	json_t *pairs = json_array();
 
 	if (!view)
-		return pairs;
+		return NULL;
+	json_t *pairs = json_array();
+
 	view->peering = peering;
 	look_at_lanes(view);
 	look_at_devices(view);
@@ -393,7 +394,7 @@ json_t *pairs_json(struct peering *peering)
 		view->n_here = view->n_there = 1;
 	for (uint32_t h = 0; h < view->n_here; h++)
 		for (uint32_t t = 0; t < view->n_there; t++)
-			add_pair(pairs, view, view->here[h], view->there[t]);
+			add_pair(&pairs, view, view->here[h], view->there[t]);
 	free(view);
 	return pairs;
 }

@@ -9,7 +9,7 @@
 struct peering;
 
 /* One a pair of devices and direction; a single one where all lanes serve all
- * devices alike. */
+ * devices alike. NULL: no memory. */
 json_t *pairs_json(struct peering *peering);
 
 #endif

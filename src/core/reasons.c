@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/json.h"
 #include "core/peering.h"
 #include "engine/lane.h"
 
@@ -16,10 +17,10 @@ bool reasons_any_gpu(const struct tcpx_session *session)
 	return false;
 }
 
-void reasons_add(json_t *rejected, const char *transport, const char *why)
+void reasons_add(json_t **rejected, const char *transport, const char *why)
 {
-	json_array_append_new(rejected, json_pack("{s:s,s:s}", "transport",
-						  transport, "why", why));
+	json_add(rejected, json_pack("{s:s,s:o}", "transport", transport, "why",
+				     json_text(why)));
 }
 
 /* Both ends of the control connection have the same address. */
@@ -125,7 +126,7 @@ static const char *not_in_use(const struct tcpx_session *session,
 	return buf;
 }
 
-void reasons_not_here(struct peering *peering, json_t *rejected)
+void reasons_not_here(struct peering *peering, json_t **rejected)
 {
 	const struct transport_ops *ops;
 	char buf[320];
@@ -146,20 +147,19 @@ void reasons_not_here(struct peering *peering, json_t *rejected)
 }
 
 void reasons_flows(struct peering *peering, const struct engine_transport *via,
-		   json_t *rejected)
+		   json_t **rejected)
 {
 	const struct way *way = way_of(peering, via);
 	uint32_t n = way ? way->n_rails * way->n_flows : 0;
 
 	for (uint32_t i = 0; i < n; i++)
 		if (!way->flows[i].up && way->flows[i].why[0])
-			json_array_append_new(
-				rejected,
-				json_pack("{s:s,s:i,s:i,s:s}", "transport",
-					  via->ops->name, "rail",
-					  (int)(i / way->n_flows), "flow",
-					  (int)(i % way->n_flows), "why",
-					  way->flows[i].why));
+			json_add(rejected,
+				 json_pack("{s:s,s:i,s:i,s:o}", "transport",
+					   via->ops->name, "rail",
+					   (int)(i / way->n_flows), "flow",
+					   (int)(i % way->n_flows), "why",
+					   json_text(way->flows[i].why)));
 }
 
 /* ---- by transport ----------------------------------------------------- */
@@ -170,15 +170,14 @@ static json_t *rail_json(const struct engine_transport *via, uint32_t i)
 	json_t *one;
 
 	via->ops->rail(via->transport, i, &rail);
-	one = json_pack("{s:i,s:s,s:s,s:s}", "rail", (int)i, "ifname",
-			rail.ifname, "state",
+	one = json_pack("{s:i,s:o,s:s,s:o}", "rail", (int)i, "ifname",
+			json_text(rail.ifname), "state",
 			!rail.status		       ? "usable" :
 			rail.status == TCPX_INPROGRESS ? "starting" :
 							 "refused",
-			"why", rail.why);
+			"why", json_text(rail.why));
 	if (rail.gpu)
-		json_object_set_new(one, "gpu",
-				    json_integer(gpu_index(rail.gpu)));
+		json_set(&one, "gpu", json_integer(gpu_index(rail.gpu)));
 	return one;
 }
 
@@ -187,7 +186,7 @@ static json_t *rails_json(const struct engine_transport *via)
 	json_t *rails = json_array();
 
 	for (uint32_t i = 0; via->ops->rail && i < via->limits.n_rails; i++)
-		json_array_append_new(rails, rail_json(via, i));
+		json_add(&rails, rail_json(via, i));
 	return rails;
 }
 
@@ -217,10 +216,10 @@ static json_t *transport_json(struct peering *peering,
 		count_lanes(peering->peer, via, &sending, &receiving);
 	if (!receiving || !sending)
 		reasons_not_open(peering, via, !sending, 0, why, sizeof(why));
-	return json_pack("{s:s,s:b,s:i,s:i,s:o,s:s}", "transport",
+	return json_pack("{s:s,s:b,s:i,s:i,s:o,s:o}", "transport",
 			 via->ops->name, "usable", 1, "sending", sending,
 			 "receiving", receiving, "rails", rails_json(via),
-			 "why", why);
+			 "why", json_text(why));
 }
 
 json_t *transports_json(struct peering *peering)
@@ -231,18 +230,17 @@ json_t *transports_json(struct peering *peering)
 	char buf[320];
 
 	for (uint32_t i = 0; i < engine->n_transports; i++)
-		json_array_append_new(
-			all, transport_json(peering, &engine->transports[i]));
+		json_add(&all, transport_json(peering, &engine->transports[i]));
 	for (uint32_t i = 0; (ops = transport_at(i)); i++) {
 		const char *why =
 			not_in_use(peering->session, ops, buf, sizeof(buf));
 
 		if (why)
-			json_array_append_new(
-				all, json_pack("{s:s,s:b,s:i,s:i,s:[],s:s}",
-					       "transport", ops->name, "usable",
-					       0, "sending", 0, "receiving", 0,
-					       "rails", "why", why));
+			json_add(&all,
+				 json_pack("{s:s,s:b,s:i,s:i,s:[],s:o}",
+					   "transport", ops->name, "usable", 0,
+					   "sending", 0, "receiving", 0,
+					   "rails", "why", json_text(why)));
 	}
 	return all;
 }

@@ -19,9 +19,9 @@ static void add_check(void *arg, const char *check, const char *why)
 	struct checks *checks = arg;
 
 	checks->all_hold = checks->all_hold && !why;
-	json_array_append_new(checks->list,
-			      json_pack("{s:s, s:b, s:s?}", "check", check,
-					"holds", !why, "why", why));
+	json_add(&checks->list,
+		 json_pack("{s:s, s:b, s:o}", "check", check, "holds", !why,
+			   "why", why ? json_text(why) : json_null()));
 }
 
 static json_t *transport_json(struct tcpx_session *session,
@@ -39,10 +39,11 @@ static json_t *transport_json(struct tcpx_session *session,
 		why[0] = '\0';
 	if (ops->explain)
 		ops->explain(params, add_check, &checks);
-	return json_pack("{s:s, s:b, s:b, s:b, s:s?, s:o}", "transport",
+	return json_pack("{s:s, s:b, s:b, s:b, s:o, s:o}", "transport",
 			 ops->name, "allowed", allowed, "open", open, "usable",
 			 open || (usable && checks.all_hold), "why",
-			 why[0] ? why : NULL, "checks", checks.list);
+			 why[0] ? json_text(why) : json_null(), "checks",
+			 checks.list);
 }
 
 int tcpx_session_transports(struct tcpx_session *session, char *buf,
@@ -55,6 +56,6 @@ int tcpx_session_transports(struct tcpx_session *session, char *buf,
 		return TCPX_EINVAL;
 	list = json_array();
 	for (uint32_t i = 0; (ops = transport_at(i)); i++)
-		json_array_append_new(list, transport_json(session, ops));
+		json_add(&list, transport_json(session, ops));
 	return json_give(list, buf, cap_bytes, len_bytes);
 }

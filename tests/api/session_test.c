@@ -426,6 +426,32 @@ static void transports(void)
 	sess_close(&a);
 }
 
+static void latin_1(struct tcpx_config *config)
+{
+	config->name = "caf\xe9";
+}
+
+/* Names and paths need not be UTF-8, JSON must: nothing is left out for it. */
+static void not_utf8(void)
+{
+	static char buf[1 << 16];
+	struct sess a;
+	json_t *root;
+	size_t len;
+
+	setenv("TCPX_NETPLUGIN_PATH", "/nowhere/caf\xe9.so", 1);
+	sess_open(&a, "a", latin_1);
+	CHECK_STATUS(tcpx_session_stats_json(a.s, buf, sizeof(buf), &len),
+		     TCPX_OK);
+	root = json_loads(buf, 0, NULL);
+	is_text(root, "name", "caf?");
+	json_decref(root);
+	CHECK_STATUS(tcpx_session_transports(a.s, buf, sizeof(buf), &len),
+		     TCPX_OK);
+	CHECK(strstr(buf, "/nowhere/caf?.so: No such"));
+	sess_close(&a);
+}
+
 static void no_events(void)
 {
 	struct tcpx_event event;
@@ -450,6 +476,7 @@ static const struct check_case cases[] = {
 	{"rails_in_statistics", rails_in_statistics, 0},
 	{"self_described", self_described, 0},
 	{"lost_described", lost_described, 0},
+	{"not_utf8", not_utf8, 0},
 	{"no_events", no_events, 0},
 	{"limits_described", limits_described, 0},
 	{"transports", transports, 0},

@@ -429,6 +429,18 @@ static void info_json(void)
 	cli_free(&cli);
 }
 
+/* What cannot be told is not left out silently. */
+static void info_untold(void)
+{
+	struct cli cli;
+
+	setenv("TCPX_NAME", "caf\xe9", 1);
+	CHECK_EQ(cli_run(&cli, "info --json --ifnames lo"), SETUP);
+	cli_says(&cli.err, "a name in it is not UTF-8");
+	cli_silent(&cli.out);
+	cli_free(&cli);
+}
+
 /* Transports of one process only are no candidates; --verbose has all. */
 static void info_text(void)
 {
@@ -704,6 +716,7 @@ static const struct check_case cases[] = {
 	{"bad_words", bad_words, 0},
 	{"bad_settings", bad_settings, 0},
 	{"info_json", info_json, 0},
+	{"info_untold", info_untold, 0},
 	{"info_text", info_text, 0},
 	{"info_gpus", info_gpus, 0},
 	{"info_transports", info_transports, 0},

@@ -36,7 +36,8 @@ static const struct argp parser = {
 	       "  tcpx info\n"
 	       "  TCPX_IFNAMES=^docker0,lo tcpx info --json\n\n"
 	       "Exit status: 0 all good, 2 the command line is wrong, 3 no "
-	       "session could be opened, or not connected.\n",
+	       "session could be opened, or not connected, or something "
+	       "cannot be told.\n",
 };
 
 /* "192.168.0.7", or NULL for families that carry no data of ours. */
@@ -279,6 +280,7 @@ int cmd_info(int argc, char **argv)
 	struct path_view view = {.all = false};
 	json_t *self, *stats, *all, *gpus, *transports;
 	char why[160];
+	bool whole;
 
 	argp_parse(&parser, argc, argv, 0, NULL, &arguments);
 	if (options_config(&arguments.session, &config) ||
@@ -295,7 +297,11 @@ int cmd_info(int argc, char **argv)
 			interfaces(), "self", self, "statistics", stats, "gpus",
 			gpus, "gpus_why", why[0] ? why : NULL, "transports",
 			transports);
-	if (arguments.json) {
+	whole = all && self && stats && transports;
+	if (!all) {
+		complain("what was found cannot be told: out of memory, or a "
+			 "name in it is not UTF-8");
+	} else if (arguments.json) {
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else {
@@ -306,5 +312,5 @@ int cmd_info(int argc, char **argv)
 	}
 	json_decref(all);
 	tcpx_session_close(session);
-	return self ? EXIT_HELD : EXIT_SETUP;
+	return whole ? EXIT_HELD : EXIT_SETUP;
 }
