@@ -163,6 +163,41 @@ uint64_t device_tx_bytes(const char *dev)
 	return found;
 }
 
+/* Two lines each, the first with the names and the second with the numbers of
+ * what begins alike. UINT64_MAX: it is not in this file. */
+static uint64_t counter_in(const char *path, const char *name)
+{
+	char names[8192], numbers[8192];
+	uint64_t found = UINT64_MAX;
+	FILE *f = fopen(path, "r");
+
+	CHECK(f);
+	while (found == UINT64_MAX && fgets(names, sizeof(names), f) &&
+	       fgets(numbers, sizeof(numbers), f)) {
+		char *left = names, *right = numbers, *one;
+
+		while ((one = strsep(&left, " \n")) && right) {
+			const char *number = strsep(&right, " \n");
+
+			if (!strcmp(one, name))
+				found = strtoull(number, NULL, 10);
+		}
+	}
+	fclose(f);
+	return found;
+}
+
+uint64_t host_counter(const char *name)
+{
+	uint64_t n = counter_in("/proc/self/net/snmp", name);
+
+	if (n == UINT64_MAX)
+		n = counter_in("/proc/self/net/netstat", name);
+	if (n == UINT64_MAX)
+		check_fail(CHECK_AT, "the kernel does not count %s", name);
+	return n;
+}
+
 void relay_start(struct proc *relay, struct host *a, struct host *b,
 		 const char *addr_a, const char *addr_b,
 		 const char *const extra[])

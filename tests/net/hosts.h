@@ -37,6 +37,10 @@ void host_enter(struct host *host);
 /* Bytes that left by a device of the host this process is in. */
 uint64_t device_tx_bytes(const char *dev);
 
+/* What the kernel has counted in the host this process is in: "RetransSegs"
+ * and the like, of /proc/net/snmp and netstat. */
+uint64_t host_counter(const char *name);
+
 /* A relay between a device in a and one in b; extra: its other options,
  * NULL-ended. Ready when this returns. Commands: proc_ask(). */
 void relay_start(struct proc *relay, struct host *a, struct host *b,

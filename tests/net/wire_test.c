@@ -74,6 +74,7 @@ static void reordered(void)
 
 	open_wire(&t, options);
 	duo_play(&t);
+	CHECK(host_counter("TCPOFOQueue") > 0);
 	close_wire(&t);
 }
 
@@ -88,13 +89,25 @@ static void rate_limited(void)
 	close_wire(&t);
 }
 
+/* What this host sent: or there was nothing to bear. */
+static void must_have_lost(void)
+{
+	CHECK(host_counter("RetransSegs") > 0);
+}
+
 static void lossy_relay(void)
 {
 	const char *options[] = {"--loss", "2", "--delay", "0.5", NULL};
+	const char *stats;
 	struct duo t;
 
 	open_wire(&t, options);
 	duo_play(&t);
+	must_have_lost();
+	proc_send(&relay, "stats");
+	stats = proc_line(&relay, SOON);
+	CHECK(stats && strstr(stats, "dropped "));
+	CHECK(!strstr(stats, "dropped 0 "));
 	close_wire(&t);
 }
 
@@ -110,6 +123,8 @@ static void lossy_cable(void)
 		"nft add table inet loss && nft add chain inet loss in "
 		"'{ type filter hook input priority 0; }' && nft add rule inet "
 		"loss in iifname r0 numgen random mod 100 lt 1 counter drop";
+	static const char *const lost =
+		"nft list table inet loss | grep -q 'packets [1-9].* drop'";
 	struct duo t;
 
 	hosts_need_root();
@@ -125,7 +140,9 @@ static void lossy_cable(void)
 	params.netns = b.netns;
 	duo_open(&t, &params);
 	duo_play(&t);
-	host_run(&b, "nft list table inet loss | grep counter >&2");
+	host_run(&a, "%s", lost);
+	host_run(&b, "%s", lost);
+	must_have_lost();
 	duo_close(&t);
 	host_destroy(&a);
 	host_destroy(&b);
