@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "check.h"
+#include "support/doc.h"
 #include "support/scale.h"
 #include "support/sess.h"
 
@@ -68,6 +69,221 @@ static void environment(void)
 	CHECK_EQ(config.chunk_bytes, 262144);
 	CHECK(config.checksum);
 	CHECK_EQ(config.log_level, TCPX_LOG_DEBUG);
+}
+
+static json_t *load_json(const struct tcpx_config *config)
+{
+	static char buf[65536];
+	json_error_t error;
+	size_t len = 0, again = 0;
+	json_t *root;
+
+	CHECK_STATUS(tcpx_config_json(config, NULL, 0, &len), TCPX_ENOSPC);
+	CHECK(len > 0 && len < sizeof(buf));
+	memset(buf, 'x', sizeof(buf));
+	CHECK_STATUS(tcpx_config_json(config, buf, len, &again), TCPX_ENOSPC);
+	CHECK_EQ(again, len);
+	CHECK_EQ(buf[len], 'x');
+	CHECK_STATUS(tcpx_config_json(config, buf, len + 1, &again), TCPX_OK);
+	CHECK_EQ(again, len);
+	CHECK_EQ(strlen(buf), len);
+	root = json_loads(buf, 0, &error);
+	CHECK(root && json_is_array(root));
+	return root;
+}
+
+static json_t *find_setting(json_t *root, const char *variable)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(root, i, row)
+	{
+		const char *name =
+			json_string_value(json_object_get(row, "variable"));
+
+		if (name && !strcmp(name, variable))
+			return row;
+	}
+	return NULL;
+}
+
+/* ---- every setting of docs/settings.md ---- */
+
+#define FIELD(field)                                                           \
+	{                                                                      \
+#field, offsetof(struct tcpx_config, field),                   \
+			sizeof(((struct tcpx_config *)0)->field)               \
+	}
+
+static const struct field {
+	const char *name;
+	size_t offset, width_bytes;
+} fields[] = {
+	FIELD(log_level),	 FIELD(name),
+	FIELD(secret),		 FIELD(bind),
+	FIELD(ifnames),		 FIELD(ctrl_ifname),
+	FIELD(advertise),	 FIELD(transports),
+	FIELD(port_first),	 FIELD(port_last),
+	FIELD(n_workers),	 FIELD(n_flows),
+	FIELD(n_rails),		 FIELD(chunk_bytes),
+	FIELD(window_chunks),	 FIELD(small_bytes),
+	FIELD(copy_below_bytes), FIELD(socket_buffer_bytes),
+	FIELD(busy_poll_us),	 FIELD(gpu),
+	FIELD(gpu_slots),	 FIELD(gpu_copy_engine),
+	FIELD(gpu_resident),	 FIELD(connect_timeout_ms),
+	FIELD(liveness_ms),	 FIELD(deadline_ms),
+	FIELD(max_half_open),	 FIELD(notify_queue_bytes),
+	FIELD(max_peers),	 FIELD(checksum),
+};
+#define N_FIELDS (sizeof(fields) / sizeof(*fields))
+
+static const struct field *field_of(const char *name)
+{
+	for (size_t i = 0; i < N_FIELDS; i++)
+		if (!strcmp(fields[i].name, name))
+			return &fields[i];
+	check_fail(CHECK_AT, "no field %s", name);
+	return NULL;
+}
+
+static unsigned long long number_at(const struct tcpx_config *config,
+				    const struct field *field)
+{
+	unsigned long long n = 0;
+
+	memcpy(&n, (const char *)config + field->offset, field->width_bytes);
+	return n;
+}
+
+/* "4M" */
+static unsigned long long size_of(const char *text)
+{
+	char *end;
+	unsigned long long n = strtoull(text, &end, 10);
+
+	for (const char *unit = "KMG"; *unit && *end; unit++) {
+		n <<= 10;
+		if (*unit == *end)
+			break;
+	}
+	return n;
+}
+
+/* One that is allowed and not the default: the most there may be of a number,
+ * a word of a list, anything of a text. Of a number, *n is what it means. */
+static const char *other_value(const char *def, const char *allowed,
+			       unsigned long long *n)
+{
+	static char value[32];
+	const char *most = strstr(allowed, " to ");
+
+	*n = 0;
+	if (strstr(allowed, "first-last"))
+		return "7000-7005";
+	if (!strncmp(allowed, "1, yes", 6)) {
+		*n = 1;
+		return "1";
+	}
+	if (strstr(allowed, " bytes") || strstr(allowed, "by commas; eth"))
+		return "abc";
+	if (!most) /* words */
+		while (!strncmp(allowed, def, strlen(def)))
+			allowed += strcspn(allowed, " ") + 1;
+	snprintf(value, sizeof(value), "%s", most ? most + 4 : allowed);
+	value[strcspn(value, " ,;")] = '\0';
+	*n = size_of(value);
+	return value;
+}
+
+/* The field has it, and no other one has changed. */
+static void check_fields(const struct tcpx_config *config,
+			 const struct tcpx_config *plain, const char *names,
+			 const char *value, unsigned long long want)
+{
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		unsigned long long n = number_at(config, &fields[i]);
+		const char *text;
+		char name[40];
+
+		snprintf(name, sizeof(name), "`%s`", fields[i].name);
+		if (!strstr(names, name)) {
+			CHECK_EQ(n, number_at(plain, &fields[i]));
+			continue;
+		}
+		if (!strcmp(fields[i].name, "port_first"))
+			want = 7000;
+		else if (!strcmp(fields[i].name, "port_last"))
+			want = 7005;
+		else if (!strcmp(fields[i].name, "log_level"))
+			want = TCPX_LOG_NONE; /* the first word */
+		memcpy(&text, (const char *)config + fields[i].offset,
+		       sizeof(text));
+		if (want || fields[i].width_bytes != sizeof(text))
+			CHECK_EQ(n, want);
+		else
+			CHECK_STR(text, value);
+		CHECK(n != number_at(plain, &fields[i]));
+	}
+}
+
+/* Each by the name that is documented, to the field that is, and nothing is
+ * left out. */
+static void every_variable(void)
+{
+	struct tcpx_config plain, config;
+	struct doc doc;
+	size_t n_fields = 0;
+
+	CHECK_STATUS(tcpx_config_init(&plain, NULL, NULL), TCPX_OK);
+	doc_open(&doc, "settings.md", "| field | variable |");
+	while (doc_next(&doc)) {
+		struct lines lines = {"", 0, 0};
+		char names[80], *at = names;
+		const char *variable = doc_word(&doc.cells[1]), *value;
+		unsigned long long n;
+
+		snprintf(names, sizeof(names), "%s", doc.cells[0]);
+		value = other_value(doc.cells[2], doc.cells[3], &n);
+		fprintf(stderr, "%s=%s\n", variable, value);
+		setenv(variable, value, 1);
+		CHECK_STATUS(tcpx_config_init(&config, collect, &lines),
+			     TCPX_OK);
+		CHECK_STR(lines.text, "");
+		config.log_fn = NULL;
+		config.log_arg = NULL;
+		check_fields(&config, &plain, names, value, n);
+		unsetenv(variable);
+		for (const char *name; (name = doc_word(&at)); n_fields++)
+			CHECK(field_of(name));
+	}
+	CHECK_EQ(n_fields, N_FIELDS);
+}
+
+/* None is in the library that is not in the tables. */
+static void every_setting_is_documented(void)
+{
+	struct tcpx_config config;
+	size_t i, documented = 0, there = 0;
+	struct doc doc;
+	json_t *root, *row;
+
+	CHECK_STATUS(tcpx_config_init(&config, NULL, NULL), TCPX_OK);
+	root = load_json(&config);
+	doc_open(&doc, "settings.md", "| field | variable |");
+	for (; doc_next(&doc); documented++)
+		CHECK(find_setting(root, doc_word(&doc.cells[1])));
+	json_array_foreach(root, i, row)
+	{
+		const char *name =
+			json_string_value(json_object_get(row, "name"));
+
+		/* A transport's own are on its page. */
+		there += !strstr(name, "netplugin_") &&
+			 !strstr(name, "socket_lend");
+	}
+	CHECK_EQ(there, documented);
+	json_decref(root);
 }
 
 static void one_port(void)
@@ -145,43 +361,6 @@ static void unknown_variable(void)
 	CHECK_STATUS(tcpx_config_init(&config, collect, &lines), TCPX_OK);
 	CHECK(strstr(lines.text, "TCPX_LIVENES_MS"));
 	CHECK_EQ(lines.n_warn, 1);
-}
-
-static json_t *load_json(const struct tcpx_config *config)
-{
-	static char buf[65536];
-	json_error_t error;
-	size_t len = 0, again = 0;
-	json_t *root;
-
-	CHECK_STATUS(tcpx_config_json(config, NULL, 0, &len), TCPX_ENOSPC);
-	CHECK(len > 0 && len < sizeof(buf));
-	memset(buf, 'x', sizeof(buf));
-	CHECK_STATUS(tcpx_config_json(config, buf, len, &again), TCPX_ENOSPC);
-	CHECK_EQ(again, len);
-	CHECK_EQ(buf[len], 'x');
-	CHECK_STATUS(tcpx_config_json(config, buf, len + 1, &again), TCPX_OK);
-	CHECK_EQ(again, len);
-	CHECK_EQ(strlen(buf), len);
-	root = json_loads(buf, 0, &error);
-	CHECK(root && json_is_array(root));
-	return root;
-}
-
-static json_t *find_setting(json_t *root, const char *variable)
-{
-	json_t *row;
-	size_t i;
-
-	json_array_foreach(root, i, row)
-	{
-		const char *name =
-			json_string_value(json_object_get(row, "variable"));
-
-		if (name && !strcmp(name, variable))
-			return row;
-	}
-	return NULL;
 }
 
 static void as_json(void)
@@ -351,6 +530,8 @@ static void strings(void)
 static const struct check_case cases[] = {
 	{"defaults", defaults, 0},
 	{"environment", environment, 0},
+	{"every_variable", every_variable, 0},
+	{"every_setting_is_documented", every_setting_is_documented, 0},
 	{"one_port", one_port, 0},
 	{"aliases", aliases, 0},
 	{"bad_values", bad_values, 0},
