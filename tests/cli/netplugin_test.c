@@ -141,12 +141,16 @@ static void info(void)
 {
 	const json_t *one, *check;
 	json_t *json;
-	size_t k;
+	size_t i, k;
 
 	set_up();
 	json = run("info --json --transport netplugin", 0);
-	one = json_array_get(json_object_get(json, "transports"), 0);
-	CHECK_STR(string(one, "transport"), "netplugin");
+	json_array_foreach(json_object_get(json, "transports"), i, one)
+	{
+		if (!strcmp(string(one, "transport"), "netplugin"))
+			break;
+	}
+	CHECK(one);
 	CHECK(json_is_true(json_object_get(one, "open")));
 	json_array_foreach(json_object_get(one, "checks"), k, check)
 		CHECK(json_is_true(json_object_get(check, "holds")));
@@ -194,7 +198,7 @@ static void sweep(void)
 		CHECK_EQ(integer(json_object_get(one, "case"), "flows"),
 			 1 + i % 2);
 	}
-	CHECK_EQ(i, 4);
+	CHECK_EQ(i, 2 * 2); /* channels x window */
 	json_decref(json);
 }
 
