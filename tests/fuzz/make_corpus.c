@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "check.h"
 #include "fixed_handshake.h"
 #include "samples.h"
+#include "transport/netplugin/address.h"
+#include "transport/netplugin/side.h"
 
 /*
  * Writes the fuzzers' first inputs, made by the encoders: FOLDER/target/name.
@@ -182,6 +185,54 @@ static void make_gpu_copies(void)
 	}
 }
 
+/* See fuzz_netplugin.c: 0 and an address, or a length of pieces and the
+ * messages of a side connection. */
+static void make_netplugin(void)
+{
+	struct address address = {.chunk_bytes = 524288,
+				  .n_sockets = 4,
+				  .window = 16,
+				  .recv_sync = 1,
+				  .unpacks = 1,
+				  .token = "a token of 15..",
+				  .host_id = "id of its host.",
+				  .ifname = "eth1",
+				  .plugin = "GPUDirectTCPX",
+				  .handle = "the plugin's own"};
+	uint8_t buf[1 + ADDRESS_BYTES] = {0};
+
+	CHECK(!addr_parse("10.0.0.1:1025", &address.side));
+	address_encode(&address, buf + 1);
+	emit("netplugin", "address_v4", buf, sizeof(buf));
+	CHECK(!addr_parse("[fd00::2]:1025", &address.side));
+	address_encode(&address, buf + 1);
+	emit("netplugin", "address_v6", buf, sizeof(buf));
+}
+
+static void make_side(void)
+{
+	uint8_t buf[1 + SIDE_BYE * SIDE_MESSAGE_BYTES] = {13};
+	struct side from, to;
+	int fds[2];
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+	side_init(&from, fds[0]);
+	side_init(&to, fds[1]);
+	for (uint32_t type = SIDE_HELLO; type <= SIDE_BYE; type++) {
+		struct side_message message = {.type = (enum side_type)type,
+					       .number = type * 1000ull,
+					       .token = "a token of 15.."};
+		uint8_t *at = buf + 1 + (type - 1) * SIDE_MESSAGE_BYTES;
+
+		CHECK_STATUS(side_send(&from, &message), TCPX_OK);
+		CHECK_EQ(side_receive(&to, &message), 1);
+		memcpy(at, to.in, SIDE_MESSAGE_BYTES);
+	}
+	side_close(&from);
+	side_close(&to);
+	emit("netplugin", "side", buf, sizeof(buf));
+}
+
 static void make_handshakes(void)
 {
 	static uint8_t tape[4 * HANDSHAKE_FRAME_MAX];
@@ -209,6 +260,8 @@ int main(int argc, char **argv)
 		{"blob", make_blobs, 0},
 		{"desc", make_descs, 0},
 		{"addr", make_addrs, 0},
+		{"netplugin", make_netplugin, 0},
+		{"side", make_side, 0},
 		{"handshake", make_handshakes, 0},
 		{"gpu_copy", make_gpu_copies, 0},
 	};
