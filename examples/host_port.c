@@ -95,5 +95,6 @@ int main(int argc, char **argv)
 		printf("%s\n", memory);
 	}
 	tcpx_session_close(session);
+	free(memory);
 	return 0;
 }
