@@ -66,8 +66,8 @@ struct demo {
 static const struct argp_option option_table[] = {
 	{"json", 'j', NULL, 0, "one JSON object instead of a table", 0},
 	{"quick", KEY_QUICK, NULL, 0,
-	 "a few seconds instead of a minute: fewer bytes and rounds, so the "
-	 "figures say little; all is checked as ever",
+	 "a few seconds instead of half a minute: fewer bytes and rounds, so "
+	 "the figures say little; all is checked as ever",
 	 0},
 	{"verbose", 'v', NULL, 0, "also the settings, and all transports", 0},
 	{0},
@@ -92,7 +92,7 @@ static const struct argp parser = {
 	       "to a peer that is killed. Every byte is checked, outside the "
 	       "timed part; raw TCP moves as much through the same memory in "
 	       "turn with it. With GPUs, between their memories too. Takes "
-	       "half a minute to a minute."
+	       "about half a minute."
 	       "\v"
 	       "Examples:\n"
 	       "  tcpx demo\n"

@@ -51,7 +51,7 @@ static void usage(FILE *out)
 			fprintf(out, "  %-9s %s\n", commands[i].name,
 				commands[i].help);
 	fputs("\nExamples:\n"
-	      "  tcpx demo                       the whole show, one minute\n"
+	      "  tcpx demo                       the whole show, half a minute\n"
 	      "  tcpx perf                       serve on port 7174\n"
 	      "  tcpx perf HOST --op read        measure against a server\n"
 	      "  tcpx perf --self --ceiling      both ends here, with raw TCP\n"
