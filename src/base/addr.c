@@ -143,10 +143,25 @@ static int parse_host(char *host, struct net_addr *addr)
 	return 0;
 }
 
+/* An IPv6 address, whatever interface may follow it. */
+static bool is_v6(const char *host, size_t host_bytes)
+{
+	const char *scope = memchr(host, '%', host_bytes);
+	size_t n = scope ? (size_t)(scope - host) : host_bytes;
+	char buf[INET6_ADDRSTRLEN];
+	struct in6_addr v6;
+
+	if (n >= sizeof(buf) || memchr(host, ']', host_bytes))
+		return false;
+	memcpy(buf, host, n);
+	buf[n] = '\0';
+	return inet_pton(AF_INET6, buf, &v6) == 1;
+}
+
 /*
  * Where the host is in text (without brackets) and what follows it: the port's
- * digits, or NULL where there is no port. Several colons without brackets are
- * an IPv6 address and no port.
+ * digits, or NULL where there is no port. Brackets, and several colons without
+ * them, hold an IPv6 address; the latter have no port.
  */
 static int split(const char *text, const char **host, size_t *host_bytes,
 		 const char **port)
@@ -158,18 +173,21 @@ static int split(const char *text, const char **host, size_t *host_bytes,
 	*port = NULL;
 	if (text[0] == '[') {
 		close = strchr(text, ']');
-		if (!close || (close[1] != '\0' && close[1] != ':') || !colon ||
-		    colon > close)
+		if (!close || (close[1] != '\0' && close[1] != ':'))
 			return TCPX_EINVAL;
 		*host = text + 1;
 		*host_bytes = (size_t)(close - *host);
 		*port = close[1] ? close + 2 : NULL;
-	} else if (colon && !strchr(colon + 1, ':')) {
+		return is_v6(*host, *host_bytes) ? 0 : TCPX_EINVAL;
+	}
+	if (colon && !strchr(colon + 1, ':')) {
 		*host_bytes = (size_t)(colon - text);
 		*port = colon + 1;
-	} else {
-		*host_bytes = strlen(text);
+		return *host_bytes > 0 ? 0 : TCPX_EINVAL;
 	}
+	*host_bytes = strlen(text);
+	if (colon && !is_v6(text, *host_bytes))
+		return TCPX_EINVAL;
 	return *host_bytes > 0 ? 0 : TCPX_EINVAL;
 }
 
@@ -205,18 +223,35 @@ static int parse_port(const char *text, uint16_t *port)
 	return 0;
 }
 
-int addr_split(const char *text, char *host, size_t cap_bytes, uint16_t *port)
+int addr_split_port(const char *text, char *host, size_t cap_bytes,
+		    uint16_t *port)
 {
 	const char *from, *port_text;
 	size_t n;
 
 	if (split(text, &from, &n, &port_text) || n >= cap_bytes)
 		return TCPX_EINVAL;
-	if (!port_text || parse_port(port_text, port))
+	if (port_text && parse_port(port_text, port))
 		return TCPX_EINVAL;
 	memcpy(host, from, n);
 	host[n] = '\0';
 	return 0;
+}
+
+int addr_split(const char *text, char *host, size_t cap_bytes, uint16_t *port)
+{
+	const char *from, *port_text;
+	size_t n;
+
+	if (split(text, &from, &n, &port_text) || !port_text)
+		return TCPX_EINVAL;
+	return addr_split_port(text, host, cap_bytes, port);
+}
+
+void addr_join(const char *host, uint16_t port, char *to, size_t cap_bytes)
+{
+	snprintf(to, cap_bytes, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
+		 port);
 }
 
 bool addr_port_is_bad(const char *text)

@@ -3,7 +3,7 @@
 #define BASE_ADDR_H
 
 /* One IPv4 or IPv6 socket address, port included. Addresses in text are only
- * ever read by addr_parse(): nobody looks for a colon by hand. */
+ * ever read here: nobody looks for a colon by hand. */
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -39,6 +39,12 @@ int addr_parse(const char *text, struct net_addr *addr);
  * TCPX_EINVAL: no port or 0, a bare IPv6 address, host longer than cap.
  */
 int addr_split(const char *text, char *host, size_t cap_bytes, uint16_t *port);
+/* The same, but the port may be left out: "host", "::1", "[::1]" too. Then
+ * *port stays as it is. */
+int addr_split_port(const char *text, char *host, size_t cap_bytes,
+		    uint16_t *port);
+/* "host:7", or "[::1]:7" of a host with colons; cut where it does not fit. */
+void addr_join(const char *host, uint16_t port, char *to, size_t cap_bytes);
 /* Where the port is in "host:port", there is something, and no port. */
 bool addr_port_is_bad(const char *text);
 

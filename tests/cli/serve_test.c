@@ -283,6 +283,8 @@ static void bad_address(void)
 		{"perf 127.0.0.1:99999", "has a port that is not 1 to 65535"},
 		{"perf [::1]:0", "has a port that is not 1 to 65535"},
 		{"perf [::1", "is no HOST[:PORT]"},
+		{"perf [::1]junk", "\"[::1]junk\" is no HOST[:PORT]"},
+		{"perf localhost:1:2", "is no HOST[:PORT]"},
 		{"perf :7174", "is no HOST[:PORT]"},
 	};
 	struct cli client;

@@ -201,6 +201,63 @@ static void splits_by_table(void)
 	CHECK_STATUS(addr_split("host:7", host, 4, &port), TCPX_EINVAL);
 }
 
+/* Without a port: 7174. */
+static const struct {
+	const char *text, *host;
+	uint16_t port;
+	const char *joined;
+} loose_splits[] = {
+	{"host", "host", 7174, "host:7174"},
+	{"host:7", "host", 7, "host:7"},
+	{"1.2.3.4", "1.2.3.4", 7174, "1.2.3.4:7174"},
+	{"::1", "::1", 7174, "[::1]:7174"},
+	{"[::1]", "::1", 7174, "[::1]:7174"},
+	{"[::1]:7", "::1", 7, "[::1]:7"},
+	{"fe80::1%eth0", "fe80::1%eth0", 7174, "[fe80::1%eth0]:7174"},
+	{"[fe80::1%eth0]:7", "fe80::1%eth0", 7, "[fe80::1%eth0]:7"},
+	{"[::1]junk", NULL, 0, NULL},
+	{"[::1]7", NULL, 0, NULL},
+	{"::1%a]b", NULL, 0, NULL},
+	{"[::1]:", NULL, 0, NULL},
+	{"[::1", NULL, 0, NULL},
+	{"[host]", NULL, 0, NULL},
+	{"[]", NULL, 0, NULL},
+	{"host:", NULL, 0, NULL},
+	{"host:0", NULL, 0, NULL},
+	{"host:99999", NULL, 0, NULL},
+	{"host:7:8", NULL, 0, NULL},
+	{"host:7junk", NULL, 0, NULL},
+	{":7", NULL, 0, NULL},
+	{"", NULL, 0, NULL},
+	{"a.host.of.more.than.sixteen", NULL, 0, NULL},
+};
+
+static void splits_without_a_port(void)
+{
+	char host[18], joined[32];
+	uint16_t port;
+
+	for (size_t i = 0; i < sizeof(loose_splits) / sizeof(*loose_splits);
+	     i++) {
+		const char *wanted = loose_splits[i].host;
+
+		fprintf(stderr, "\"%s\"\n", loose_splits[i].text);
+		strcpy(host, "untouched");
+		port = 7174;
+		CHECK_STATUS(addr_split_port(loose_splits[i].text, host,
+					     sizeof(host), &port),
+			     wanted ? 0 : TCPX_EINVAL);
+		CHECK_STR(host, wanted ? wanted : "untouched");
+		CHECK_EQ(port, wanted ? loose_splits[i].port : 7174);
+		if (!wanted)
+			continue;
+		addr_join(host, port, joined, sizeof(joined));
+		CHECK_STR(joined, loose_splits[i].joined);
+	}
+	addr_join("host", 7174, joined, 8);
+	CHECK_STR(joined, "host:71");
+}
+
 /* What to complain of: the port, or all of it. */
 static void bad_ports(void)
 {
@@ -224,6 +281,7 @@ static const struct check_case cases[] = {
 	{"equality", equality, 0},
 	{"wildcards", wildcards, 0},
 	{"splits_by_table", splits_by_table, 0},
+	{"splits_without_a_port", splits_without_a_port, 0},
 	{"bad_ports", bad_ports, 0},
 };
 

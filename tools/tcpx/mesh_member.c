@@ -2,6 +2,7 @@
 /* What every rank does: joins, and does its part of pairs when asked. */
 #include "mesh.h"
 
+#include "base/addr.h"
 #include "clock.h"
 #include "cmd.h"
 #include "gpus.h"
@@ -100,9 +101,8 @@ static int connect_root(struct mesh_member *m)
 	if (m->root_blob)
 		return tcpx_peer_connect(m->control, m->root_blob,
 					 m->root_blob_bytes, &m->root);
-	snprintf(address, sizeof(address),
-		 strchr(m->self->root_host, ':') ? "[%s]:%u" : "%s:%u",
-		 m->self->root_host, m->self->root_port);
+	addr_join(m->self->root_host, m->self->root_port, address,
+		  sizeof(address));
 	return tcpx_peer_connect_address(m->control, address, &m->root);
 }
 

@@ -2,9 +2,8 @@
 /* Which rank this process is, of how many, and where rank 0 is. */
 #include "mesh.h"
 
+#include "base/addr.h"
 #include "cmd.h"
-#include "common/size.h"
-#include "remote.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -73,18 +72,8 @@ static void first_host(const char *list, char *host, size_t cap_bytes)
 
 static int split_root(const char *address, struct mesh_self *self)
 {
-	char full[300];
-	const char *colon;
-	uint64_t port = 0;
-
-	if (address_split(address, self->root_port, self->root_host,
-			  sizeof(self->root_host), full, sizeof(full)))
-		return -1;
-	colon = strrchr(full, ':');
-	if (!colon || number_parse(colon + 1, 1, 65535, &port))
-		return -1;
-	self->root_port = (uint16_t)port;
-	return 0;
+	return addr_split_port(address, self->root_host,
+			       sizeof(self->root_host), &self->root_port);
 }
 
 /* By --root, the launcher, or because everybody is here. */
@@ -163,34 +152,54 @@ static bool is_this_host(const char *name)
 	return resolves_here(name);
 }
 
-/* "--hosts a,b": a process a host, the first is rank 0. */
+/* One of --hosts; the first is rank 0, and where the root is unless --root says
+ * so. Without a port it is the one that self has. */
+static int take_host(const char *name, const struct mesh_options *options,
+		     struct mesh_self *self, uint32_t *n_here)
+{
+	uint16_t port = self->root_port;
+	char host[256];
+
+	if (addr_split_port(name, host, sizeof(host), &port)) {
+		complain("--hosts: \"%s\" is no HOST[:PORT]", name);
+		return -1;
+	}
+	if (!self->ranks && !options->root) {
+		strcpy(self->root_host, host);
+		self->root_port = port;
+	}
+	if (options->rank < 0 && is_this_host(host) && (*n_here)++ == 0)
+		self->rank = self->ranks;
+	self->ranks++;
+	return 0;
+}
+
+/* "--hosts a,b": a process a host. */
+static int take_hosts(const struct mesh_options *options,
+		      struct mesh_self *self, uint32_t *n_here)
+{
+	char *copy = strdup(options->hosts), *state = NULL, *name;
+	int rc = 0;
+
+	for (name = copy ? strtok_r(copy, ", ", &state) : NULL; name && !rc;
+	     name = strtok_r(NULL, ", ", &state))
+		rc = take_host(name, options, self, n_here);
+	free(copy);
+	return rc;
+}
+
 static int find_by_hosts(const struct mesh_options *options,
 			 struct mesh_self *self)
 {
-	char *copy = strdup(options->hosts), *state = NULL, *name;
-	struct mesh_options with_root = *options;
-	char host[256], full[300], first[300] = "";
 	bool told = options->rank >= 0;
 	uint32_t n_here = 0;
 	int rc = -1;
 
-	for (name = copy ? strtok_r(copy, ", ", &state) : NULL; name;
-	     name = strtok_r(NULL, ", ", &state)) {
-		if (address_split(name, self->root_port, host, sizeof(host),
-				  full, sizeof(full)))
-			snprintf(host, sizeof(host), "%s", name);
-		if (!self->ranks)
-			snprintf(first, sizeof(first), "%s", name);
-		if (!told && is_this_host(host) && n_here++ == 0)
-			self->rank = self->ranks;
-		self->ranks++;
-	}
-	free(copy);
+	if (take_hosts(options, self, &n_here))
+		return -1;
 	self->local_ranks = 1;
 	if (told)
 		self->rank = (uint32_t)options->rank;
-	if (!options->root)
-		with_root.root = first;
 	if (!told && !n_here)
 		complain("this host is none of --hosts %s; --rank N says which "
 			 "of them it is, from 0",
@@ -204,7 +213,7 @@ static int find_by_hosts(const struct mesh_options *options,
 		complain("--rank %u: --hosts names %u", self->rank,
 			 self->ranks);
 	else
-		rc = find_root(&with_root, NULL, self);
+		rc = options->root ? find_root(options, NULL, self) : 0;
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "remote.h"
 
+#include "base/addr.h"
 #include "cmd.h"
 #include "log.h"
 
@@ -97,54 +98,22 @@ int remote_join(struct tcpx_session *session, int fd,
 			 config->connect_timeout_ms);
 }
 
-/* A bare IPv6 address has two colons or more, and no brackets. */
-static bool is_bare_v6(const char *address)
-{
-	const char *first = strchr(address, ':');
-
-	return first && address[0] != '[' && strchr(first + 1, ':');
-}
-
-int address_split(const char *address, uint16_t port, char *host,
-		  size_t cap_host_bytes, char *full, size_t cap_full_bytes)
-{
-	const char *begin = address, *end, *own_port;
-	bool brackets = address[0] == '[', bare = is_bare_v6(address);
-	size_t n;
-
-	if (brackets)
-		begin++;
-	end = brackets ? strchr(begin, ']') : bare ? NULL : strchr(begin, ':');
-	if (!end && brackets)
-		return -1;
-	n = end ? (size_t)(end - begin) : strlen(begin);
-	own_port = end ? strchr(end, ':') : NULL;
-	if (n == 0 || n >= cap_host_bytes)
-		return -1;
-	memcpy(host, begin, n);
-	host[n] = '\0';
-	n = (size_t)snprintf(full, cap_full_bytes,
-			     brackets || bare ? "[%s]:" : "%s:", host);
-	if (own_port)
-		n += (size_t)snprintf(full + n, cap_full_bytes - n, "%s",
-				      own_port + 1);
-	else
-		n += (size_t)snprintf(full + n, cap_full_bytes - n, "%u", port);
-	return n < cap_full_bytes ? 0 : -1;
-}
-
 int remote_dial(struct tcpx_session *session, const char *address,
 		const struct tcpx_config *config, struct remote *remote)
 {
 	static char host[256]; /* outlives the call, in remote */
 	char full[300], why[256];
+	uint16_t port = remote->port ? remote->port : TOOL_PORT;
 	int status;
 
-	if (address_split(address, remote->port ? remote->port : TOOL_PORT,
-			  host, sizeof(host), full, sizeof(full))) {
-		complain("\"%s\" is no HOST[:PORT]", address);
+	if (addr_split_port(address, host, sizeof(host), &port)) {
+		complain("\"%s\" %s", address,
+			 addr_port_is_bad(address) ?
+				 "has a port that is not 1 to 65535" :
+				 "is no HOST[:PORT]");
 		return TCPX_EINVAL;
 	}
+	addr_join(host, port, full, sizeof(full));
 	if (!config->secret || !*config->secret) {
 		complain("no secret: set TCPX_SECRET to that of the server, "
 			 "which prints the one it made up if it was given "

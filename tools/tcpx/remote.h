@@ -15,12 +15,4 @@ int remote_dial(struct tcpx_session *session, const char *address,
 /* Says goodbye to a server and gives up the peer. */
 void remote_leave(struct remote *remote);
 
-/*
- * HOST[:PORT] in its forms "name", "name:port", "1.2.3.4", "::1", "[::1]",
- * "[::1]:port": writes host alone and "host:port" with the given port where
- * there is none. Returns 0 or -1 if either does not fit.
- */
-int address_split(const char *address, uint16_t port, char *host,
-		  size_t cap_host_bytes, char *full, size_t cap_full_bytes);
-
 #endif
