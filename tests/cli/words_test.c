@@ -429,6 +429,25 @@ static void bad_settings(void)
 	cli_free(&cli);
 }
 
+/* Both ends here: where others would reach this host does not matter. */
+static void addresses_for_others(void)
+{
+	static const char *const lines[] = {
+		"perf --self --size 4K --count 1",
+		"demo --quick --json",
+	};
+	struct cli cli;
+
+	setenv("TCPX_CONNECT_TIMEOUT_MS", "2000", 1);
+	setenv("TCPX_ADVERTISE", "203.0.113.7", 1);
+	setenv("TCPX_BIND", "::1", 1);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		CHECK_EQ(cli_run(&cli, lines[i]), 0);
+		cli_silent(&cli.err);
+		cli_free(&cli);
+	}
+}
+
 /* ---- info -------------------------------------------------------------- */
 
 static void info_json(void)
@@ -748,6 +767,7 @@ static const struct check_case cases[] = {
 	{"loops", loops, 60},
 	{"bad_words", bad_words, 0},
 	{"bad_settings", bad_settings, 0},
+	{"addresses_for_others", addresses_for_others, 60},
 	{"info_json", info_json, 0},
 	{"info_untold", info_untold, 0},
 	{"info_text", info_text, 0},

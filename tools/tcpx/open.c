@@ -37,6 +37,14 @@ static int from_environment(struct tcpx_config *config, bool quiet)
 	return status;
 }
 
+/* Two sessions of one host: no port of their own, and none of the addresses
+ * that this host has for others. */
+static void only_here(struct tcpx_config *config)
+{
+	config->port_first = config->port_last = 0;
+	config->bind = config->advertise = NULL;
+}
+
 int options_config(const struct session_options *options,
 		   struct tcpx_config *config)
 {
@@ -60,8 +68,8 @@ int options_config(const struct session_options *options,
 		config->chunk_bytes = options->chunk_bytes;
 	if (options->window_chunks)
 		config->window_chunks = options->window_chunks;
-	if (options->loopback) /* two sessions here: no port of their own */
-		config->port_first = config->port_last = 0;
+	if (options->loopback)
+		only_here(config);
 	if (options->port)
 		config->port_first = config->port_last = options->port;
 	if (options->checksum)
