@@ -15,7 +15,7 @@
 
 /* ---- unknown ones ------------------------------------------------------ */
 
-#define NEAR 4 /* letters that differ: too many to be a slip */
+#define NEAR_MAX 3 /* letters that differ; more are no slip */
 
 /* Read by the command, the pretend GPU or a plugin of others. */
 static const char *const others[] = {
@@ -65,6 +65,16 @@ static void look_at_all(struct search *search)
 	}
 }
 
+/* How many letters of it may differ from a known one's: a third of those behind
+ * what all names begin with, for of few letters any name is near. */
+static unsigned near_enough(const char *variable)
+{
+	size_t n = strlen(strstr(variable, "TCPX_") + strlen("TCPX_"));
+	size_t third = (n + 1) / 3;
+
+	return third < NEAR_MAX ? (unsigned)third : NEAR_MAX;
+}
+
 static bool is_ours(const char *variable)
 {
 	/* Those of the tests are whatever a test wants. */
@@ -78,11 +88,12 @@ void variables_warn(const struct log *log)
 	for (char **e = environ; e && *e; e++) {
 		size_t len = strcspn(*e, "=");
 		char variable[128];
-		struct search search = {variable, NULL, NEAR};
+		struct search search = {variable, NULL, 0};
 
 		if (!is_ours(*e))
 			continue;
 		snprintf(variable, sizeof(variable), "%.*s", (int)len, *e);
+		search.distance = near_enough(variable) + 1;
 		look_at_all(&search);
 		if (search.distance == 0)
 			continue;

@@ -301,6 +301,38 @@ static void unknown_variables(void)
 			  "mean UCCL_TCPX_NUM_CHANNELS\n"));
 }
 
+/* The shorter a name, the fewer of its letters may be slips. */
+static void unknown_and_short(void)
+{
+	static const char *const rows[][2] = {
+		{"TCPX_", NULL},
+		{"TCPX_A", NULL},
+		{"TCPX_FOO", NULL},
+		{"TCPX_HOST", NULL},
+		{"TCPX_FLOW", "TCPX_FLOWS"},
+		{"TCPX_BIN", "TCPX_BIND"},
+		{"TCPX_RIALS", "TCPX_RAILS"},
+		{"TCPX_WROKRES", NULL},
+		{"TCPX_CHNUK_BYTE", "TCPX_CHUNK_BYTES"},
+		{"UCCL_TCPX_FOO", NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct tcpx_config c;
+		struct lines lines;
+		char text[128];
+
+		clean();
+		setenv(rows[i][0], "1", 1);
+		CHECK_STATUS(init(&c, &lines), TCPX_OK);
+		snprintf(text, sizeof(text), "unknown variable %s%s%s\n",
+			 rows[i][0], rows[i][1] ? "; did you mean " : "",
+			 rows[i][1] ? rows[i][1] : "");
+		CHECK_EQ(lines.n, 1);
+		CHECK(has(&lines, text));
+	}
+}
+
 /* The command's, the plugins', the transports': none is warned of. */
 static void others_variables_are_known(void)
 {
@@ -673,6 +705,7 @@ static const struct check_case cases[] = {
 	{"old_debug_switches", old_debug_switches, 0},
 	{"bad_alias_is_a_warning", bad_alias_is_a_warning, 0},
 	{"unknown_variables", unknown_variables, 0},
+	{"unknown_and_short", unknown_and_short, 0},
 	{"others_variables_are_known", others_variables_are_known, 0},
 	{"others_variables_misspelt", others_variables_misspelt, 0},
 	{"bad_arguments", bad_arguments, 0},
