@@ -183,9 +183,10 @@ struct tcpx_config {
  * they receive what is wrong with the environment and are stored in config.
  * Unknown TCPX_* names are warned about.
  *
- * Returns: 0; TCPX_EINVAL when a variable has a bad value: the line logged
- * names it, its value, and what is allowed; config is complete all the same,
- * with the default for that field. Strings in config point into the
+ * Returns: 0; TCPX_EINVAL when a variable has a bad value, those included
+ * that transports read themselves: the line logged names it, its value, and
+ * what is allowed, whatever TCPX_LOG_LEVEL is; config is complete all the
+ * same, with the default for that field. Strings in config point into the
  * environment or to constants.
  *
  * The library may be newer than this header and its struct longer, so it is

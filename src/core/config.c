@@ -119,9 +119,12 @@ int tcpx_config_init_sized(struct tcpx_config *config, size_t size_bytes,
 	for (size_t i = 0; i < n_settings; i++) {
 		if (setting_from_env(&settings[i], &full, &log) != 0)
 			rc = TCPX_EINVAL;
-		/* The first row is log_level itself. */
-		log.level = full.log_level;
+		/* The first row is log_level itself. None does not hide why
+		 * this fails: nobody else says it. */
+		log.level = full.log_level ? full.log_level : TCPX_LOG_ERROR;
 	}
+	if (variables_check(&log))
+		rc = TCPX_EINVAL;
 	variables_warn(&log);
 	memset(config, 0, size_bytes);
 	memcpy(config, &full, shorter(size_bytes, sizeof(full)));

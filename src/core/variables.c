@@ -137,22 +137,30 @@ static json_t *default_of(const struct transport_setting *s)
 						   json_null();
 }
 
-/* What the transport would make of it. A bad one stays what it is: the
- * transport refuses it, in words, when it is to be opened. */
-static json_t *value_of(const struct transport_setting *s, const char *text)
+/* What the transport would make of it; NULL: it would refuse it. */
+static json_t *parse(const struct transport_setting *s, const char *text)
 {
-	json_t *json = NULL;
 	uint64_t n;
 	bool on;
 
-	if (!text)
-		return default_of(s);
-	if (s->kind == TRANSPORT_SETTING_NUMBER && parse_size(text, &n) &&
-	    n >= s->min && n <= s->max)
-		json = json_integer((json_int_t)n);
-	else if (s->kind == TRANSPORT_SETTING_BOOL && parse_bool(text, &on))
-		json = json_boolean(on);
-	else
+	switch (s->kind) {
+	case TRANSPORT_SETTING_NUMBER:
+		return transport_setting_number(s, text, &n) ?
+			       json_integer((json_int_t)n) :
+			       NULL;
+	case TRANSPORT_SETTING_BOOL:
+		return parse_bool(text, &on) ? json_boolean(on) : NULL;
+	default:
+		return json_string(text);
+	}
+}
+
+/* A bad one stays what it is: the transport will not be there. */
+static json_t *value_of(const struct transport_setting *s, const char *text)
+{
+	json_t *json = text ? parse(s, text) : default_of(s);
+
+	if (!json)
 		json = json_string(text);
 	return json ? json : json_string("(not UTF-8)");
 }
@@ -185,6 +193,38 @@ static json_t *row(const struct transport_setting *s)
 			 allowed_of(s, allowed, sizeof(allowed)), "source",
 			 from ? "environment" : "default", "from", from, "help",
 			 s->help);
+}
+
+static int check(const struct transport_setting *s, const struct log *log)
+{
+	const char *from = set_by(s);
+	char allowed[128];
+	json_t *value;
+
+	if (!from || s->kind == TRANSPORT_SETTING_TEXT)
+		return 0;
+	value = parse(s, getenv(from));
+	if (value) {
+		json_decref(value);
+		return 0;
+	}
+	log_error(log, "config", "%s is \"%s\"; allowed: %s", from,
+		  getenv(from), allowed_of(s, allowed, sizeof(allowed)));
+	return TCPX_EINVAL;
+}
+
+int variables_check(const struct log *log)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; transport_at(i); i++) {
+		const struct transport_setting *s = transport_at(i)->settings;
+
+		for (; s && s->variable; s++)
+			if (check(s, log))
+				rc = TCPX_EINVAL;
+	}
+	return rc;
 }
 
 int variables_rows(json_t *array)

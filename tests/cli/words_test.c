@@ -311,6 +311,8 @@ static void bad_variables(void)
 		{"TCPX_LIVENESS_MS", "1", "allowed: 200 to"},
 		{"TCPX_GPU", "hsot", "allowed: auto, cuda, host, off"},
 		{"TCPX_TRANSPORTS", "sokcet", transports},
+		{"TCPX_SOCKET_LEND_BYTES", "abc", "allowed: 0 to 1073741824"},
+		{"TCPX_NETPLUGIN_WINDOW", "17", "allowed: 1 to 16"},
 	};
 	static const char *const lines[] = {"config", "info --json",
 					    "perf --self", "demo", "perf"};

@@ -178,6 +178,55 @@ static void bad_values(void)
 	}
 }
 
+/* As those of the table, whether such a transport is allowed or not. */
+static void bad_values_of_transports(void)
+{
+	static const char *const bad[][3] = {
+		{"TCPX_SOCKET_LEND_BYTES", "abc", "0 to 1073741824"},
+		{"TCPX_SOCKET_LEND_BYTES", "2G", "0 to 1073741824"},
+		{"TCPX_NETPLUGIN_WINDOW", "17", "1 to 16"},
+		{"TCPX_NETPLUGIN_STALL_MS", "-1", "10 to 3600000"},
+		{"TCPX_NETPLUGIN_ISOLATE", "perhaps",
+		 "1, yes, true, on, 0, no, false, off"},
+	};
+	char text[160];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct tcpx_config c;
+		struct lines lines;
+
+		clean();
+		setenv(bad[i][0], bad[i][1], 1);
+		CHECK_STATUS(init(&c, &lines), TCPX_EINVAL);
+		snprintf(text, sizeof(text), "%s is \"%s\"; allowed: %s\n",
+			 bad[i][0], bad[i][1], bad[i][2]);
+		CHECK_EQ(lines.n, 1);
+		CHECK_EQ(lines.worst, TCPX_LOG_ERROR);
+		CHECK(has(&lines, text));
+	}
+}
+
+/* Why there is no session is told in any case; what is only odd is not. */
+static void bad_values_with_no_log(void)
+{
+	struct tcpx_config c;
+	struct lines lines;
+
+	clean();
+	setenv("TCPX_LOG_LEVEL", "none", 1);
+	setenv("TCPX_FLOW", "3", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_EQ(lines.n, 0);
+	CHECK_EQ(c.log_level, TCPX_LOG_NONE);
+	setenv("TCPX_FLOWS", "99", 1);
+	setenv("TCPX_SOCKET_LEND_BYTES", "abc", 1);
+	CHECK_STATUS(init(&c, &lines), TCPX_EINVAL);
+	CHECK_EQ(lines.n, 2);
+	CHECK(has(&lines, "TCPX_FLOWS is \"99\"; allowed: 0 to 16\n"));
+	CHECK(has(&lines, "TCPX_SOCKET_LEND_BYTES is \"abc\""));
+	CHECK_EQ(c.log_level, TCPX_LOG_NONE);
+}
+
 /* Lists as they are read: by commas, spaces, or both. */
 static void lists_of_words(void)
 {
@@ -366,6 +415,9 @@ static void others_variables_are_known(void)
 	clean();
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		setenv(known[i], "1", 1);
+	setenv("TCPX_NETPLUGIN_SLOTS", "10", 1);
+	setenv("TCPX_NETPLUGIN_STALL_MS", "10", 1);
+	setenv("TCPX_NETPLUGIN_CONNECT_MS", "10", 1);
 	CHECK_STATUS(init(&c, &lines), TCPX_OK);
 	CHECK_EQ(lines.n, 0);
 }
@@ -653,7 +705,7 @@ static void json_refuses(void)
 }
 
 /* A transport's own come behind: as it would read them, and a bad one as it
- * is, for the transport to refuse. */
+ * is. */
 static void json_tells_transports(void)
 {
 	static char buf[32768];
@@ -669,7 +721,7 @@ static void json_tells_transports(void)
 	setenv("TCPX_NETPLUGIN_MAP", "", 1); /* as if not set */
 	setenv("TCPX_NETPLUGIN_POOL_BYTES", "1G", 1);
 	setenv("UCCL_TCPX_PLUGIN_PATH", "/old.so", 1);
-	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_STATUS(init(&c, &lines), TCPX_EINVAL);
 	CHECK_STATUS(tcpx_config_json(&c, buf, sizeof(buf), &len), TCPX_OK);
 	rows = json_loads(buf, 0, NULL);
 	CHECK(rows);
@@ -699,6 +751,8 @@ static const struct check_case cases[] = {
 	{"every_default_is_allowed", every_default_is_allowed, 0},
 	{"environment", environment, 0},
 	{"bad_values", bad_values, 0},
+	{"bad_values_of_transports", bad_values_of_transports, 0},
+	{"bad_values_with_no_log", bad_values_with_no_log, 0},
 	{"lists_of_words", lists_of_words, 0},
 	{"secret_is_not_logged", secret_is_not_logged, 0},
 	{"aliases", aliases, 0},
