@@ -336,6 +336,36 @@ static void bad_variables(void)
 	}
 }
 
+/* All that is wrong, names that nobody knows beside values that nobody could
+ * have. */
+static void all_variables(void)
+{
+	static const char *const lines[] = {"config", "config --json",
+					    "info --json", "perf --self"};
+	struct cli cli;
+
+	setenv("TCPX_FLOW", "3", 1);
+	setenv("TCPX_FOO", "3", 1);
+	setenv("TCPX_WORKERS", "zz", 1);
+	setenv("TCPX_LIVENESS_MS", "1", 1);
+	setenv("TCPX_RAILS", "2", 1);
+	setenv("NCCL_P2P_NET_CHUNKSIZE", "1", 1);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		CHECK_EQ(cli_run(&cli, lines[i]), SETUP);
+		cli_says(&cli.err, "TCPX_FLOW; did you mean TCPX_FLOWS\n");
+		cli_says(&cli.err, "unknown variable TCPX_FOO\n");
+		cli_says(&cli.err, "error: TCPX_WORKERS is \"zz\"; allowed: ");
+		cli_says(&cli.err, "error: TCPX_LIVENESS_MS is \"1\"; ");
+		cli_says(&cli.err, "CHUNKSIZE is \"1\"; allowed: ");
+		cli_silent(&cli.out);
+		cli_free(&cli);
+	}
+	setenv("TCPX_LOG_LEVEL", "none", 1);
+	CHECK_EQ(cli_run(&cli, "perf --self"), SETUP);
+	cli_says(&cli.err, "error: TCPX_WORKERS is \"zz\"; allowed: ");
+	cli_free(&cli);
+}
+
 /* Options that no session could have, refused by each command that has them
  * before it does anything. */
 static void bad_words(void)
@@ -767,6 +797,7 @@ static const struct check_case cases[] = {
 	{"config_unknown", config_unknown, 0},
 	{"bad_variables", bad_variables, 0},
 	{"loops", loops, 60},
+	{"all_variables", all_variables, 0},
 	{"bad_words", bad_words, 0},
 	{"bad_settings", bad_settings, 0},
 	{"addresses_for_others", addresses_for_others, 60},

@@ -106,13 +106,17 @@ void log_hold(void)
 	pthread_mutex_unlock(&state.lock);
 }
 
+static void print_held(const struct held *held)
+{
+	print(held->level, held->subsystem, held->line);
+}
+
 /* Prints what was kept but the one at `but`. */
 static void release(unsigned but)
 {
 	for (unsigned i = 0; i < state.n; i++)
 		if (i != but)
-			print(state.held[i].level, state.held[i].subsystem,
-			      state.held[i].line);
+			print_held(&state.held[i]);
 	state.holding = false;
 	state.n = 0;
 }
@@ -121,6 +125,17 @@ void log_release(void)
 {
 	pthread_mutex_lock(&state.lock);
 	release(N_HELD_MAX);
+	pthread_mutex_unlock(&state.lock);
+}
+
+void log_release_but_errors(void)
+{
+	pthread_mutex_lock(&state.lock);
+	for (unsigned i = 0; i < state.n; i++)
+		if (state.held[i].level != TCPX_LOG_ERROR)
+			print_held(&state.held[i]);
+	state.holding = false;
+	state.n = 0;
 	pthread_mutex_unlock(&state.lock);
 }
 

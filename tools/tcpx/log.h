@@ -26,6 +26,8 @@ void log_hush(bool hush);
 void log_hold(void);
 /* Ends that, and prints what was kept. */
 void log_release(void);
+/* Ends that, and prints what was kept and is no error. */
+void log_release_but_errors(void);
 /* Ends that, and drops what was kept. */
 void log_drop(void);
 /* Ends that; prints all but the last error, which goes to buf, "" if there

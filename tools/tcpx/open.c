@@ -9,15 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void complain_environment(int status)
+/* All that is wrong with it: errors, then what was only warned of. */
+static void complain_environment(void)
 {
 	const char *line = log_held_error(0);
 
 	for (unsigned i = 0; line; line = log_held_error(++i))
 		complain("%s", line);
-	if (!log_held_error(0))
-		complain("a bad value in the environment: %s",
-			 tcpx_strerror(status));
+	log_release_but_errors();
 }
 
 static int from_environment(struct tcpx_config *config, bool quiet)
@@ -28,12 +27,10 @@ static int from_environment(struct tcpx_config *config, bool quiet)
 	config->size_bytes = sizeof(*config);
 	log_hold();
 	status = tcpx_config_init(config, log_line, NULL);
-	if (status)
-		complain_environment(status);
-	if (status || quiet)
-		log_drop();
+	if (status || !quiet)
+		complain_environment();
 	else
-		log_release();
+		log_drop();
 	return status;
 }
 
