@@ -24,7 +24,8 @@ static const struct argp parser = {
 	       "  tcpx config\n"
 	       "  TCPX_FLOWS=4 tcpx config --json\n\n"
 	       "Exit status: 0 all good, 2 the command line is wrong, 3 a "
-	       "variable has a bad value.\n",
+	       "variable has a bad value: what is wrong is said, and the "
+	       "rest shown.\n",
 };
 
 static int config_text(void *arg, char *buf, size_t cap_bytes,
@@ -116,10 +117,10 @@ int cmd_config(int argc, char **argv)
 	struct listing_options arguments = {0};
 	struct tcpx_config config;
 	json_t *settings, *all;
+	int status;
 
 	argp_parse(&parser, argc, argv, 0, NULL, &arguments);
-	if (options_config(&arguments.session, &config))
-		return EXIT_SETUP;
+	status = options_config(&arguments.session, &config);
 	settings = json_from_library("the configuration", config_text, &config);
 	if (!settings)
 		return EXIT_SETUP;
@@ -131,5 +132,5 @@ int cmd_config(int argc, char **argv)
 		print_settings(settings);
 	}
 	json_decref(all);
-	return EXIT_HELD;
+	return status ? EXIT_SETUP : EXIT_HELD;
 }

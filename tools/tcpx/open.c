@@ -47,8 +47,6 @@ int options_config(const struct session_options *options,
 {
 	int status = from_environment(config, options->quiet);
 
-	if (status)
-		return status;
 	if (options->transport)
 		config->transports = options->transport;
 	if (options->ifnames)
@@ -73,7 +71,7 @@ int options_config(const struct session_options *options,
 		config->checksum = true;
 	if (options->wait == WAIT_BLOCK)
 		config->busy_poll_us = 0;
-	return 0;
+	return status;
 }
 
 /* "loop" and "loop-scatter", by commas among others. */

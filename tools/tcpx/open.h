@@ -62,7 +62,8 @@ extern const struct argp_child listing_children[];
 const char *wait_style_name(enum wait_style wait);
 int wait_style_parse(const char *text, enum wait_style *wait); /* 0 or -1 */
 
-/* Defaults, environment, then the options. Returns 0 or a status. */
+/* Defaults, environment, then the options. Returns 0 or a status, having
+ * complained; config is complete all the same. */
 int options_config(const struct session_options *options,
 		   struct tcpx_config *config);
 /* The same, for what goes between processes. A --transport that does not is a
