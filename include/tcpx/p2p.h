@@ -204,9 +204,10 @@ tcpx_config_init(struct tcpx_config *config, tcpx_log_fn log_fn, void *log_arg)
 
 /*
  * Every setting in force as a JSON array of objects {name, variable,
- * aliases, value, default, allowed, source ("default", "environment",
- * "program"), from (the variable that set it, by the name it has in the
- * environment, else null), help}. Behind the fields of the struct come the
+ * aliases, value, here (what an automatic value comes to on this machine, else
+ * null; of chunk_bytes: without GPU memory), default, allowed, source
+ * ("default", "environment", "program"), from (the variable that set it, by the
+ * name it has in the environment, else null), help}. Behind the fields of the struct come the
  * variables that transports read themselves, as TCPX_NETPLUGIN_PATH. The
  * secret's value is never in it.
  *

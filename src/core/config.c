@@ -295,6 +295,16 @@ static json_t *aliases_json(const struct setting *s)
 	return array;
 }
 
+/* What an automatic value comes to; null: it is not automatic. */
+static json_t *here_json(const struct setting *s,
+			 const struct tcpx_config *config,
+			 const struct tcpx_config *defaults)
+{
+	return s->here && setting_same(s, config, defaults) ?
+		       json_integer(s->here(config)) :
+		       json_null();
+}
+
 /* A row of the array; NULL: out of memory (json_pack frees what it took). */
 static json_t *row_json(const struct setting *s,
 			const struct tcpx_config *config,
@@ -307,10 +317,11 @@ static json_t *row_json(const struct setting *s,
 	source = source_name(s, config, defaults, &variable);
 	text_init(&allowed, buf, sizeof(buf));
 	setting_show_allowed(s, &allowed);
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s?, s:s}",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:s?, s:s}",
 			 "name", s->kind == SETTING_PORTS ? "port" : s->name,
 			 "variable", s->variable, "aliases", aliases_json(s),
-			 "value", setting_json(s, config), "default",
+			 "value", setting_json(s, config), "here",
+			 here_json(s, config, defaults), "default",
 			 setting_json(s, defaults), "allowed", buf, "source",
 			 source, "from", variable, "help", s->help);
 }

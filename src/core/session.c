@@ -9,18 +9,13 @@
 #include "base/cpus.h"
 #include "base/item.h"
 #include "base/text.h"
+#include "core/automatic.h"
 #include "core/config.h"
 #include "core/flows.h"
 #include "core/peering.h"
 #include "core/rails.h"
 
 #define LIST_SEGMENTS (2u << 20) /* of lists kept for a peer: 32 MiB */
-#define FLOWS_AUTO_MAX 16
-#define WORKERS_AUTO_MAX 16
-/* Both measured (docs/performance.md): a chunk costs a GPU as much whatever its
- * length, while what CPUs alone copy gains nothing from longer ones. */
-#define CHUNK_AUTO_GPU (1u << 20)
-#define CHUNK_AUTO_HOST (512u << 10)
 /* Of many CPUs one is free for who is woken, and what spins longer only takes
  * more of their time; of few the sleeper wakes on its peer's. Measured, too. */
 #define STREAM_POLL_US 100
@@ -28,44 +23,6 @@
 #define FEW_CPUS 4
 
 /* ---- what follows from the configuration ------------------------------ */
-
-static uint32_t auto_flows(const struct tcpx_config *config)
-{
-	uint32_t cpus = (uint32_t)cpus_usable();
-
-	if (config->n_flows)
-		return config->n_flows;
-	return cpus / 4 > FLOWS_AUTO_MAX ? FLOWS_AUTO_MAX :
-	       cpus < 8			 ? 2 :
-					   cpus / 4;
-}
-
-static uint32_t auto_workers(const struct tcpx_config *config)
-{
-	uint32_t cpus = (uint32_t)cpus_usable();
-
-	if (config->n_workers >= 0)
-		return (uint32_t)config->n_workers;
-	/* One sends while the other one gathers, or serves the control
-	 * connection; beyond that, a quarter of the CPUs. On the smallest
-	 * hosts the program, and a peer on the same host, need the rest: what
-	 * two workers gain in speed there, threads that wait for a CPU lose. */
-	if (cpus < 12)
-		return cpus < 4 ? 1 : 2;
-	return cpus / 4 < WORKERS_AUTO_MAX ? cpus / 4 : WORKERS_AUTO_MAX;
-}
-
-/* What a receiver has room for, and what a slot holds: of any transfer. */
-static uint32_t chunk_bytes(const struct tcpx_config *config)
-{
-	return config->chunk_bytes ? config->chunk_bytes : CHUNK_AUTO_GPU;
-}
-
-/* Of one that moves host memory only. */
-static uint32_t host_chunk_bytes(const struct tcpx_config *config)
-{
-	return config->chunk_bytes ? config->chunk_bytes : CHUNK_AUTO_HOST;
-}
 
 static uint32_t stream_poll_us(void)
 {
@@ -77,11 +34,11 @@ static void set_limits(struct tcpx_session *session)
 	const struct tcpx_config *config = session->config;
 
 	session->limits = (struct wire_limits){
-		.chunk_bytes = chunk_bytes(config),
+		.chunk_bytes = automatic_chunk_bytes(config),
 		.window_chunks = config->window_chunks,
 		.small_bytes = config->small_bytes,
 		.list_segments = LIST_SEGMENTS,
-		.n_flows = auto_flows(config),
+		.n_flows = automatic_flows(config),
 		.n_rails = config->n_rails ? config->n_rails : PEER_RAILS_MAX,
 		.notify_bytes = config->notify_queue_bytes,
 		.features = config->checksum ? FEATURE_CHECKSUM : 0,
@@ -246,7 +203,7 @@ static int open_gpus(struct tcpx_session *session)
 	const struct tcpx_config *config = session->config;
 	struct gpu_params params = {
 		.log = &session->log,
-		.slot_bytes = chunk_bytes(config),
+		.slot_bytes = automatic_chunk_bytes(config),
 		.n_slots = config->gpu_slots,
 		.way = config->gpu_copy_engine ? GPU_COPY_ENGINE :
 						 GPU_COPY_KERNEL,
@@ -275,7 +232,7 @@ static void list_transports(struct tcpx_session *session)
 static int open_engine(struct tcpx_session *session)
 {
 	const struct tcpx_config *config = session->config;
-	uint32_t workers = auto_workers(config);
+	uint32_t workers = automatic_workers(config);
 	struct engine_params params = {
 		.log = &session->log,
 		.n_contexts = workers ? workers : 1,
@@ -284,15 +241,15 @@ static int open_engine(struct tcpx_session *session)
 		.stream_poll_us = stream_poll_us(),
 		.copy_below_bytes = config->copy_below_bytes,
 		.deadline_ms = config->deadline_ms,
-		.host_chunk_bytes = host_chunk_bytes(config),
+		.host_chunk_bytes = automatic_host_chunk_bytes(config),
 		.transports = config->transports,
 		.transport =
 			{
 				.log = &session->log,
 				.gpus = session->gpus,
-				.chunk_bytes = chunk_bytes(config),
+				.chunk_bytes = automatic_chunk_bytes(config),
 				.window_chunks = config->window_chunks,
-				.slot_bytes = chunk_bytes(config),
+				.slot_bytes = automatic_chunk_bytes(config),
 				.socket_buffer_bytes =
 					config->socket_buffer_bytes,
 			},

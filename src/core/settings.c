@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/parse.h"
+#include "core/automatic.h"
 #include "core/words.h"
 #include "gpu/gpu.h"
 #include "transport/transport.h"
@@ -64,11 +65,11 @@ const struct setting settings[] = {
 	 .aliases = {{"UCCL_TCPX_BOOTSTRAP_PORT", NULL}}, .max = UINT16_MAX,
 	 .help = "listening port, or a range to take the first free one of"},
 	{FIELD(n_workers), .variable = "TCPX_WORKERS", .kind = SETTING_NUMBER,
-	 .def = -1, .min = -1, .max = 256,
+	 .def = -1, .min = -1, .max = 256, .here = automatic_workers,
 	 .help = "worker threads; -1: by CPUs; 0: the caller drives"},
 	{FIELD(n_flows), .variable = "TCPX_FLOWS", .kind = SETTING_NUMBER,
 	 .aliases = {{"UCCL_TCPX_NUM_CHANNELS", NULL}}, .max = 16,
-	 .help = "connections a rail; 0: by CPUs"},
+	 .here = automatic_flows, .help = "connections a rail; 0: by CPUs"},
 	{FIELD(n_rails), .variable = "TCPX_RAILS", .kind = SETTING_NUMBER,
 	 .max = 8, .help = "rails a peer at most; 0: all"},
 	{FIELD(chunk_bytes), .variable = "TCPX_CHUNK_BYTES",
@@ -76,6 +77,7 @@ const struct setting settings[] = {
 	 .aliases = {{"UCCL_TCPX_CHUNK_BYTES", NULL},
 		     {"NCCL_P2P_NET_CHUNKSIZE", NULL}},
 	 .min = 64 * K, .max = 4 * M, .step = 4 * K, .zero_too = true,
+	 .here = automatic_host_chunk_bytes,
 	 .help = "bytes of one channel operation at most; "
 		 "0: 512K, with GPU memory 1M"},
 	{FIELD(window_chunks), .variable = "TCPX_WINDOW_CHUNKS",

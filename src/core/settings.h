@@ -44,6 +44,8 @@ struct setting {
 	/* SETTING_TEXT of these words only, NULL behind the last; NULL: any. */
 	const char *(*word)(uint32_t i);
 	bool several; /* of them, separated by commas or spaces */
+	/* What the default comes to on this machine; NULL: it is as it says. */
+	uint32_t (*here)(const struct tcpx_config *config);
 	const char *form; /* said instead of the lengths; NULL: they are */
 	const char *help;
 };

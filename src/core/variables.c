@@ -185,11 +185,11 @@ static json_t *row(const struct transport_setting *s)
 	char name[64], allowed[128];
 	json_t *aliases = s->alias ? json_pack("[s]", s->alias) : json_array();
 
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s?, s:s}",
+	return json_pack("{s:s, s:s, s:o, s:o, s:n, s:o, s:s, s:s, s:s?, s:s}",
 			 "name", name_of(s, name, sizeof(name)), "variable",
 			 s->variable, "aliases", aliases, "value",
-			 value_of(s, from ? getenv(from) : NULL), "default",
-			 default_of(s), "allowed",
+			 value_of(s, from ? getenv(from) : NULL), "here",
+			 "default", default_of(s), "allowed",
 			 allowed_of(s, allowed, sizeof(allowed)), "source",
 			 from ? "environment" : "default", "from", from, "help",
 			 s->help);

@@ -140,8 +140,8 @@ static void config_json(void)
 		CHECK(json_object_get(one, "default"));
 		json_object_del((json_t *)(uintptr_t)one, "value");
 		json_object_del((json_t *)(uintptr_t)one, "default");
-		cli_keys(one, "name:s variable:s aliases:a allowed:s source:s "
-			      "from:s? help:s");
+		cli_keys(one, "name:s variable:s aliases:a here:i? allowed:s "
+			      "source:s from:s? help:s");
 	}
 	CHECK_STR(json_string_value(json_object_get(setting(json, "TCPX_FLOWS"),
 						    "source")),
@@ -248,7 +248,9 @@ static void config_text(void)
 	cli_fits(&cli.out, 80);
 	json_array_foreach(json_object_get(json, "settings"), i, one) cli_says(
 		&cli.out, json_string_value(json_object_get(one, "variable")));
-	cli_says(&cli.out, "512K");
+	cli_says(&cli.out, "chunk_bytes          0 (512K here)   default     ");
+	cli_says(&cli.out, "n_flows              0 (");
+	cli_says(&cli.out, "n_workers            -1 (");
 	cli_says(&cli.out, "allowed: 0, 64K to 4M");
 	cli_says(&cli.out, "netplugin_window     16              default     "
 			   "TCPX_NETPLUGIN_WINDOW\n");

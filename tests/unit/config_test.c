@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "check.h"
+#include "core/automatic.h"
 #include "core/config.h"
 #include "core/settings.h"
 #include "transport/transport.h"
@@ -666,6 +667,9 @@ static void json_tells_all(void)
 	CHECK_EQ(number(rows, "n_flows", "value"), 2);
 	CHECK_EQ(number(rows, "n_flows", "default"), 0);
 	CHECK_STR(word(rows, "n_workers", "source"), "program");
+	CHECK(json_is_null(json_object_get(row_of(rows, "n_flows"), "here")));
+	CHECK(json_is_null(json_object_get(row_of(rows, "n_workers"), "here")));
+	CHECK_EQ(number(rows, "chunk_bytes", "here"), 512 << 10);
 	CHECK_STR(word(rows, "chunk_bytes", "source"), "default");
 	CHECK_STR(word(rows, "secret", "source"), "environment");
 	CHECK_STR(word(rows, "port", "value"), "0");
@@ -676,10 +680,43 @@ static void json_tells_all(void)
 
 		CHECK(json_is_array(json_object_get(row, "aliases")));
 		CHECK(json_object_get(row, "value"));
+		CHECK(json_object_get(row, "here"));
 		CHECK(json_string_length(json_object_get(row, "help")) > 9);
 		CHECK(json_string_length(json_object_get(row, "allowed")) > 5);
 	}
 	json_decref(rows);
+}
+
+/* What zero and -1 come to is what a session would take. */
+static void json_tells_automatic(void)
+{
+	static char buf[32768];
+	struct tcpx_config c;
+	struct lines lines;
+	json_t *rows;
+	size_t len;
+
+	clean();
+	CHECK_STATUS(init(&c, &lines), TCPX_OK);
+	CHECK_STATUS(tcpx_config_json(&c, buf, sizeof(buf), &len), TCPX_OK);
+	rows = json_loads(buf, 0, NULL);
+	CHECK(rows);
+	CHECK_EQ(number(rows, "n_flows", "value"), 0);
+	CHECK_EQ(number(rows, "n_flows", "here"), automatic_flows(&c));
+	CHECK(automatic_flows(&c) >= 2 && automatic_flows(&c) <= 16);
+	CHECK_EQ(number(rows, "n_workers", "value"), -1);
+	CHECK_EQ(number(rows, "n_workers", "here"), automatic_workers(&c));
+	CHECK(automatic_workers(&c) >= 1 && automatic_workers(&c) <= 16);
+	CHECK_EQ(number(rows, "chunk_bytes", "here"), 512 << 10);
+	CHECK_EQ(automatic_chunk_bytes(&c), 1 << 20);
+	json_decref(rows);
+	c.n_flows = 3;
+	c.n_workers = 0;
+	c.chunk_bytes = 64 << 10;
+	CHECK_EQ(automatic_flows(&c), 3);
+	CHECK_EQ(automatic_workers(&c), 0);
+	CHECK_EQ(automatic_chunk_bytes(&c), 64 << 10);
+	CHECK_EQ(automatic_host_chunk_bytes(&c), 64 << 10);
 }
 
 /* What no session could have is not in force. */
@@ -769,6 +806,7 @@ static const struct check_case cases[] = {
 	{"copy_completes", copy_completes, 0},
 	{"copy_names_every_bad_field", copy_names_every_bad_field, 0},
 	{"json_tells_all", json_tells_all, 0},
+	{"json_tells_automatic", json_tells_automatic, 0},
 	{"json_refuses", json_refuses, 0},
 	{"json_tells_transports", json_tells_transports, 0},
 };

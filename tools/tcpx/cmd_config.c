@@ -68,6 +68,22 @@ static const char *cell(const json_t *setting, const char *key, char *buf,
 	return buf;
 }
 
+/* The value, and what an automatic one comes to: "0 (2 here)". */
+static const char *value_cell(const json_t *setting, char *buf,
+			      size_t cap_bytes)
+{
+	char here[32];
+	size_t n;
+
+	cell(setting, "value", buf, cap_bytes);
+	if (json_is_integer(json_object_get(setting, "here"))) {
+		n = strlen(buf);
+		snprintf(buf + n, cap_bytes - n, " (%s here)",
+			 cell(setting, "here", here, sizeof(here)));
+	}
+	return buf;
+}
+
 /* "environment", and by which variable if that is not its own; what a program
  * says is here what the command line says. */
 static void print_source(const json_t *setting)
@@ -85,15 +101,10 @@ static void print_source(const json_t *setting)
 /* Two lines and more: what it is, and what it is for. */
 static void print_setting(const json_t *setting)
 {
-	static const struct {
-		const char *key;
-		int columns;
-	} columns[] = {{"name", 20}, {"value", 15}};
 	char text[1100], def[256], allowed[256], help[256];
 
-	for (unsigned i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-		printf("%-*s ", columns[i].columns,
-		       cell(setting, columns[i].key, text, sizeof(text)));
+	printf("%-20s ", cell(setting, "name", text, sizeof(text)));
+	printf("%-15s ", value_cell(setting, text, sizeof(text)));
 	print_source(setting);
 	snprintf(text, sizeof(text), "%s (default %s; allowed: %s)",
 		 cell(setting, "help", help, sizeof(help)),
