@@ -288,7 +288,8 @@ tcpx_session_transports(struct tcpx_session *session, char *buf,
  * undone by one tcpx_peer_disconnect(). The blob of one's own session is
  * legal. Completion: tcpx_peer_wait(), or TCPX_EVENT_PEER_CONNECTED.
  * Returns: 0, TCPX_EINVAL (not a blob), TCPX_EVERSION, TCPX_EAGAIN (too many
- * peers), TCPX_ENOMEM.
+ * peers, or too much unread of lost ones: see tcpx_notify_poll()),
+ * TCPX_ENOMEM.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int tcpx_peer_connect(struct tcpx_session *session,
 						  const void *blob,
@@ -318,8 +319,9 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_peer_wait(struct tcpx_session *session,
 					       uint64_t peer, int timeout_ms);
 /*
  * Gives up the peer: goodbye, transfers in flight fail with TCPX_ECANCELED,
- * the handle dies. Also needed to dispose of a peer that was lost or that
- * connected to us. Does not wait for the network.
+ * the handle dies, and with it its notifications that have not been taken.
+ * Also needed to dispose of a peer that was lost or that connected to us. Does
+ * not wait for the network.
  */
 TCPX_EXPORT int tcpx_peer_disconnect(struct tcpx_session *session,
 				     uint64_t peer);
@@ -579,7 +581,10 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_notify_send(struct tcpx_session *session,
 						 size_t len_bytes);
 /*
  * Takes the oldest notification; free it with tcpx_notify_free(). In order
- * per peer. Returns: 0, or TCPX_EAGAIN if there is none.
+ * per peer. Those of a lost peer can be taken until tcpx_peer_disconnect() of
+ * its handle, which drops the rest. While lost peers have left more than 4
+ * times config.notify_queue_bytes, connecting fails with TCPX_EAGAIN, on both
+ * sides. Returns: 0, or TCPX_EAGAIN if there is none.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_notify_poll(struct tcpx_session *session,

@@ -389,6 +389,7 @@ abi::status backend::get_notes(abi::notes &out)
 {
 	return guarded(say_, [&] {
 		struct tcpx_notification *note;
+		uint64_t departed = peers_->begin_reading();
 
 		while (!tcpx_notify_poll(session_, &note)) {
 			std::unique_ptr<tcpx_notification,
@@ -397,6 +398,7 @@ abi::status backend::get_notes(abi::notes &out)
 
 			take_note(*note, out);
 		}
+		peers_->end_reading(departed);
 		return abi::STATUS_SUCCESS;
 	});
 }

@@ -21,6 +21,8 @@ static constexpr milliseconds last_words(1000);
 /* The flows of who connects to us come after the connect. */
 static constexpr milliseconds arrival_delay(200);
 static constexpr size_t parked_max = 1024;
+/* Of a program that reads no notifications the oldest go. */
+static constexpr size_t departed_max = 1024;
 /* Of one peer, beyond what the library queues. */
 static constexpr size_t notes_max_bytes = 64u << 20;
 
@@ -71,7 +73,7 @@ int peers::dial(remote &to)
 			to.settled = true;
 			return 0;
 		}
-		tcpx_peer_disconnect(session_, to.peer);
+		depart(to.peer);
 		break;
 	}
 	int err = tcpx_peer_connect(session_, to.blob.data(), to.blob.size(),
@@ -86,10 +88,14 @@ int peers::dial(remote &to)
 
 void peers::hang_up(remote &to)
 {
-	if (to.peer && !tcpx_peer_wait(session_, to.peer, 0))
+	int status = to.peer ? tcpx_peer_wait(session_, to.peer, 0) : 0;
+
+	if (to.peer && !status)
 		park(to);
-	else if (to.peer)
+	else if (status == TCPX_ETIMEDOUT)
 		tcpx_peer_disconnect(session_, to.peer);
+	else if (to.peer)
+		depart(to.peer);
 	to.peer = 0;
 	to.settled = true;
 }
@@ -103,6 +109,34 @@ void peers::park(remote &to)
 		parked_.pop_front();
 	}
 	parked_.push_back({to.blob, to.peer});
+}
+
+void peers::depart(uint64_t peer)
+{
+	if (departed_.size() == departed_max) {
+		tcpx_peer_disconnect(session_, departed_.front());
+		departed_.pop_front();
+	}
+	departed_.push_back(peer);
+	n_departed_++;
+}
+
+uint64_t peers::begin_reading()
+{
+	std::lock_guard<std::mutex> hold(lock_);
+
+	return n_departed_;
+}
+
+void peers::end_reading(uint64_t departed)
+{
+	std::lock_guard<std::mutex> hold(lock_);
+
+	while (!departed_.empty() &&
+	       n_departed_ - departed_.size() < departed) {
+		tcpx_peer_disconnect(session_, departed_.front());
+		departed_.pop_front();
+	}
 }
 
 void peers::wake()
@@ -232,7 +266,7 @@ int peers::renew(remote &to)
 	/* Whoever only invalidated what it knew of us is still there. */
 	if (err != TCPX_ECLOSED)
 		return err;
-	tcpx_peer_disconnect(session_, to.peer);
+	depart(to.peer);
 	return dial(to);
 }
 
@@ -256,7 +290,7 @@ abi::status peers::send(remote &to, std::string note)
 		err = tcpx_notify_send(session_, to.peer, note.data(),
 				       note.size());
 	if (err == TCPX_ECLOSED) {
-		tcpx_peer_disconnect(session_, to.peer);
+		depart(to.peer);
 		err = dial(to);
 		if (!err)
 			err = TCPX_EAGAIN;
@@ -402,6 +436,6 @@ void peers::on_event(const struct tcpx_event &event)
 			      parked_.end());
 		/* Whom nobody knows by name, nobody will give up. */
 		if (!in_table(event.peer))
-			tcpx_peer_disconnect(session_, event.peer);
+			depart(event.peer);
 	}
 }

@@ -9,8 +9,9 @@
  * connection information is loaded, and what needs the connection meanwhile
  * waits: notifications here, transfers in their request. The thread sends the
  * notifications that wait, starts the transfers, logs how each peer is
- * reached, and disposes of peers that came by themselves and went. It sleeps
- * unless a connect is under way or something waits.
+ * reached, and lets peers depart that came by themselves and went. It sleeps
+ * unless a connect is under way or something waits. Who departed is disposed
+ * of when the program has read its notifications: they go with its handle.
  *
  * Threads: all calls from any thread; one lock. A struct remote is shared by
  * the table and by requests, and is the lock's.
@@ -76,6 +77,11 @@ class peers
 	/* Sends a notification, or keeps it until it can be sent. */
 	abi::status send(remote &to, std::string note);
 
+	/* Around reading all notifications that there are: what the second is
+	 * to be given, the first returns. */
+	uint64_t begin_reading();
+	void end_reading(uint64_t departed);
+
       private:
 	void run();
 	bool look();
@@ -88,6 +94,7 @@ class peers
 	int dial(remote &to);
 	void hang_up(remote &to);
 	void park(remote &to);
+	void depart(uint64_t peer);
 	void wake();
 
 	struct tcpx_session *const session_;
@@ -107,6 +114,9 @@ class peers
 		uint64_t peer;
 	};
 	std::deque<parked> parked_;
+	/* Lost, and given up by us: handles, the last n of n_departed_. */
+	std::deque<uint64_t> departed_;
+	uint64_t n_departed_ = 0;
 	/* Who connected to us, to be described once their flows are there. */
 	struct arrival {
 		uint64_t peer;

@@ -312,6 +312,7 @@ static int admit_control(struct tcpx_session *session,
 {
 	struct peering *peering = peering_with(session, result->session);
 	bool self = !memcmp(session->id, result->session, SESSION_ID_BYTES);
+	const char *full = peering_no_room(session);
 
 	if (peering && !self &&
 	    (peering->state != PEERING_CONNECTING ||
@@ -319,8 +320,8 @@ static int admit_control(struct tcpx_session *session,
 		snprintf(why, cap, "already connected with this session");
 		return TCPX_EBUSY;
 	}
-	if (session->peers.n_used >= session->config->max_peers) {
-		snprintf(why, cap, "too many peers");
+	if (full) {
+		snprintf(why, cap, "%s", full);
 		return TCPX_EAGAIN;
 	}
 	randombytes_buf(token, sizeof(*token));

@@ -99,6 +99,21 @@ struct inbox_note *inbox_take_note(struct inbox *inbox)
 	return note;
 }
 
+void inbox_take_notes_of(struct inbox *inbox, uint64_t peer, struct list *notes)
+{
+	pthread_mutex_lock(&inbox->note_lock);
+	list_for_each_safe (node, &inbox->notes) {
+		struct inbox_note *note =
+			list_entry(node, struct inbox_note, link);
+
+		if (note->charge_peer != peer && note->pub.peer != peer)
+			continue;
+		list_move_tail(notes, &note->link);
+		add_acq_rel(&inbox->n_notes, -1u);
+	}
+	pthread_mutex_unlock(&inbox->note_lock);
+}
+
 bool inbox_has_note(struct inbox *inbox)
 {
 	return load_acquire(&inbox->n_notes) > 0;

@@ -21,8 +21,15 @@ struct inbox_note {
 	struct list link;
 	struct tcpx_notification pub;
 	uint64_t charge_bytes; /* given back to the peer's window when taken */
-	uint64_t charge_peer;  /* whose; differs from pub.peer for self */
+	uint64_t charge_peer;  /* whose; differs from pub.peer for self, and
+				  where the peer has several handles */
 };
+
+/* What it takes of memory while it waits. */
+static inline uint64_t inbox_note_bytes(const struct inbox_note *note)
+{
+	return sizeof(*note) + note->pub.len_bytes;
+}
 
 int inbox_create(struct inbox **inbox);
 void inbox_destroy(struct inbox *inbox); /* frees what was not taken */
@@ -32,6 +39,9 @@ struct inbox_note *inbox_note_alloc(size_t len_bytes);
 void inbox_put_note(struct inbox *inbox, struct inbox_note *note);
 /* NULL if there is none; the caller owns it (free with tcpx_notify_free). */
 struct inbox_note *inbox_take_note(struct inbox *inbox);
+/* All of one peer, charged to it or shown as its; appended to `notes`. */
+void inbox_take_notes_of(struct inbox *inbox, uint64_t peer,
+			 struct list *notes);
 /* Cheap and lock-free: is there (probably) one? */
 bool inbox_has_note(struct inbox *inbox);
 

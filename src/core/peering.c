@@ -7,6 +7,28 @@
 
 #include "core/flows.h"
 
+/* What lost peers have left unread, in windows of one peer: with more of it
+ * nobody new comes, for each that comes has a whole window again. */
+#define LOST_UNREAD_WINDOWS 4
+
+const char *peering_no_room(const struct tcpx_session *session)
+{
+	const struct tcpx_config *config = session->config;
+	uint64_t unread_bytes = 0;
+
+	if (session->peers.n_used >= config->max_peers)
+		return "too many peers";
+	list_for_each (node, &session->peerings) {
+		struct peering *one = list_entry(node, struct peering, link);
+
+		if (one->state >= PEERING_LOST)
+			unread_bytes += load_relaxed(&one->unread_bytes);
+	}
+	return unread_bytes / LOST_UNREAD_WINDOWS > config->notify_queue_bytes ?
+		       "too many notifications of lost peers are unread" :
+		       NULL;
+}
+
 int peering_create(struct tcpx_session *session, struct peering **out)
 {
 	struct peering *peering = calloc(1, sizeof(*peering));
@@ -14,7 +36,7 @@ int peering_create(struct tcpx_session *session, struct peering **out)
 
 	if (!peering)
 		return TCPX_ENOMEM;
-	if (session->peers.n_used >= session->config->max_peers) {
+	if (peering_no_room(session)) {
 		free(peering);
 		return TCPX_EAGAIN;
 	}

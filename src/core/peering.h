@@ -89,6 +89,8 @@ struct peering {
 	_Atomic enum peering_state state; /* written under the lock */
 	_Atomic int32_t status;	/* TCPX_INPROGRESS, 0, or the cause */
 	char cause[MSG_TEXT_MAX];
+	_Atomic uint64_t unread_bytes; /* of its notifications in the inbox, as
+					  they lie in memory */
 	bool incoming;		/* they opened the control connection */
 	bool self;		/* the other end is this session too */
 	bool hidden;		/* the passive end of a connection to self */
@@ -113,7 +115,10 @@ struct peering {
 	char transports[64];	/* what they allow */
 };
 
-/* With one reference for the caller beside the handle's. session->lock. */
+/* Why there can be no new peer now; NULL: there can. session->lock. */
+const char *peering_no_room(const struct tcpx_session *session);
+/* With one reference for the caller beside the handle's; TCPX_EAGAIN: no room.
+ * session->lock. */
 int peering_create(struct tcpx_session *session, struct peering **peering);
 struct peering *peering_get(struct peering *peering);
 void peering_put(struct peering *peering); /* no lock held */

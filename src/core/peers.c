@@ -58,6 +58,7 @@ static int connect_to(struct tcpx_session *session,
 		      uint64_t *id)
 {
 	struct peering *drop = NULL;
+	const char *full = NULL;
 	int err = 0;
 
 	pthread_mutex_lock(&session->lock);
@@ -71,11 +72,16 @@ static int connect_to(struct tcpx_session *session,
 			peering->n_connects = 1;
 			drop = peering_get(peering);
 			err = start(peering, blob, address);
+		} else if (err == TCPX_EAGAIN) {
+			full = peering_no_room(session);
 		}
 	}
 	if (!err)
 		*id = peering->id;
 	pthread_mutex_unlock(&session->lock);
+	if (full)
+		log_warn(&session->log, "connect", "cannot connect to %s: %s",
+			 blob ? blob->name : address, full);
 	if (drop) {
 		if (err)
 			peering_end(drop, err, "could not be started");
@@ -166,9 +172,13 @@ int tcpx_peer_disconnect(struct tcpx_session *session, uint64_t peer)
 	if (!last)
 		peering->n_connects--;
 	pthread_mutex_unlock(&session->lock);
-	if (last)
+	if (last) {
 		peering_end(peering, TCPX_ECANCELED,
 			    "disconnected by the program");
+		/* After it nothing comes any more. */
+		if (peering->self || load_relaxed(&peering->unread_bytes))
+			waiting_drop_notes(session, peering->handle);
+	}
 	peering_put(peering);
 	return 0;
 }

@@ -178,13 +178,15 @@ static int on_note(void *arg, struct peer *peer, const void *data,
 
 	if (!note)
 		return TCPX_ENOMEM;
-	note->charge_peer = peering->id;
+	note->charge_peer = peering->handle;
 	note->pub.peer = peering->hidden ? load_acquire(&session->self_peer) :
 					   peering->id;
 	memcpy(note->pub.name, peering->name, sizeof(note->pub.name));
 	if (len_bytes)
 		memcpy((void *)(uintptr_t)note->pub.data, data, len_bytes);
 	note->charge_bytes = len_bytes;
+	/* First: who takes it takes it off. */
+	add_relaxed(&peering->unread_bytes, inbox_note_bytes(note));
 	inbox_put_note(session->inbox, note);
 	context_announce(peer->home);
 	return 0;

@@ -92,6 +92,9 @@ static inline bool session_is_ours(const struct tcpx_session *session)
 int memory_find(void *arg, uint64_t mem, uint64_t key, struct region **region);
 void memory_free_all(struct tcpx_session *session);
 
+/* waiting.c: frees the notifications of a peer that nobody has taken. */
+void waiting_drop_notes(struct tcpx_session *session, uint64_t peer);
+
 /* transfer.c */
 void transfer_free_all(struct tcpx_session *session);
 

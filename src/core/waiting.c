@@ -64,13 +64,14 @@ int tcpx_notify_send(struct tcpx_session *session, uint64_t peer,
 	return err;
 }
 
-/* Opens the sender's window again. */
+/* It is not unread any more; opens the sender's window again. */
 static void account(struct tcpx_session *session, const struct inbox_note *note)
 {
 	struct peering *peering = peering_of(session, note->charge_peer);
 
 	if (!peering)
 		return;
+	add_relaxed(&peering->unread_bytes, -inbox_note_bytes(note));
 	notes_read(peering->peer, (uint32_t)note->charge_bytes);
 	peering_put(peering);
 }
@@ -82,6 +83,21 @@ static struct inbox_note *take(struct tcpx_session *session)
 	if (note)
 		account(session, note);
 	return note;
+}
+
+void waiting_drop_notes(struct tcpx_session *session, uint64_t peer)
+{
+	struct list notes;
+
+	list_init(&notes);
+	inbox_take_notes_of(session->inbox, peer, &notes);
+	list_for_each_safe (node, &notes) {
+		struct inbox_note *note =
+			list_entry(node, struct inbox_note, link);
+
+		account(session, note);
+		tcpx_notify_free(&note->pub);
+	}
 }
 
 int tcpx_notify_poll(struct tcpx_session *session,

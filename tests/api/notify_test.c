@@ -338,6 +338,110 @@ static void unread_at_close(void)
 	pair_close(&pair);
 }
 
+/* ---- of lost peers ---- */
+
+static void wait_lost(struct sess *sess, uint64_t *peer)
+{
+	struct tcpx_event event;
+
+	do {
+		CHECK_STATUS(tcpx_event_wait(sess->s, &event, SOON), TCPX_OK);
+	} while (event.kind != TCPX_EVENT_PEER_LOST);
+	*peer = event.peer;
+}
+
+static struct tcpx_notification *take_of(struct sess *sess, const char *name)
+{
+	struct tcpx_notification *note;
+
+	CHECK_STATUS(tcpx_notify_wait(sess->s, &note, SOON), TCPX_OK);
+	CHECK_STR(note->name, name);
+	return note;
+}
+
+/* What a lost peer has said can be read until the program gives it up; what
+ * others have said stays. */
+static void dropped_with_the_handle(void)
+{
+	struct tcpx_notification *note;
+	struct sess a, b, c;
+	uint64_t ab, cb, ba;
+
+	sess_open(&a, "a", NULL);
+	sess_open(&b, "b", NULL);
+	sess_open(&c, "c", NULL);
+	ab = sess_connect(&a, &b);
+	cb = sess_connect(&c, &b);
+	for (int i = 0; i < 10; i++)
+		CHECK_STATUS(tcpx_notify_send(a.s, ab, "abc", 3), TCPX_OK);
+	tcpx_notify_free(take_of(&b, "a"));
+	test_sleep_ms(100);
+	CHECK_STATUS(tcpx_notify_send(c.s, cb, "c", 1), TCPX_OK);
+	test_sleep_ms(100);
+	sess_close(&a);
+	wait_lost(&b, &ba);
+	tcpx_notify_free(take_of(&b, "a"));
+	CHECK_STATUS(tcpx_peer_disconnect(b.s, ba), TCPX_OK);
+	tcpx_notify_free(take_of(&b, "c"));
+	CHECK_STATUS(tcpx_notify_poll(b.s, &note), TCPX_EAGAIN);
+	sess_close(&c);
+	sess_close(&b);
+}
+
+static void tweak_least_queue(struct tcpx_config *config)
+{
+	config->notify_queue_bytes = 2 << 20;
+}
+
+/* Connects, fills its window and goes; the status of the connect. */
+static int fill_and_go(struct sess *victim)
+{
+	static uint8_t buf[100000];
+	char blob[TCPX_BLOB_MAX];
+	struct sess a;
+	uint64_t peer;
+	size_t len;
+	int status;
+
+	sess_open(&a, "a", NULL);
+	CHECK_STATUS(tcpx_session_blob(victim->s, blob, sizeof(blob), &len),
+		     TCPX_OK);
+	CHECK_STATUS(tcpx_peer_connect(a.s, blob, len, &peer), TCPX_OK);
+	status = tcpx_peer_wait(a.s, peer, SOON);
+	while (!status && !tcpx_notify_send(a.s, peer, buf, sizeof(buf)))
+		;
+	test_sleep_ms(100);
+	sess_close(&a);
+	if (!status)
+		wait_lost(victim, &peer);
+	return status;
+}
+
+/* Who comes again and again has a new window each time, but what it has left
+ * unread is bounded for the session; nothing of it is lost. */
+static void bounded_over_peers(void)
+{
+	size_t rounds = 0, bytes = 0;
+	struct tcpx_notification *note;
+	struct sess b;
+	int status;
+
+	sess_open(&b, "b", tweak_least_queue);
+	while (!(status = fill_and_go(&b)))
+		CHECK(++rounds < 10);
+	CHECK_STATUS(status, TCPX_EAGAIN);
+	CHECK(sess_logged(&b, "refused peer a: too many notifications"));
+	while (!tcpx_notify_poll(b.s, &note)) {
+		bytes += note->len_bytes;
+		tcpx_notify_free(note);
+	}
+	fprintf(stderr, "%zu rounds, %zu bytes\n", rounds, bytes);
+	CHECK(bytes > 8 << 20);
+	CHECK(bytes <= 10 << 20);
+	CHECK_STATUS(fill_and_go(&b), TCPX_OK);
+	sess_close(&b);
+}
+
 static const struct check_case cases[] = {
 	{"any_bytes_two", any_bytes_two, 0},
 	{"any_bytes_self", any_bytes_self, 0},
@@ -351,6 +455,8 @@ static const struct check_case cases[] = {
 	{"after_read", after_read, 0},
 	{"bad_post", bad_post, 0},
 	{"unread_at_close", unread_at_close, 0},
+	{"dropped_with_the_handle", dropped_with_the_handle, 0},
+	{"bounded_over_peers", bounded_over_peers, 60},
 };
 
 int main(int argc, char **argv)

@@ -601,13 +601,14 @@ static void too_many_peers(void)
 	CHECK_STATUS(tcpx_session_blob(others[2].s, blob, sizeof(blob), &len),
 		     TCPX_OK);
 	CHECK_STATUS(tcpx_peer_connect(a.s, blob, len, &peer), TCPX_EAGAIN);
+	sess_must_warn(&a, 1, "cannot connect to o: too many peers");
 	/* Nor by them; both sides say so. */
 	CHECK_STATUS(tcpx_session_blob(a.s, blob, sizeof(blob), &len), TCPX_OK);
 	CHECK_STATUS(tcpx_peer_connect(others[2].s, blob, len, &theirs),
 		     TCPX_OK);
 	CHECK_STATUS(tcpx_peer_wait(others[2].s, theirs, scale_ms(8000)),
 		     TCPX_EAGAIN);
-	sess_must_warn(&a, 1, "refused peer o: too many peers");
+	sess_must_warn(&a, 2, "refused peer o: too many peers");
 	sess_must_warn(&others[2], 1, "too many peers");
 	CHECK_STATUS(tcpx_peer_disconnect(a.s, peer), TCPX_OK);
 	sess_connect(&a, &others[2]);

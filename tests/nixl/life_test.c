@@ -458,6 +458,25 @@ static void guests_come_and_go(void)
 	duo_close(&duo);
 }
 
+/* Nobody here knows the sender, and it is long gone: what it said is not. */
+static void notes_outlive_their_sender(void)
+{
+	struct side a, b;
+
+	side_open(&a, "a", NULL);
+	side_open(&b, "b", NULL);
+	side_know(&a, &b);
+	side_tell(&a, "b", "first", 5);
+	side_want_note(&b, "a", "first", 5);
+	side_tell(&a, "b", "last", 4);
+	test_sleep_ms(100);
+	side_close(&a);
+	test_sleep_ms(1500); /* until b's thread has seen that it went */
+	side_want_note(&b, "a", "last", 4);
+	side_want_none(&b, 50);
+	side_close(&b);
+}
+
 /* ---- leaks ------------------------------------------------------------ */
 
 static long resident_kib(void)
@@ -559,6 +578,7 @@ static const struct check_case cases[] = {
 	{"all_sync_modes", all_sync_modes, 0},
 	{"threads", threads, 120},
 	{"guests_come_and_go", guests_come_and_go, 0},
+	{"notes_outlive_their_sender", notes_outlive_their_sender, 0},
 	{"nothing_piles_up", nothing_piles_up, 60},
 	{"agents_do_not_pile_up", agents_do_not_pile_up, 60},
 };

@@ -48,6 +48,37 @@ static void notes_in_order(void)
 	inbox_destroy(inbox);
 }
 
+/* Charged to it, or shown as its; the others stay, in order. */
+static void notes_of_one(void)
+{
+	struct inbox *inbox = make();
+	struct inbox_note *note;
+	struct list taken;
+	int n = 0;
+
+	list_init(&taken);
+	for (int i = 0; i < 6; i++) {
+		note = note_of(1 + (uint64_t)i % 3, "x");
+		note->charge_peer = i == 5 ? 1 : note->pub.peer;
+		inbox_put_note(inbox, note);
+	}
+	inbox_take_notes_of(inbox, 1, &taken);
+	list_for_each_safe (node, &taken) {
+		n++;
+		tcpx_notify_free(
+			&list_entry(node, struct inbox_note, link)->pub);
+	}
+	CHECK_EQ(n, 3);
+	for (uint64_t i = 0; i < 3; i++) {
+		note = inbox_take_note(inbox);
+		CHECK(note);
+		CHECK_EQ(note->pub.peer, 2 + i % 2);
+		tcpx_notify_free(&note->pub);
+	}
+	CHECK(!inbox_has_note(inbox));
+	inbox_destroy(inbox);
+}
+
 static void notes_have_a_limit(void)
 {
 	struct inbox_note *note = inbox_note_alloc(TCPX_NOTIFY_MAX);
@@ -173,6 +204,7 @@ static void many_threads_put(void)
 
 static const struct check_case cases[] = {
 	{"notes_in_order", notes_in_order, 0},
+	{"notes_of_one", notes_of_one, 0},
 	{"notes_have_a_limit", notes_have_a_limit, 0},
 	{"destroy_frees_what_waits", destroy_frees_what_waits, 0},
 	{"events_in_order", events_in_order, 0},
