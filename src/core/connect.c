@@ -481,6 +481,9 @@ void connect_tick(struct peering *peering, uint64_t now_ns)
 
 	pthread_mutex_lock(&session->lock);
 	enum peering_state before = peering->state;
+	/* No program has a handle to give up; what is unread is still its. */
+	bool over = peering->hidden && peering->state == PEERING_LOST &&
+		    !load_relaxed(&peering->unread_bytes);
 
 	if (peering->peer && peering->state < PEERING_LOST)
 		give_up = flows_tick(peering, now_ns);
@@ -500,4 +503,6 @@ void connect_tick(struct peering *peering, uint64_t now_ns)
 	if (give_up)
 		peer_shutdown(peering->peer, TCPX_EUNREACHABLE,
 			      "no flow could be opened");
+	if (over)
+		peering_end(peering, TCPX_ECLOSED, "it is over");
 }

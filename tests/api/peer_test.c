@@ -617,6 +617,30 @@ static void too_many_peers(void)
 		sess_close(&others[i]);
 }
 
+/* The far end of a connection to ourselves goes when the near end went: it has
+ * no handle that the program could give up. */
+static void self_again(void)
+{
+	uint64_t end = test_now_ns() + (uint64_t)scale_ms(20000) * 1000000u;
+	char blob[TCPX_BLOB_MAX];
+	uint64_t peer;
+	struct sess a;
+	size_t len;
+	int status;
+
+	sess_open(&a, "a", tweak_few);
+	CHECK_STATUS(tcpx_session_blob(a.s, blob, sizeof(blob), &len), TCPX_OK);
+	for (int i = 0; i < 3; i += !status) {
+		CHECK(test_now_ns() < end);
+		CHECK_STATUS(tcpx_peer_connect(a.s, blob, len, &peer), TCPX_OK);
+		status = tcpx_peer_wait(a.s, peer, scale_ms(5000));
+		CHECK(!status || status == TCPX_EAGAIN);
+		CHECK_STATUS(tcpx_peer_disconnect(a.s, peer), TCPX_OK);
+		test_sleep_ms(100);
+	}
+	sess_close(&a);
+}
+
 static const struct check_case cases[] = {
 	{"broken_blobs", broken_blobs, 0},
 	{"connect_blob", connect_blob, 0},
@@ -637,6 +661,7 @@ static const struct check_case cases[] = {
 	{"goodbye", goodbye, 0},
 	{"session_closed", session_closed, 0},
 	{"too_many_peers", too_many_peers, 0},
+	{"self_again", self_again, 60},
 };
 
 int main(int argc, char **argv)
