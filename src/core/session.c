@@ -15,7 +15,9 @@
 #include "core/peering.h"
 #include "core/rails.h"
 
-#define LIST_SEGMENTS (2u << 20) /* of lists kept for a peer: 32 MiB */
+/* Of lists kept for a peer. At 16 bytes each, with all that is kept beside them
+ * counted in segments (MSG_LIST_COST): 32 MiB. */
+#define LIST_SEGMENTS (2u << 20)
 /* Of many CPUs one is free for who is woken, and what spins longer only takes
  * more of their time; of few the sleeper wakes on its peer's. Measured, too. */
 #define STREAM_POLL_US 100

@@ -120,11 +120,13 @@ static int take_segs(struct seglist *segs, const struct msg_bytes *encoded,
 static int first_part(struct peer *peer, const struct msg_list *msg,
 		      struct remote_list **out)
 {
+	uint64_t cost = msg_list_cost(msg->total_segs, msg->n_regions);
+
 	if (!msg->total_segs || !msg->n_regions ||
 	    msg->n_regions > MSG_REGIONS_MAX ||
 	    msg->n_regions > msg->total_segs ||
 	    msg->total_bytes > TCPX_XFER_MAX ||
-	    peer->lists_in + msg->total_segs > peer->limits.list_segments)
+	    peer->lists_in + cost > peer->limits.list_segments)
 		return TCPX_EPROTO;
 	struct remote_list *list = calloc(1, sizeof(*list));
 
@@ -133,6 +135,7 @@ static int first_part(struct peer *peer, const struct msg_list *msg,
 	list->id = msg->list;
 	list->total_segs = msg->total_segs;
 	list->total_bytes = msg->total_bytes;
+	list->cost = cost;
 	list->segs = seglist_create(msg->total_segs);
 	int err = list->segs ? u64map_put(&peer->lists, list->id, list) :
 			       TCPX_ENOMEM;
@@ -142,7 +145,7 @@ static int first_part(struct peer *peer, const struct msg_list *msg,
 		free(list);
 		return err == TCPX_EBUSY ? TCPX_EPROTO : err;
 	}
-	peer->lists_in += msg->total_segs;
+	peer->lists_in += cost;
 	list->status = resolve(peer, &msg->regions, msg->n_regions, list->segs,
 			       list->cause, sizeof(list->cause));
 	*out = list;
@@ -205,7 +208,7 @@ struct remote_list *lists_find(struct peer *peer, uint64_t id)
 void lists_drop(struct peer *peer, struct remote_list *list)
 {
 	u64map_del(&peer->lists, list->id);
-	peer->lists_in -= list->total_segs;
+	peer->lists_in -= list->cost;
 	seglist_put(list->segs);
 	free(list);
 }

@@ -23,6 +23,7 @@ struct remote_list {
 	uint64_t id;
 	uint32_t total_segs, n_segs;	/* promised, received */
 	uint64_t total_bytes;		/* promised */
+	uint64_t cost;			/* msg_list_cost() */
 	struct seglist *segs;
 	struct request *user;		/* in flight, or NULL */
 	int status;			/* not 0: bad */

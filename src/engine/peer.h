@@ -94,14 +94,14 @@ struct peer {
 	struct list idle_lists;	/* ended xfers whose list the peer keeps */
 	struct u64map started;	/* wire id -> xfer */
 	uint64_t last_wire_id, last_list_id;
-	uint64_t lists_out;	/* segments of our lists the peer keeps */
+	uint64_t lists_out;	/* msg_list_cost() of our lists the peer keeps */
 	uint64_t gets_out_bytes; /* answers to small READs on their way */
 
 	/* as target */
 	struct u64map requests;	/* wire id -> request */
 	struct u64map lists;	/* list id -> remote_list */
 	uint64_t seen_wire_id;
-	uint64_t lists_in;	/* segments kept for the peer */
+	uint64_t lists_in;	/* msg_list_cost() of lists kept for the peer */
 	uint64_t refused;	/* requests, and why the last one was: logged
 				   by peer_run(), once a round */
 	char refusal[96];

@@ -168,6 +168,11 @@ static int start_small(struct xfer *xfer)
 
 /* ---- lists ------------------------------------------------------------ */
 
+static uint64_t list_cost(const struct xfer *xfer)
+{
+	return msg_list_cost(xfer->remote->n, xfer->remote->n_regions);
+}
+
 static void drop_list(struct xfer *xfer)
 {
 	struct peer *peer = xfer->peer;
@@ -177,7 +182,7 @@ static void drop_list(struct xfer *xfer)
 	list_del(&xfer->list_link);
 	if (!xfer->list_id)
 		return;
-	peer->lists_out -= xfer->remote->n;
+	peer->lists_out -= list_cost(xfer);
 	xfer->list_id = 0;
 	xfer->list_next = 0;
 	if (load_relaxed(&peer->state) != PEER_UP ||
@@ -206,10 +211,10 @@ void xfer_forget(struct xfer *xfer)
 	pthread_mutex_unlock(&peer->lock);
 }
 
-/* Room at the peer for n more segments, by dropping idle lists. */
-static bool make_list_room(struct peer *peer, uint32_t n)
+/* Room at the peer for one more list, by dropping idle ones. */
+static bool make_list_room(struct peer *peer, uint64_t cost)
 {
-	while (peer->lists_out + n > peer->limits.list_segments) {
+	while (peer->lists_out + cost > peer->limits.list_segments) {
 		if (list_empty(&peer->idle_lists))
 			return false;
 		drop_list(list_entry(peer->idle_lists.next, struct xfer,
@@ -313,11 +318,11 @@ static int begin_list(struct xfer *xfer)
 	}
 	xfer->list_id = ++peer->last_list_id;
 	xfer->list_next = 0;
-	peer->lists_out += xfer->remote->n;
+	peer->lists_out += list_cost(xfer);
 	int err = send_list_part(xfer);
 
 	if (err) {
-		peer->lists_out -= xfer->remote->n;
+		peer->lists_out -= list_cost(xfer);
 		xfer->list_id = 0;
 		return err;
 	}
@@ -420,7 +425,7 @@ static bool may_start(struct xfer *xfer, struct gates *shut)
 		if (shut->gets)
 			return false;
 	} else if (!xfer->small && !xfer->list_id) {
-		shut->lists |= !make_list_room(peer, xfer->remote->n);
+		shut->lists |= !make_list_room(peer, list_cost(xfer));
 		if (shut->lists)
 			return false;
 	}

@@ -28,7 +28,7 @@
 #define HELLO_BODY_MAX 3072
 #define HELLO_MAC_BYTES 32
 #define HELLO_NONCE_BYTES 32
-#define HELLO_VERSION 3 /* spoken here, lowest and highest */
+#define HELLO_VERSION 4 /* spoken here, lowest and highest */
 #define SESSION_ID_BYTES 16
 #define SECRET_BYTES 32
 
@@ -54,7 +54,7 @@ struct wire_limits {
 	uint32_t chunk_bytes;
 	uint32_t window_chunks;
 	uint32_t small_bytes;
-	uint32_t list_segments;	/* segments of lists a target keeps */
+	uint32_t list_segments;	/* of lists a target keeps: msg_list_cost() */
 	uint32_t n_flows;	/* a rail */
 	uint32_t n_rails;
 	uint64_t notify_bytes;	/* window of unread notifications */

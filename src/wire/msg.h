@@ -109,6 +109,15 @@ struct msg_region { /* one row of a list's table of regions */
 
 #define MSG_REGIONS_MAX 1024 /* distinct regions of one list */
 
+/* What a list costs of the limit list_segments: the list itself and the
+ * request that uses it are worth so many segments, of 16 bytes each. */
+#define MSG_LIST_COST 64
+
+static inline uint64_t msg_list_cost(uint32_t n_segs, uint32_t n_regions)
+{
+	return (uint64_t)n_segs + n_regions + MSG_LIST_COST;
+}
+
 struct msg_list { /* MSG_LIST: parts come in order, no gaps */
 	uint64_t list;		/* id, of the initiator */
 	uint32_t total_segs;	/* of the whole list; same in every part */

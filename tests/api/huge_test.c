@@ -185,10 +185,40 @@ static void tebibyte_of_range(void)
 	munmap(to, len);
 }
 
+/* More transfers at once than the target keeps lists for: the rest wait, and
+ * posted again they send their lists again. */
+static void more_lists_than_are_kept(void)
+{
+	enum { N = 40000, LEN = 8200 };
+	static uint64_t xfers[N];
+	struct both t;
+
+	both_open(&t);
+	for (uint64_t i = 0; i < N; i++)
+		xfers[i] = xfer_one(t.pair.a, t.pair.ab, TCPX_OP_WRITE, t.local,
+				    i * 64, t.remote, i * 64, LEN);
+	for (int round = 0; round < 2; round++) {
+		pattern_fill(t.here.data, RANGE, 40 + (uint64_t)round, 0);
+		for (size_t i = 0; i < N; i++)
+			CHECK_STATUS(tcpx_xfer_post(t.pair.a->s, xfers[i],
+						    NULL),
+				     TCPX_OK);
+		for (size_t i = 0; i < N; i++)
+			CHECK_STATUS(tcpx_xfer_wait(t.pair.a->s, xfers[i],
+						    SOON),
+				     TCPX_OK);
+		region_want(&t.there, 0, (N - 1) * 64 + LEN,
+			    40 + (uint64_t)round, 0);
+		CHECK(region_check(&t.there, "there"));
+	}
+	both_close(&t);
+}
+
 static const struct check_case cases[] = {
 	{"tebibyte_of_pieces", tebibyte_of_pieces, 90},
 	{"beyond_4_gib", beyond_4_gib, 120},
 	{"tebibyte_of_range", tebibyte_of_range, 60},
+	{"more_lists_than_are_kept", more_lists_than_are_kept, 120},
 };
 
 int main(int argc, char **argv)

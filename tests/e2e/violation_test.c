@@ -308,6 +308,15 @@ static void send_flood(void)
 }
 
 /* Lists by the million segments that no request ever uses. */
+/* Short ones, each in use: of one segment, but not for nothing. */
+static void short_list_flood(void)
+{
+	for (uint64_t i = 1; i < 16000; i++) {
+		good_list(i, 1);
+		say_write(MSG_WRITE, i, i, 1);
+	}
+}
+
 static void list_flood(void)
 {
 	for (uint64_t i = 1; i < 3000; i++) {
@@ -398,6 +407,7 @@ static const struct {
 	{"note_flood", note_flood, false},
 	{"send_flood", send_flood, false},
 	{"list_flood", list_flood, false},
+	{"short_list_flood", short_list_flood, false},
 	{"short_bodies", short_bodies, false},
 	{"lane_of_nowhere", lane_of_nowhere, true},
 	{"credit_flood", credit_flood, true},

@@ -550,7 +550,7 @@ static void later_version(void)
 	p.a.out_bytes = (uint16_t)hello_hello_encode(&hello, p.a.out);
 	run(&p, NULL, SIZE_MAX);
 	CHECK_STATUS(p.a.status, TCPX_EVERSION);
-	CHECK_STR(p.a.cause, "refused: protocol versions 4 to 6 wanted, 3 "
+	CHECK_STR(p.a.cause, "refused: protocol versions 5 to 7 wanted, 4 "
 			     "spoken here");
 	CHECK_STATUS(p.b.status, TCPX_EVERSION);
 }
