@@ -418,6 +418,16 @@ bool peers::describe_due()
 	return !arrivals_.empty();
 }
 
+/* A peer's row, if there is one. */
+template <class row>
+static void forget(std::deque<row> &rows, uint64_t peer)
+{
+	auto is_its = [&](const row &one) { return one.peer == peer; };
+
+	rows.erase(std::remove_if(rows.begin(), rows.end(), is_its),
+		   rows.end());
+}
+
 void peers::on_event(const struct tcpx_event &event)
 {
 	if (event.kind == TCPX_EVENT_PEER_CONNECTED && event.incoming) {
@@ -427,13 +437,8 @@ void peers::on_event(const struct tcpx_event &event)
 		report_->connected(event.peer);
 	} else if (event.kind == TCPX_EVENT_PEER_LOST) {
 		report_->lost(event.peer);
-		auto gone = [&](const parked &p) {
-			return p.peer == event.peer;
-		};
-
-		parked_.erase(std::remove_if(parked_.begin(), parked_.end(),
-					     gone),
-			      parked_.end());
+		forget(parked_, event.peer);
+		forget(arrivals_, event.peer);
 		/* Whom nobody knows by name, nobody will give up. */
 		if (!in_table(event.peer))
 			depart(event.peer);

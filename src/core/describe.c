@@ -71,11 +71,11 @@ int tcpx_peer_describe(struct tcpx_session *session, uint64_t peer, char *buf,
 		       size_t cap_bytes, size_t *len_bytes)
 {
 	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	struct peering *peering = peering_of(session, peer);
 
 	if (!peering)
-		return TCPX_ENOENT;
+		return session_no_such(session, "peer", peer);
 	pthread_mutex_lock(&session->lock);
 	json_t *json = peer_json(peering);
 

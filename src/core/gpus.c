@@ -13,9 +13,9 @@ int tcpx_mem_gpu(struct tcpx_session *session, uint64_t mem, int32_t *gpu)
 	struct region *region;
 
 	if (!session_is_ours(session) || !gpu)
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	if (memory_own(session, mem, &region))
-		return TCPX_ENOENT;
+		return session_no_such(session, "registered region", mem);
 	*gpu = region->gpu ? (int32_t)gpu_index(region->gpu) : -1;
 	region_put(region);
 	return 0;
@@ -37,11 +37,16 @@ int tcpx_gpu_info(struct tcpx_session *session, uint32_t index,
 {
 	struct gpu_info found;
 
-	if (!session_is_ours(session) || !info ||
-	    info->size_bytes < END_OF(struct tcpx_gpu_info, minor))
-		return TCPX_EINVAL;
+	if (!session_is_ours(session) || !info)
+		return session_null(session, __func__);
+	if (info->size_bytes < END_OF(struct tcpx_gpu_info, minor))
+		return session_bad_argument(session, __func__,
+					    "size_bytes is not info's");
 	int err = gpu_set_info(session->gpus, index, &found);
 
+	if (err)
+		log_error(&session->log, "gpu", "GPU %u: %s", index,
+			  tcpx_strerror(err));
 	if (err)
 		return err;
 	struct tcpx_gpu_info full = {
@@ -81,7 +86,8 @@ int tcpx_gpu_alloc(struct tcpx_session *session, uint32_t index,
 	struct gpu *gpu;
 
 	if (!mem || !len_bytes)
-		return TCPX_EINVAL;
+		return session_bad_argument(session, __func__,
+					    "mem is NULL, or no bytes wanted");
 	int err = open_gpu(session, index, &gpu);
 
 	return err ? err : gpu_mem_alloc(gpu, len_bytes, mem);

@@ -114,7 +114,7 @@ int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem)
 
 	pthread_mutex_unlock(&session->mem_lock);
 	if (!region)
-		return TCPX_ENOENT;
+		return session_no_such(session, "registered region", mem);
 	/* ... and who has it lets go of it. */
 	store_release(&region->dead, 1);
 	peering_each(session, revoke_from, region);
@@ -164,19 +164,23 @@ int memory_own(struct tcpx_session *session, uint64_t mem, struct region **out)
 int tcpx_mem_blob(struct tcpx_session *session, const uint64_t *mems, size_t n,
 		  void *buf, size_t cap_bytes, size_t *len_bytes)
 {
-	if (!session_is_ours(session) || !mems || !n || !len_bytes ||
+	if (!session_is_ours(session) || !mems || !len_bytes ||
 	    (!buf && cap_bytes))
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
+	if (!n)
+		return session_bad_argument(session, __func__, "no regions");
 	struct mem_blob_entry *entries = calloc(n, sizeof(*entries));
 
 	if (!entries)
 		return TCPX_ENOMEM;
+	uint64_t missing = 0;
 	int err = 0;
 
 	pthread_mutex_lock(&session->mem_lock);
 	for (size_t i = 0; i < n && !err; i++) {
 		struct region *region = idmap_get(&session->mems, mems[i]);
 
+		missing = mems[i];
 		if (!region)
 			err = TCPX_ENOENT;
 		else
@@ -189,10 +193,19 @@ int tcpx_mem_blob(struct tcpx_session *session, const uint64_t *mems, size_t n,
 			};
 	}
 	pthread_mutex_unlock(&session->mem_lock);
-	if (!err)
+	if (err)
+		session_no_such(session, "registered region", missing);
+	else
 		err = mem_blob_encode(session->id, entries, n, buf, cap_bytes,
 				      len_bytes);
 	free(entries);
+	return err;
+}
+
+static int not_a_blob(const struct tcpx_session *session, int err)
+{
+	log_error(&session->log, "memory", "this is not a memory blob: %s",
+		  tcpx_strerror(err));
 	return err;
 }
 
@@ -227,14 +240,14 @@ int tcpx_mem_load(struct tcpx_session *session, const void *blob,
 
 	if (!session_is_ours(session) || !blob || !n_mems ||
 	    (!mems && cap_mems))
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	int err = mem_blob_decode(blob, len_bytes, owner, NULL, 0, &n);
 
 	if (err && err != TCPX_ENOSPC)
-		return err;
+		return not_a_blob(session, err);
 	if (n > cap_mems || !n) {
 		*n_mems = n;
-		return n ? TCPX_ENOSPC : TCPX_EINVAL;
+		return n ? TCPX_ENOSPC : not_a_blob(session, TCPX_EINVAL);
 	}
 	entries = calloc(n, sizeof(*entries));
 	if (!entries)
@@ -258,9 +271,11 @@ int tcpx_mem_unload(struct tcpx_session *session, uint64_t mem)
 	pthread_mutex_lock(&session->mem_lock);
 	struct remote_mem *remote = idmap_remove(&session->remote_mems, mem);
 
-	free(remote);
 	pthread_mutex_unlock(&session->mem_lock);
-	return remote ? 0 : TCPX_ENOENT;
+	if (!remote)
+		return session_no_such(session, "loaded region", mem);
+	free(remote);
+	return 0;
 }
 
 int memory_remote(struct tcpx_session *session, uint64_t mem,
@@ -282,17 +297,16 @@ int tcpx_mem_len(struct tcpx_session *session, uint64_t mem,
 	struct remote_mem remote;
 
 	if (!session_is_ours(session) || !len_bytes)
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	if (!memory_own(session, mem, &region)) {
 		*len_bytes = region->len_bytes;
 		region_put(region);
 		return 0;
 	}
-	int err = memory_remote(session, mem, &remote);
-
-	if (!err)
-		*len_bytes = remote.len_bytes;
-	return err;
+	if (memory_remote(session, mem, &remote))
+		return session_no_such(session, "region", mem);
+	*len_bytes = remote.len_bytes;
+	return 0;
 }
 
 void memory_free_all(struct tcpx_session *session)

@@ -97,7 +97,7 @@ int tcpx_peer_connect(struct tcpx_session *session, const void *blob,
 	struct conn_blob decoded;
 
 	if (!session_is_ours(session) || !blob || !peer)
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	int err = conn_blob_decode(blob, len_bytes, &decoded);
 
 	if (err)
@@ -117,7 +117,7 @@ int tcpx_peer_connect_address(struct tcpx_session *session, const char *address,
 	uint16_t port;
 
 	if (!session_is_ours(session) || !address || !peer)
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	if (addr_split(address, host, sizeof(host), &port)) {
 		log_error(&session->log, "connect", "\"%s\" %s", address,
 			  addr_port_is_bad(address) ?
@@ -149,7 +149,7 @@ int tcpx_peer_wait(struct tcpx_session *session, uint64_t peer, int timeout_ms)
 		session_is_ours(session) ? peering_of(session, peer) : NULL;
 
 	if (!peering)
-		return TCPX_ENOENT;
+		return session_no_such(session, "peer", peer);
 	int err = engine_drive(session->engine, settled, peering,
 			       clock_deadline_ns(timeout_ms));
 
@@ -165,7 +165,7 @@ int tcpx_peer_disconnect(struct tcpx_session *session, uint64_t peer)
 		session_is_ours(session) ? peering_of(session, peer) : NULL;
 
 	if (!peering)
-		return TCPX_ENOENT;
+		return session_no_such(session, "peer", peer);
 	pthread_mutex_lock(&session->lock);
 	bool last = peering->n_connects <= 1 || peering->state >= PEERING_LOST;
 
@@ -189,7 +189,7 @@ int tcpx_peer_find(struct tcpx_session *session, const char *name,
 	struct peering *found = NULL;
 
 	if (!session_is_ours(session) || !name || !peer)
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	pthread_mutex_lock(&session->lock);
 	/* The list is in order of creation; one that lives beats a lost one. */
 	list_for_each (node, &session->peerings) {

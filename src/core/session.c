@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/session.h"
 
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -359,6 +360,16 @@ static int open_parts(struct tcpx_session *session)
 	return err;
 }
 
+static int no_place_for_it(const struct tcpx_config *config)
+{
+	struct log log = {0};
+
+	if (config)
+		config_log(config, &log);
+	log_error(&log, "session", "tcpx_session_open: session is NULL");
+	return TCPX_EINVAL;
+}
+
 int tcpx_session_open(const struct tcpx_config *config,
 		      struct tcpx_session **out)
 {
@@ -366,7 +377,7 @@ int tcpx_session_open(const struct tcpx_config *config,
 	int err;
 
 	if (!out)
-		return TCPX_EINVAL;
+		return no_place_for_it(config);
 	if (!config) {
 		err = tcpx_config_init(&own, NULL, NULL);
 		if (err)
@@ -432,13 +443,38 @@ void tcpx_session_close(struct tcpx_session *session)
 	free(session);
 }
 
+/* ---- what is wrong with a call ---------------------------------------- */
+
+int session_no_such(const struct tcpx_session *session, const char *what,
+		    uint64_t handle)
+{
+	/* No error for sure: another thread may just have given it up. */
+	if (session_is_ours(session))
+		log_warn(&session->log, "session",
+			 "no such %s (any more): %" PRIx64, what, handle);
+	return TCPX_ENOENT;
+}
+
+int session_bad_argument(const struct tcpx_session *session, const char *call,
+			 const char *what)
+{
+	if (session_is_ours(session))
+		log_error(&session->log, "session", "%s: %s", call, what);
+	return TCPX_EINVAL;
+}
+
+int session_null(const struct tcpx_session *session, const char *call)
+{
+	return session_bad_argument(session, call, "an argument is NULL");
+}
+
 /* ---- small calls ------------------------------------------------------ */
 
 int tcpx_session_blob(struct tcpx_session *session, void *buf, size_t cap_bytes,
 		      size_t *len_bytes)
 {
 	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	struct conn_blob blob = {.ctrl = session->ctrl,
 				 .n_rails = session->n_rails};
 

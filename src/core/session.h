@@ -88,6 +88,17 @@ static inline bool session_is_ours(const struct tcpx_session *session)
 	return session && !session->forked.foreign;
 }
 
+/*
+ * What a program got wrong, in a line of the log: nothing has that handle (any
+ * more), or an argument of `call` is no good. No lock held. They return
+ * TCPX_ENOENT, and TCPX_EINVAL.
+ */
+int session_no_such(const struct tcpx_session *session, const char *what,
+		    uint64_t handle);
+int session_bad_argument(const struct tcpx_session *session, const char *call,
+			 const char *what);
+int session_null(const struct tcpx_session *session, const char *call);
+
 /* memory.c: the engine's region_find. */
 int memory_find(void *arg, uint64_t mem, uint64_t key, struct region **region);
 void memory_free_all(struct tcpx_session *session);

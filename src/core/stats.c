@@ -318,7 +318,7 @@ int tcpx_session_stats_json(struct tcpx_session *session, char *buf,
 	struct stats stats;
 
 	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	int err = snap(session, &stats);
 
 	if (err)
@@ -445,7 +445,7 @@ int tcpx_session_stats_prometheus(struct tcpx_session *session, char *buf,
 	struct text text;
 
 	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	int err = snap(session, &stats);
 
 	if (err)

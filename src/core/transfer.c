@@ -284,7 +284,7 @@ static int check_params(struct tcpx_session *session,
 			const struct tcpx_xfer_params *params)
 {
 	if (!session_is_ours(session) || !params)
-		return TCPX_EINVAL;
+		return session_null(session, "tcpx_xfer_prepare");
 	if (params->size_bytes < XFER_PARAMS_BYTES) {
 		log_error(&session->log, "transfer",
 			  "cannot prepare: size_bytes of the parameters is "
@@ -312,7 +312,7 @@ static int find_peering(struct tcpx_session *session, uint64_t id,
 	struct peering *peering = peering_of(session, id);
 
 	if (!peering)
-		return TCPX_ENOENT;
+		return session_no_such(session, "peer", id);
 	int status = load_acquire(&peering->status);
 
 	if (status) {
@@ -353,7 +353,8 @@ int tcpx_xfer_prepare(struct tcpx_session *session,
 		      const struct tcpx_xfer_params *params, uint64_t *xfer)
 {
 	struct builder b = {.session = session, .params = params};
-	int err = xfer ? check_params(session, params) : TCPX_EINVAL;
+	int err = xfer ? check_params(session, params) :
+			 session_null(session, __func__);
 
 	if (err)
 		return err;
@@ -432,12 +433,14 @@ int tcpx_xfer_post(struct tcpx_session *session, uint64_t id,
 	struct tcpx_xfer *x = hold_for_post(session, id);
 
 	if (!x)
-		return TCPX_ENOENT;
+		return session_no_such(session, "transfer", id);
 	if (x->xfer.op == TCPX_OP_RECV && params && params->has_notify)
 		wrong = "a RECV takes no notification along";
 	else
 		err = xfer_post(&x->xfer, params);
 	pthread_mutex_unlock(&x->lock);
+	if (err == TCPX_ENOENT)
+		(void)cannot_post(session, "a region of it is gone");
 	return wrong ? cannot_post(session, wrong) : err;
 }
 
@@ -446,7 +449,7 @@ int tcpx_xfer_test(struct tcpx_session *session, uint64_t id)
 	struct tcpx_xfer *x = find_xfer(session, id);
 
 	if (!x)
-		return TCPX_ENOENT;
+		return session_no_such(session, "transfer", id);
 	int status = load_acquire(&x->xfer.status);
 
 	if (status != TCPX_INPROGRESS)
@@ -478,7 +481,7 @@ int tcpx_xfer_wait(struct tcpx_session *session, uint64_t id, int timeout_ms)
 	struct tcpx_xfer *x = find_xfer(session, id);
 
 	if (!x)
-		return TCPX_ENOENT;
+		return session_no_such(session, "transfer", id);
 	struct wait wait = {.x = x, .id = id};
 
 	if (!has_ended(&wait) &&
@@ -494,7 +497,7 @@ int tcpx_xfer_cancel(struct tcpx_session *session, uint64_t id)
 	struct tcpx_xfer *x = hold_xfer(session, id);
 
 	if (!x)
-		return TCPX_ENOENT;
+		return session_no_such(session, "transfer", id);
 	xfer_abort(&x->xfer, TCPX_ECANCELED, "canceled");
 	pthread_mutex_unlock(&x->lock);
 	return 0;
@@ -517,7 +520,7 @@ int tcpx_xfer_release(struct tcpx_session *session, uint64_t id)
 	struct tcpx_xfer *x = hold_xfer(session, id);
 
 	if (!x)
-		return TCPX_ENOENT;
+		return session_no_such(session, "transfer", id);
 	store_release(&x->id, 0);
 	idmap_remove(&session->xfers, id);
 	struct peering *peering = dispose(x);
@@ -533,8 +536,10 @@ int tcpx_xfer_query(struct tcpx_session *session, uint64_t id,
 {
 	struct tcpx_xfer *x = info ? hold_xfer(session, id) : NULL;
 
+	if (!info)
+		return session_null(session, __func__);
 	if (!x)
-		return info ? TCPX_ENOENT : TCPX_EINVAL;
+		return session_no_such(session, "transfer", id);
 	xfer_query(&x->xfer, info);
 	info->peer = x->peering->id;
 	pthread_mutex_unlock(&x->lock);

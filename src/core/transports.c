@@ -53,7 +53,7 @@ int tcpx_session_transports(struct tcpx_session *session, char *buf,
 	json_t *list;
 
 	if (!session_is_ours(session) || !len_bytes || (!buf && cap_bytes))
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	list = json_array();
 	for (uint32_t i = 0; (ops = transport_at(i)); i++)
 		json_add(&list, transport_json(session, ops));

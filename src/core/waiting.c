@@ -11,7 +11,7 @@
 int tcpx_event_poll(struct tcpx_session *session, struct tcpx_event *event)
 {
 	if (!session_is_ours(session) || !event)
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	if (!inbox_has_event(session->inbox))
 		session_visit(session);
 	return inbox_take_event(session->inbox, event) ? 0 : TCPX_EAGAIN;
@@ -28,7 +28,7 @@ int tcpx_event_wait(struct tcpx_session *session, struct tcpx_event *event,
 	uint64_t deadline_ns = clock_deadline_ns(timeout_ms);
 
 	if (!session_is_ours(session) || !event)
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	/* Another thread may take what this one saw. */
 	while (!inbox_take_event(session->inbox, event))
 		if (engine_drive(session->engine, event_there, session->inbox,
@@ -53,7 +53,7 @@ int tcpx_notify_send(struct tcpx_session *session, uint64_t peer,
 	struct peering *peering = peering_of(session, peer);
 
 	if (!peering)
-		return TCPX_ENOENT;
+		return session_no_such(session, "peer", peer);
 	int err = load_acquire(&peering->status);
 
 	if (err == TCPX_INPROGRESS)
@@ -104,7 +104,7 @@ int tcpx_notify_poll(struct tcpx_session *session,
 		     struct tcpx_notification **notification)
 {
 	if (!session_is_ours(session) || !notification)
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	if (!inbox_has_note(session->inbox))
 		session_visit(session);
 	struct inbox_note *note = take(session);
@@ -127,7 +127,7 @@ int tcpx_notify_wait(struct tcpx_session *session,
 	struct inbox_note *note;
 
 	if (!session_is_ours(session) || !notification)
-		return TCPX_EINVAL;
+		return session_null(session, __func__);
 	while (!(note = take(session)))
 		if (engine_drive(session->engine, note_there, session->inbox,
 				 deadline_ns))

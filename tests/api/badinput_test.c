@@ -157,10 +157,17 @@ static void handles(void)
 		for (size_t k = 0; k < sizeof(ids) / sizeof(*ids); k++) {
 			if (strchr(ids[k].kinds, calls[i].kind))
 				continue;
-			fprintf(stderr, "%s(%llx)\n", calls[i].name,
-				(unsigned long long)ids[k].id);
+			unsigned int before = w.pair.a->n_lines;
+			char sentence[64];
+
+			snprintf(sentence, sizeof(sentence),
+				 " (any more): %llx",
+				 (unsigned long long)ids[k].id);
+			fprintf(stderr, "%s%s\n", calls[i].name, sentence);
 			CHECK_STATUS(calls[i].fn(w.pair.a->s, ids[k].id),
 				     TCPX_ENOENT);
+			CHECK(w.pair.a->n_lines > before);
+			CHECK(sess_logged(w.pair.a, sentence));
 		}
 	}
 	world_close(&w);
@@ -274,8 +281,11 @@ static void params_table(void)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		unsigned int before = w.pair.a->n_lines;
+
 		fprintf(stderr, "row %zu\n", i);
 		CHECK_STATUS(prepare(&w, &rows[i].params), rows[i].status);
+		CHECK_EQ(w.pair.a->n_lines, before + !!rows[i].status);
 	}
 	CHECK_STATUS(prepare(&w, NULL), TCPX_EINVAL);
 	CHECK(sess_logged(w.pair.a, "size_bytes of the parameters is 0"));
@@ -429,14 +439,24 @@ static void gone_before_post(void)
 			1);
 	CHECK_STATUS(tcpx_mem_deregister(s, mem), TCPX_OK);
 	CHECK_STATUS(tcpx_xfer_post(s, xfer, NULL), TCPX_ENOENT);
+	CHECK(sess_logged(w.pair.a, "a region of it is gone"));
 	CHECK_STATUS(tcpx_xfer_release(s, xfer), TCPX_OK);
 	world_close(&w);
 }
+
+/* Refused, with a sentence. */
+#define SAYS(call)                                                             \
+	do {                                                                   \
+		before = w.pair.a->n_lines;                                    \
+		CHECK_STATUS(call, TCPX_EINVAL);                               \
+		CHECK_EQ(w.pair.a->n_lines, before + 1);                       \
+	} while (0)
 
 static void null_pointers(void)
 {
 	struct tcpx_session *s;
 	struct tcpx_segment seg;
+	unsigned int before;
 	struct world w;
 	uint64_t id;
 	size_t len;
@@ -453,21 +473,55 @@ static void null_pointers(void)
 	CHECK_STATUS(tcpx_config_init(NULL, NULL, NULL), TCPX_EINVAL);
 	CHECK_STATUS(tcpx_config_json(NULL, NULL, 0, &len), TCPX_EINVAL);
 	CHECK_STATUS(tcpx_session_open(NULL, NULL), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_session_blob(s, NULL, 0, NULL), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_session_blob(s, NULL, 100, &len), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_peer_connect(s, NULL, 100, &id), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_peer_connect(s, "x", 1, NULL), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_peer_connect_address(s, NULL, &id), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_peer_find(s, NULL, &id), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_event_poll(s, NULL), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_notify_poll(s, NULL), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_mem_register(s, w.here.data, LEN, RW, NULL),
-		     TCPX_EINVAL);
-	CHECK_STATUS(tcpx_mem_blob(s, NULL, 1, NULL, 0, &len), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_mem_load(s, NULL, 10, &id, 1, &len), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_mem_len(s, w.mem, NULL), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_xfer_prepare(s, &params, NULL), TCPX_EINVAL);
-	CHECK_STATUS(tcpx_xfer_query(s, w.xfer, NULL), TCPX_EINVAL);
+	SAYS(tcpx_session_blob(s, NULL, 0, NULL));
+	SAYS(tcpx_session_blob(s, NULL, 100, &len));
+	SAYS(tcpx_session_stats_json(s, NULL, 0, NULL));
+	SAYS(tcpx_session_stats_prometheus(s, NULL, 0, NULL));
+	SAYS(tcpx_session_transports(s, NULL, 100, &len));
+	SAYS(tcpx_peer_connect(s, NULL, 100, &id));
+	SAYS(tcpx_peer_connect(s, "x", 1, NULL));
+	SAYS(tcpx_peer_connect_address(s, NULL, &id));
+	SAYS(tcpx_peer_find(s, NULL, &id));
+	SAYS(tcpx_peer_describe(s, w.peer, NULL, 0, NULL));
+	SAYS(tcpx_event_poll(s, NULL));
+	SAYS(tcpx_event_wait(s, NULL, 1));
+	SAYS(tcpx_notify_poll(s, NULL));
+	SAYS(tcpx_notify_wait(s, NULL, 1));
+	SAYS(tcpx_mem_register(s, w.here.data, LEN, RW, NULL));
+	SAYS(tcpx_mem_blob(s, NULL, 1, NULL, 0, &len));
+	SAYS(tcpx_mem_blob(s, &w.mem, 0, NULL, 0, &len));
+	SAYS(tcpx_mem_load(s, NULL, 10, &id, 1, &len));
+	SAYS(tcpx_mem_len(s, w.mem, NULL));
+	SAYS(tcpx_mem_gpu(s, w.mem, NULL));
+	SAYS(tcpx_gpu_info(s, 0, NULL));
+	SAYS(tcpx_gpu_alloc(s, 0, 0, NULL));
+	SAYS(tcpx_xfer_prepare(s, &params, NULL));
+	SAYS(tcpx_xfer_prepare(s, NULL, &id));
+	SAYS(tcpx_xfer_query(s, w.xfer, NULL));
+	world_close(&w);
+}
+
+/* What is not a memory blob, and one without regions. */
+static void junk_blob(void)
+{
+	struct world w;
+	char blob[512];
+	uint64_t id;
+	size_t len, n;
+
+	world_open(&w);
+	CHECK_STATUS(tcpx_mem_blob(w.pair.a->s, &w.mem, 1, blob, sizeof(blob),
+				   &len),
+		     TCPX_OK);
+	for (size_t cut = 1; cut <= len; cut += 9) {
+		unsigned int before = w.pair.a->n_lines;
+
+		CHECK_STATUS(tcpx_mem_load(w.pair.a->s, blob, len - cut, &id, 1,
+					   &n),
+			     TCPX_EINVAL);
+		CHECK_EQ(w.pair.a->n_lines, before + 1);
+	}
+	CHECK(sess_logged(w.pair.a, "this is not a memory blob: "));
 	world_close(&w);
 }
 
@@ -544,6 +598,7 @@ static const struct check_case cases[] = {
 	{"remote_of_another", remote_of_another, 0},
 	{"gone_before_post", gone_before_post, 0},
 	{"null_pointers", null_pointers, 0},
+	{"junk_blob", junk_blob, 0},
 	{"null_session", null_session, 0},
 	{"random_calls", random_calls, 0},
 };

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "log.h"
+
 static struct {
 	pthread_mutex_t lock;
 	bool came;
@@ -28,8 +30,10 @@ static sigset_t end_signals(void)
  * state.lock held */
 static void tell(void)
 {
-	if (state.peer)
+	if (state.peer) {
+		log_hush(true); /* others are still using it */
 		tcpx_peer_disconnect(state.session, state.peer);
+	}
 	for (unsigned i = 0; state.link && i < state.link->n; i++)
 		shutdown(state.link->fds[i], SHUT_RDWR);
 }

@@ -7,7 +7,8 @@
  * wrong in its own lines, the command says what became of it in its own
  * complaint; held lines let the command make one sentence of both.
  *
- * Threads: lines come from any, the other calls from the main one.
+ * Threads: lines come from any, the other calls from the main one,
+ * log_hush() also from the one that interrupts.
  */
 
 #include <stdbool.h>
