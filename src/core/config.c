@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "core/settings.h"
 #include "core/variables.h"
 
@@ -194,6 +195,7 @@ static char *default_name(void)
 		strcpy(host, "host");
 	host[sizeof(host) - 1] = '\0';
 	snprintf(name, sizeof(name), "%.50s-%d", host, (int)getpid());
+	utf8_clean(name, strlen(name));
 	return strdup(name);
 }
 

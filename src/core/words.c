@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/item.h"
+#include "base/utf8.h"
 #include "core/settings.h"
 
 static bool is_word(const struct setting *s, const struct item *item)
@@ -39,10 +40,9 @@ bool words_allowed(const struct setting *s, const char *text)
 
 	if (len_bytes < (size_t)s->min || len_bytes > (size_t)s->max)
 		return false;
-	for (const char *c = text; *c && s->kind == SETTING_TEXT; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			return false;
-	}
+	/* It is shown in log lines and JSON, here and by peers. */
+	if (s->kind == SETTING_TEXT && !utf8_is_clean(text, len_bytes))
+		return false;
 	return !s->word || listed(s, text);
 }
 
@@ -65,5 +65,5 @@ void words_show(const struct setting *s, struct text *out)
 	else
 		text_add(out, "%lld to %lld bytes%s", (long long)s->min,
 			 (long long)s->max,
-			 s->kind == SETTING_TEXT ? ", printable" : "");
+			 s->kind == SETTING_TEXT ? ", printable UTF-8" : "");
 }

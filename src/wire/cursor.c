@@ -4,6 +4,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define TEXT_MAX 255 /* its length travels in one byte */
 
 void wire_reader_init(struct wire_reader *r, const void *buf, size_t len_bytes)
@@ -95,47 +97,6 @@ uint64_t wire_read_varint(struct wire_reader *r)
 	return 0;
 }
 
-/* Bytes of the well-formed UTF-8 character at s, or 0 if there is none: also
- * for overlong forms, surrogates and what lies above U+10FFFF. */
-static size_t utf8_len(const uint8_t *s, size_t left)
-{
-	static const uint32_t lowest[5] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t n = s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	uint32_t c;
-
-	if (n == 0 || n > left || s[0] > 0xf4)
-		return 0;
-	c = s[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (c < lowest[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-		return 0;
-	return n;
-}
-
-/* Text of a peer ends up in log lines and JSON: what would break out of a line
- * or is no text becomes a question mark. */
-static void text_clean(uint8_t *s, size_t len_bytes)
-{
-	size_t n;
-
-	for (size_t i = 0; i < len_bytes; i += n) {
-		n = 1;
-		if (s[i] < 0x20 || s[i] == 0x7f)
-			s[i] = '?';
-		if (s[i] < 0x80)
-			continue;
-		n = utf8_len(&s[i], len_bytes - i);
-		if (n == 0 || (n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0)) {
-			s[i] = '?';
-			n = 1;
-		}
-	}
-}
-
 void wire_read_text(struct wire_reader *r, char *to, size_t cap_bytes)
 {
 	size_t len_bytes = wire_read_u8(r);
@@ -153,7 +114,8 @@ void wire_read_text(struct wire_reader *r, char *to, size_t cap_bytes)
 	}
 	memcpy(to, from, len_bytes);
 	to[len_bytes] = '\0';
-	text_clean((uint8_t *)to, len_bytes);
+	/* It ends up in log lines and JSON. */
+	utf8_clean(to, len_bytes);
 }
 
 void wire_writer_init(struct wire_writer *w, void *buf, size_t cap_bytes)
