@@ -75,6 +75,7 @@ extern "C" {
 #define TCPX_BLOB_MAX 4096		/* connection blob, bytes */
 #define TCPX_NOTIFY_MAX (1u << 20)	/* one notification, bytes */
 #define TCPX_SEGMENTS_MAX 1000000u	/* segments of one transfer */
+#define TCPX_REGIONS_MAX 1024u		/* regions of one transfer, on a side */
 #define TCPX_XFER_MAX (1ull << 40)	/* bytes of one transfer */
 
 struct tcpx_session;
@@ -495,7 +496,8 @@ struct tcpx_xfer_params {
  * Checks a transfer and makes it ready to be posted, once or many times.
  * Returns: 0; TCPX_ENOENT (peer or region), TCPX_ERANGE (a segment outside
  * its region), TCPX_EACCES (the peer does not allow that), TCPX_EINVAL (no or
- * too many segments, an empty one, regions of another peer), TCPX_ENOMEM;
+ * too many segments, an empty one, more than TCPX_REGIONS_MAX local or remote
+ * regions among them, regions of another peer), TCPX_ENOMEM;
  * TCPX_EAGAIN (the peer is not connected yet), or its cause if it is lost. The
  * log names the segment.
  */

@@ -8,8 +8,6 @@
 #include "memory.h"
 #include "options.h"
 
-#define REGIONS_MAX 1024u /* of one side of a transfer */
-
 /* Runs what a call does; nothing is thrown at NIXL. */
 template <class body>
 static abi::status guarded(const struct say &say, body b)
@@ -293,7 +291,8 @@ request_home backend::home() const
 {
 	request_home home = {session_, peers_.get(), &say_, false};
 
-	home.many_regions = n_own_ > REGIONS_MAX || n_loaded_ > REGIONS_MAX;
+	home.many_regions = n_own_ > TCPX_REGIONS_MAX ||
+			    n_loaded_ > TCPX_REGIONS_MAX;
 	return home;
 }
 

@@ -12,7 +12,6 @@
 #include "memory.h"
 
 #define HUGE_PAGE (2ul << 20)
-#define REGIONS_MAX 1024u /* of one side of a transfer */
 
 /* One spare buffer for all: who takes it leaves NULL. */
 static std::atomic<segments *> spare;
@@ -122,7 +121,8 @@ size_t segments::part_end(size_t first, bool many_regions) const
 			continue;
 		near.insert(row.local_mem);
 		far.insert(row.remote_mem);
-		if (near.size() > REGIONS_MAX || far.size() > REGIONS_MAX)
+		if (near.size() > TCPX_REGIONS_MAX ||
+		    far.size() > TCPX_REGIONS_MAX)
 			break;
 	}
 	return end;

@@ -102,6 +102,8 @@ static struct tcpx_xfer *hold_xfer(struct tcpx_session *session, uint64_t id)
 
 #define CACHE_ROWS 64
 
+_Static_assert(TCPX_REGIONS_MAX == MSG_REGIONS_MAX, "as many as a list names");
+
 /* What a list is built with: the last regions seen, by a hash of their id,
  * so that a lookup of each segment is a compare. */
 struct builder {
@@ -152,9 +154,10 @@ static int resolve_own(struct builder *b, size_t i, struct cached *row)
 		*row = (struct cached){mem, (uint64_t)(uintptr_t)region->base,
 				       region->len_bytes, index};
 	region_put(region);
-	return err == TCPX_EINVAL ?
-		       complain(b, i, err, "more than 1024 local regions") :
-		       err;
+	return err == TCPX_EINVAL ? complain(b, i, err,
+					     "more than 1024 local regions "
+					     "(TCPX_REGIONS_MAX)") :
+				    err;
 }
 
 static int resolve_theirs(struct builder *b, size_t i, struct cached *row)
@@ -183,7 +186,8 @@ static int resolve_theirs(struct builder *b, size_t i, struct cached *row)
 	if (err)
 		return err == TCPX_EINVAL ?
 			       complain(b, i, err,
-					"more than 1024 remote regions") :
+					"more than 1024 remote regions "
+					"(TCPX_REGIONS_MAX)") :
 			       err;
 	*row = (struct cached){mem, 0, remote.len_bytes, index};
 	return 0;

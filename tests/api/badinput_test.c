@@ -365,6 +365,45 @@ static void too_many_segments(void)
 	free(list);
 }
 
+/* As many regions as a list may name, and one more, here and over there. */
+static void too_many_regions(void)
+{
+	enum { N = TCPX_REGIONS_MAX + 1 };
+	static struct tcpx_segment list[N];
+	struct tcpx_xfer_params params = {.size_bytes = sizeof(params),
+					  .op = TCPX_OP_WRITE,
+					  .segments = list,
+					  .n_segments = N - 1};
+	struct world w;
+
+	world_open(&w);
+	params.peer = w.peer;
+	for (int theirs = 0; theirs < 2; theirs++) {
+		struct sess *owner = theirs ? w.pair.b : w.pair.a;
+		struct region *of = theirs ? &w.there : &w.here;
+
+		for (size_t i = 0; i < N; i++) {
+			uint64_t mem = sess_register(owner, of, RW);
+
+			list[i] =
+				(struct tcpx_segment){w.mem, i, w.remote, i, 1};
+			if (theirs)
+				list[i].remote_mem =
+					sess_share(owner, mem, w.pair.a);
+			else
+				list[i].local_mem = mem;
+		}
+		params.n_segments = N - 1;
+		CHECK_STATUS(prepare(&w, &params), TCPX_OK);
+		params.n_segments = N;
+		CHECK_STATUS(prepare(&w, &params), TCPX_EINVAL);
+		CHECK(sess_logged(w.pair.a, theirs ? "1024 remote regions" :
+						     "1024 local regions"));
+		CHECK(sess_logged(w.pair.a, "(TCPX_REGIONS_MAX)"));
+	}
+	world_close(&w);
+}
+
 /* A list may be longer than any memory; not longer than TCPX_XFER_MAX. */
 static void too_many_bytes(void)
 {
@@ -594,6 +633,7 @@ static const struct check_case cases[] = {
 	{"params_table", params_table, 0},
 	{"post_table", post_table, 0},
 	{"too_many_segments", too_many_segments, 0},
+	{"too_many_regions", too_many_regions, 0},
 	{"too_many_bytes", too_many_bytes, 0},
 	{"remote_of_another", remote_of_another, 0},
 	{"gone_before_post", gone_before_post, 0},
