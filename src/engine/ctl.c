@@ -357,9 +357,13 @@ bool ctl_receive(struct peer *peer)
 		else if (got < 0)
 			peer_fail(peer, TCPX_EPEER, "control connection: %s",
 				  strerror(errno));
-		else if (err)
+		else if (err == TCPX_EPROTO)
 			peer_fail(peer, err,
 				  "sent what the protocol does not allow");
+		else if (err)
+			peer_fail(peer, err,
+				  "what it sent cannot be handled here: %s",
+				  tcpx_strerror(err));
 		if (got <= 0 || err)
 			return true;
 		total += (size_t)got;

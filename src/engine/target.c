@@ -45,7 +45,7 @@ void target_done(struct peer *peer, uint64_t wire_id, int status,
 	}
 	if (ctl_begin(peer, MSG_DONE, 192, &w)) {
 		/* An answer that cannot be given ends the peer. */
-		peer->doom_status = TCPX_ENOMEM;
+		peer_doom(peer, TCPX_ENOMEM, "no memory here for an answer");
 		return;
 	}
 	msg_done_encode(&w, &msg);

@@ -339,6 +339,65 @@ static void ends_without_memory(void)
 	region_fini(&dst);
 }
 
+static void tweak_no_log(struct tcpx_config *config)
+{
+	config->log_fn = NULL;
+}
+
+/* Was b's peer lost, and did its cause say so? */
+static bool lost_for_memory(struct pair *pair)
+{
+	struct tcpx_event event;
+
+	while (!tcpx_event_poll(pair->b->s, &event)) {
+		if (event.kind != TCPX_EVENT_PEER_LOST)
+			continue;
+		fprintf(stderr, "%s\n", event.cause);
+		CHECK_STATUS(event.status, TCPX_ENOMEM);
+		CHECK(strstr(event.cause, "out of memory"));
+		return true;
+	}
+	return false;
+}
+
+/* Who has no memory for a message does not blame its sender. */
+static void message_without_memory(void)
+{
+	struct region src, dst;
+	struct pair pair;
+	uint64_t local, remote, xfer;
+	bool lost = false;
+
+	if (!OWN_MALLOC)
+		SKIP("a sanitizer has its own malloc");
+	region_init(&src, LEN, 1);
+	region_init(&dst, LEN, 2);
+	pair_open(&pair, PAIR_DRIVEN, tweak_no_log);
+	local = sess_register(pair.a, &src, 0);
+	remote = sess_share(pair.b, sess_register(pair.b, &dst, RW), pair.a);
+	/* Now and then the control thread is faster, and has memory. */
+	for (int i = 0; i < 100 && !lost; i++) {
+		xfer = xfer_one(pair.a, pair.ab, TCPX_OP_WRITE, local, 0,
+				remote, 0, LEN);
+		CHECK_STATUS(tcpx_xfer_post(pair.a->s, xfer, NULL), TCPX_OK);
+		for (int k = 0; k < 10; k++) {
+			tcpx_session_progress(pair.a->s, 0);
+			fail_here = true;
+			tcpx_session_progress(pair.b->s, 0);
+			fail_here = false;
+		}
+		lost = lost_for_memory(&pair);
+		if (!lost)
+			CHECK_STATUS(pair_wait(&pair, pair.a, xfer,
+					       scale_ms(8000)),
+				     TCPX_OK);
+	}
+	CHECK(lost);
+	pair_close(&pair);
+	region_fini(&src);
+	region_fini(&dst);
+}
+
 /* ---- descriptors ---- */
 
 static void set_limit(rlim_t n)
@@ -441,6 +500,7 @@ static const struct check_case cases[] = {
 	{"each_allocation", each_allocation, 300},
 	{"all_from_an_allocation", all_from_an_allocation, 300},
 	{"ends_without_memory", ends_without_memory, 60},
+	{"message_without_memory", message_without_memory, 60},
 	{"each_descriptor", each_descriptor, 120},
 	{"accept_without_descriptors", accept_without_descriptors, 60},
 };
