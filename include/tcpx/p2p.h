@@ -226,7 +226,9 @@ tcpx_config_json(const struct tcpx_config *config, char *buf, size_t cap_bytes,
  * workers. config NULL: tcpx_config_init() without a log.
  * Returns: 0; TCPX_EINVAL (a setting is bad: the log says which);
  * TCPX_EUNREACHABLE (no usable interface, or the port is taken);
- * TCPX_ENOMEM, TCPX_ENFILE.
+ * TCPX_EUNSUPPORTED (none of the allowed transports can be used here: the log
+ * says why); TCPX_ENOMEM, TCPX_ENFILE; TCPX_EINTERNAL (libsodium cannot be set
+ * up).
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_session_open(const struct tcpx_config *config,
@@ -414,7 +416,8 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_mem_blob(struct tcpx_session *session,
  * Loads a peer's memory blob: writes one handle for each region, in the
  * blob's order, usable as remote_mem. Possible before the peer is connected;
  * loading twice makes two handles.
- * Returns: 0; TCPX_EINVAL; TCPX_ENOSPC (*n_mems is the number needed).
+ * Returns: 0; TCPX_EINVAL (not a memory blob, or damaged); TCPX_EVERSION (of a
+ * later version); TCPX_ENOSPC (*n_mems is the number needed).
  */
 TCPX_EXPORT TCPX_MUST_CHECK int tcpx_mem_load(struct tcpx_session *session,
 					      const void *blob,
@@ -525,7 +528,8 @@ struct tcpx_post_params {
  * it (WRITE) or has left it (READ); SEND delivers it with the match.
  * A SEND or RECV that nobody matches ends only by params->deadline_ms.
  * Returns: 0; TCPX_EBUSY (still in flight), TCPX_ENOENT (a region is gone),
- * TCPX_EPEER and others of that scope (the peer is lost), TCPX_EINVAL.
+ * TCPX_EPEER and others of that scope (the peer is lost), TCPX_EINVAL (also a
+ * notification with a RECV, which has nobody to deliver it to).
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_xfer_post(struct tcpx_session *session, uint64_t xfer,
