@@ -18,7 +18,8 @@
  * reused within a session: a released one gives TCPX_ENOENT, not a crash.
  *
  * Threads: every call may be made from any thread at any time, except that
- * nothing may use a session during or after tcpx_session_close().
+ * nothing may use a session during or after tcpx_session_close(). The
+ * session's own threads take no signals: those are for the program's.
  *
  * fork(): a session stays the parent's, undisturbed. In a child that does not
  * exec its calls fail (TCPX_EINVAL or TCPX_ENOENT) and its close does nothing;

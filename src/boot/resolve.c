@@ -3,7 +3,6 @@
 
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/sigmask.h"
 
 #define N_THREADS 4
 #define STACK_BYTES (256u << 10)
@@ -133,18 +133,13 @@ static void *resolve_thread(void *arg)
 
 static int create_thread(struct resolver *resolver, pthread_t *thread)
 {
-	sigset_t all, old;
 	pthread_attr_t attr;
 	int err;
 
 	if (pthread_attr_init(&attr))
 		return TCPX_ENOMEM;
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	/* The program's signals are for the program's threads. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(thread, &attr, resolve_thread, resolver);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	err = sigmask_start_thread(thread, &attr, resolve_thread, resolver);
 	pthread_attr_destroy(&attr);
 	return err ? TCPX_EAGAIN : 0;
 }

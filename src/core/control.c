@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/sigmask.h"
 #include "core/flows.h"
 #include "core/peering.h"
 
@@ -104,7 +105,8 @@ static void *control_main(void *arg)
 
 int control_start(struct tcpx_session *session)
 {
-	if (pthread_create(&session->control, NULL, control_main, session))
+	if (sigmask_start_thread(&session->control, NULL, control_main,
+				 session))
 		return TCPX_ENOMEM;
 	session->has_control = true;
 	return 0;

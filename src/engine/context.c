@@ -543,7 +543,7 @@ static void *worker_main(void *arg)
 
 int context_start_worker(struct context *ctx)
 {
-	if (pthread_create(&ctx->thread, NULL, worker_main, ctx))
+	if (sigmask_start_thread(&ctx->thread, NULL, worker_main, ctx))
 		return TCPX_ENOMEM;
 	ctx->has_thread = true;
 	return 0;

@@ -7,6 +7,7 @@
 #include <tcpx/status.h>
 
 #include "base/clock.h"
+#include "base/sigmask.h"
 #include "gpu/host/host.h"
 
 #define EVENT_LOOK_NS (50 * NS_PER_US)
@@ -184,8 +185,8 @@ int streams_start(struct streams *streams, uint64_t seed, uint64_t delay_ns,
 	pthread_cond_init(&streams->changed, &attr);
 	pthread_condattr_destroy(&attr);
 	for (int i = 0; i < STREAMS_RUNNERS; i++) {
-		if (pthread_create(&streams->runners[i], NULL, runner,
-				   streams) != 0) {
+		if (sigmask_start_thread(&streams->runners[i], NULL, runner,
+					 streams) != 0) {
 			stop_runners(streams, i);
 			fini(streams);
 			return TCPX_ENOMEM;

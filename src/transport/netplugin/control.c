@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sigmask.h"
 #include "transport/netplugin/netplugin.h"
 
 /* How long a closing transport waits for its last goodbyes, and then for the
@@ -205,7 +205,6 @@ static void *run(void *arg)
 int netplugin_start(struct transport *t)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-	sigset_t all, old;
 
 	list_init(&t->channels);
 	list_init(&t->listeners);
@@ -218,11 +217,7 @@ int netplugin_start(struct transport *t)
 	if (t->epfd < 0 || t->wake_fd < 0 ||
 	    epoll_ctl(t->epfd, EPOLL_CTL_ADD, t->wake_fd, &event))
 		goto err_fds;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int rc = pthread_create(&t->thread, NULL, run, t);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!rc)
+	if (!sigmask_start_thread(&t->thread, NULL, run, t))
 		return TCPX_OK;
 err_fds:
 	if (t->epfd >= 0)

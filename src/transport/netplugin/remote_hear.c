@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sigmask.h"
 
 #define RESTART_NS (2 * NS_PER_S)
 #define RESTART_MAX_NS (60 * NS_PER_S)
@@ -461,16 +462,10 @@ int remote_tell(struct helper_process *h, const struct shared_message *m,
 
 int remote_hear_start(struct transport *t)
 {
-	sigset_t all, old;
-
 	t->wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (t->wake_fd < 0)
 		return TCPX_ENFILE;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int rc = pthread_create(&t->thread, NULL, run, t);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!rc)
+	if (!sigmask_start_thread(&t->thread, NULL, run, t))
 		return TCPX_OK;
 	close(t->wake_fd);
 	return TCPX_ENOMEM;
