@@ -45,7 +45,7 @@ static bool tick_peering(struct peering *peering, uint64_t now_ns,
 	pthread_mutex_unlock(&session->lock);
 	if (!peer)
 		return soon;
-	return peer_tick(peer, now_ns) || soon;
+	return peer_tick(peer, now_ns, due_ns) || soon;
 }
 
 struct round {
@@ -73,32 +73,52 @@ static uint64_t tick(struct tcpx_session *session, uint64_t now_ns, bool *soon)
 	return round.due_ns;
 }
 
+/* The next tick comes by then. Whether it was to come later. */
+static bool tick_by(struct tcpx_session *session, uint64_t due_ns)
+{
+	uint64_t next_ns = load_relaxed(&session->tick_ns);
+
+	while (due_ns < next_ns)
+		if (atomic_compare_exchange_weak(&session->tick_ns, &next_ns,
+						 due_ns))
+			return true;
+	return false;
+}
+
+void control_tick_by(struct tcpx_session *session, uint64_t due_ns)
+{
+	if (tick_by(session, due_ns))
+		boot_wake(session->boot);
+}
+
 static void *control_main(void *arg)
 {
 	struct tcpx_session *session = arg;
 	int idle_ms = idle_tick_ms(session);
 	int busy_ms = TICK_BUSY_MS < idle_ms ? TICK_BUSY_MS : idle_ms;
-	uint64_t next_ns = clock_now_ns();
 	bool soon = true;
 
 	while (!load_acquire(&session->stop)) {
 		uint64_t now_ns = clock_now_ns();
 
-		if (now_ns >= next_ns) {
+		if (now_ns >= load_relaxed(&session->tick_ns)) {
+			/* Before the peers are looked at: what is posted
+			 * behind its peer's turn finds no tick it could rely
+			 * on, and asks for one. The peer's lock orders it. */
+			store_relaxed(&session->tick_ns, UINT64_MAX);
 			uint64_t due_ns = tick(session, now_ns, &soon);
 
-			next_ns =
+			tick_by(session,
 				now_ns + (uint64_t)(soon ? busy_ms : idle_ms) *
-						 NS_PER_MS;
-			if (due_ns < next_ns)
-				next_ns = due_ns;
+						 NS_PER_MS);
+			tick_by(session, due_ns);
 		}
 		later_flush(&session->later, &session->lock, &session->log);
-		boot_run(session->boot, clock_left_ms(next_ns));
+		boot_run(session->boot,
+			 clock_left_ms(load_relaxed(&session->tick_ns)));
 		later_flush(&session->later, &session->lock, &session->log);
 		/* boot_run() returned early: there is news to look at. */
-		if (clock_now_ns() + busy_ms * NS_PER_MS < next_ns)
-			next_ns = clock_now_ns() + busy_ms * NS_PER_MS;
+		tick_by(session, clock_now_ns() + busy_ms * NS_PER_MS);
 	}
 	return NULL;
 }

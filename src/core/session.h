@@ -60,6 +60,8 @@ struct tcpx_session {
 	pthread_t control;
 	bool has_control;
 	_Atomic uint32_t stop;
+	_Atomic uint64_t tick_ns; /* when the control thread looks at the
+				     peers' clocks next */
 
 	pthread_mutex_t lock;
 	struct list peerings;	/* lock */
@@ -112,6 +114,8 @@ void transfer_free_all(struct tcpx_session *session);
 /* control.c: the control thread. */
 int control_start(struct tcpx_session *session);
 void control_stop(struct tcpx_session *session);
+/* It looks at the peers' clocks by then; any thread. */
+void control_tick_by(struct tcpx_session *session, uint64_t due_ns);
 
 /* One turn for a caller that polls for something of the whole session. */
 void session_visit(struct tcpx_session *session);

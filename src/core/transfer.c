@@ -442,6 +442,9 @@ int tcpx_xfer_post(struct tcpx_session *session, uint64_t id,
 		wrong = "a RECV takes no notification along";
 	else
 		err = xfer_post(&x->xfer, params);
+	/* Written by posts only, and this call holds them off. */
+	if (!wrong && !err && params && params->deadline_ms)
+		control_tick_by(session, x->xfer.deadline_ns);
 	pthread_mutex_unlock(&x->lock);
 	if (err == TCPX_ENOENT)
 		(void)cannot_post(session, "a region of it is gone");

@@ -413,7 +413,7 @@ void peer_destroy(struct peer *peer)
 
 /* ---- the clock -------------------------------------------------------- */
 
-bool peer_tick(struct peer *peer, uint64_t now_ns)
+bool peer_tick(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
 {
 	uint64_t limit = peer->limits.liveness_ms * NS_PER_MS;
 	uint64_t heard = load_relaxed(&peer->ctl.rx_ns);
@@ -431,7 +431,7 @@ bool peer_tick(struct peer *peer, uint64_t now_ns)
 		wake = true;
 	}
 	peer_look_at_idle(peer, now_ns);
-	wake |= xfer_check_deadlines(peer, now_ns);
+	wake |= xfer_check_deadlines(peer, now_ns, due_ns);
 	bool flying = !list_empty(&peer->flying);
 
 	pthread_mutex_unlock(&peer->lock);

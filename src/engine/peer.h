@@ -210,8 +210,9 @@ void peer_revoke(struct peer *peer, const struct region *region);
 int peer_dispatch(struct peer *peer, const struct msg_header *h,
 		  const uint8_t *body);
 /* Heartbeats, liveness, deadlines: the control thread's, now and then. Whether
- * transfers are in flight, so that it should come again soon. */
-bool peer_tick(struct peer *peer, uint64_t now_ns);
+ * transfers are in flight, so that it should come again soon; lowers *due_ns to
+ * when it must. */
+bool peer_tick(struct peer *peer, uint64_t now_ns, uint64_t *due_ns);
 struct lane *peer_lane_find(struct peer *peer, uint32_t id,
 			    uint32_t generation);
 /* A credit of a lane that is not adopted here yet: kept for it. Lock held. */

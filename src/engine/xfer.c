@@ -371,7 +371,7 @@ static bool waits_for_match(const struct xfer *xfer)
 	       !xfer->matched;
 }
 
-bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns)
+bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
 {
 	uint64_t limit = peer->engine->params.deadline_ms * NS_PER_MS;
 	bool any = false;
@@ -386,6 +386,8 @@ bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns)
 			any = true;
 			continue;
 		}
+		if (xfer->deadline_ns < *due_ns)
+			*due_ns = xfer->deadline_ns;
 		if (moved < xfer->started_ns)
 			moved = xfer->started_ns;
 		if (xfer->stream &&

@@ -103,7 +103,8 @@ int xfer_on_get_data(struct peer *peer, uint64_t wire_id,
 int xfer_on_send_go(struct peer *peer, const struct msg_send_go *msg);
 /* Every transfer in flight ends. */
 void xfer_fail_all(struct peer *peer, int status, const char *cause);
-/* Ends what is past its deadline. Whether there was any. */
-bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns);
+/* Ends what is past its deadline. Whether there was any. Lowers *due_ns to the
+ * first absolute deadline of the others. */
+bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns, uint64_t *due_ns);
 
 #endif

@@ -363,6 +363,38 @@ static void deadlines(void)
 	flight_close(&t);
 }
 
+/* On an idle session, too, whose control thread sleeps long. */
+static void deadline_when_idle(void)
+{
+	const uint64_t limit_ns = (uint64_t)scale_ms(250) * 1000000u;
+	struct tcpx_post_params post = {.size_bytes = sizeof(post),
+					.deadline_ms = 20};
+	struct tcpx_segment segment = {.len_bytes = 1};
+	struct flight t;
+
+	flight_open(&t, PAIR_TWO, NULL);
+	segment.local_mem = t.local;
+	/* Nobody sends what it receives. */
+	uint64_t xfer =
+		xfer_make(t.pair.a, t.pair.ab, TCPX_OP_RECV, &segment, 1, 7);
+
+	for (int i = 0; i < 5; i++) {
+		test_sleep_ms(1200 + 170 * i);
+		uint64_t start = test_now_ns();
+
+		CHECK_STATUS(tcpx_xfer_post(t.pair.a->s, xfer, &post), TCPX_OK);
+		CHECK_STATUS(tcpx_xfer_wait(t.pair.a->s, xfer, SOON),
+			     TCPX_ESTALLED);
+		uint64_t took = test_now_ns() - start;
+
+		fprintf(stderr, "ended after %llu us\n",
+			(unsigned long long)took / 1000);
+		CHECK(took >= 19000000u);
+		CHECK(took < limit_ns);
+	}
+	flight_close(&t);
+}
+
 static void tweak_deadline(struct tcpx_config *config)
 {
 	config->deadline_ms = 300;
@@ -494,6 +526,7 @@ static const struct check_case cases[] = {
 	{"close_initiator", close_initiator, 0},
 	{"close_target", close_target, 0},
 	{"deadlines", deadlines, 0},
+	{"deadline_when_idle", deadline_when_idle, 0},
 	{"session_deadline", session_deadline, 0},
 	{"progress_is_no_stall", progress_is_no_stall, 60},
 	{"wait_and_test", wait_and_test, 60},
