@@ -94,6 +94,7 @@ void connect_lost(struct peering *peering, int status, const char *cause)
 	if (peering->token && peering->incoming)
 		u64map_del(&peering->session->tokens, peering->token);
 	peering_event_all(peering, TCPX_EVENT_PEER_LOST, status, cause);
+	engine_announce(peering->session->engine);
 }
 
 void connect_lost_said(struct peering *peering, int status, const char *cause)
@@ -108,6 +109,7 @@ void connect_up(struct peering *peering)
 	peering->state = PEERING_UP;
 	store_release(&peering->status, 0);
 	peering_event_all(peering, TCPX_EVENT_PEER_CONNECTED, 0, "");
+	engine_announce(peering->session->engine);
 }
 
 /* What a finished CONTROL handshake tells. */

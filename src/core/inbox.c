@@ -78,8 +78,8 @@ void inbox_put_note(struct inbox *inbox, struct inbox_note *note)
 {
 	pthread_mutex_lock(&inbox->note_lock);
 	list_add_tail(&inbox->notes, &note->link);
-	/* Pairs with inbox_has_note(). */
-	add_acq_rel(&inbox->n_notes, 1);
+	/* Pairs with inbox_has_note(), in who goes to sleep. */
+	atomic_fetch_add(&inbox->n_notes, 1);
 	pthread_mutex_unlock(&inbox->note_lock);
 }
 
@@ -116,7 +116,7 @@ void inbox_take_notes_of(struct inbox *inbox, uint64_t peer, struct list *notes)
 
 bool inbox_has_note(struct inbox *inbox)
 {
-	return load_acquire(&inbox->n_notes) > 0;
+	return atomic_load(&inbox->n_notes) > 0;
 }
 
 /* Doubles the ring while it may grow; event_lock held. */
@@ -153,8 +153,8 @@ void inbox_put_event(struct inbox *inbox, const struct tcpx_event *event)
 		n--;
 	}
 	inbox->events[(inbox->event_head + n) % inbox->event_cap] = *event;
-	/* Pairs with inbox_has_event(). */
-	store_release(&inbox->n_events, n + 1);
+	/* Pairs with inbox_has_event(), in who goes to sleep. */
+	atomic_store(&inbox->n_events, n + 1);
 	pthread_mutex_unlock(&inbox->event_lock);
 }
 
@@ -177,7 +177,7 @@ bool inbox_take_event(struct inbox *inbox, struct tcpx_event *event)
 
 bool inbox_has_event(struct inbox *inbox)
 {
-	return load_acquire(&inbox->n_events) > 0;
+	return atomic_load(&inbox->n_events) > 0;
 }
 
 bool inbox_rename_peer(struct inbox *inbox, uint64_t from, uint64_t to)

@@ -7,7 +7,8 @@
  * its own lock. The engine puts, the program takes. Putting never fails for
  * want of room (the notification window bounds what a peer can send; of
  * events the oldest is dropped), and never for want of memory: a
- * notification is allocated by whoever decodes it.
+ * notification is allocated by whoever decodes it. Who puts wakes who waits
+ * (engine_tell()): that there is one is stored and looked at as seq_cst.
  */
 
 #include <tcpx/p2p.h>

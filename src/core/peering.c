@@ -216,6 +216,7 @@ static void put_event(struct peering *peering, uint64_t id,
 	memcpy(event.name, peering->name, sizeof(event.name));
 	snprintf(event.cause, sizeof(event.cause), "%s", cause);
 	inbox_put_event(peering->session->inbox, &event);
+	engine_tell(peering->session->engine);
 }
 
 void peering_event(struct peering *peering, enum tcpx_event_kind kind,
@@ -307,6 +308,7 @@ void peering_end(struct peering *peering, int status, const char *cause)
 	}
 	pthread_mutex_unlock(&session->lock);
 	store_release(&peering->status, status);
+	engine_announce(session->engine); /* others in tcpx_peer_wait() */
 	if (!was)
 		return;
 	if (peer)

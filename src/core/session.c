@@ -191,7 +191,7 @@ static int on_note(void *arg, struct peer *peer, const void *data,
 	/* First: who takes it takes it off. */
 	add_relaxed(&peering->unread_bytes, inbox_note_bytes(note));
 	inbox_put_note(session->inbox, note);
-	context_announce(peer->home);
+	engine_tell(session->engine);
 	return 0;
 }
 

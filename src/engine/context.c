@@ -110,8 +110,9 @@ static bool run_tasks(struct context *ctx)
 
 	if (!load_relaxed(&ctx->kicked))
 		return false;
-	/* Before looking at the list: who submits after this kicks again. */
-	atomic_store(&ctx->kicked, 0);
+	/* Before looking at the list: who submits after this kicks again. Who
+	 * finds it taken back sees what it was set for. */
+	atomic_exchange(&ctx->kicked, 0);
 	pthread_mutex_lock(&ctx->tasks_lock);
 	list_init(&batch);
 	while (!list_empty(&ctx->tasks))
@@ -137,6 +138,33 @@ struct harvest {
 	int n;
 	uint32_t departures;
 };
+
+static void ring(struct context *ctx)
+{
+	uint64_t one = 1;
+
+	if (write(ctx->wake_fd, &one, sizeof(one)) < 0)
+		return; /* full: it is awake as it can be */
+}
+
+/* A kick is for anybody; a call is for all that watch, of whom some may not
+ * have come as far as to see it: it stays until none is asleep. Looked at after
+ * the read, so that none is missed whose ring this read has taken. */
+static void take_ring(struct context *ctx)
+{
+	uint64_t n;
+
+	if (read(ctx->wake_fd, &n, sizeof(n)) < 0)
+		return;
+	uint32_t calls = atomic_load(&ctx->calls);
+
+	if (calls == ctx->heard)
+		return;
+	if (atomic_load(&ctx->n_watchers))
+		ring(ctx);
+	else
+		ctx->heard = calls;
+}
 
 /* The one source that is ready again and again is asked itself, most of the
  * time: who spins saves the call that asks the whole set. */
@@ -165,11 +193,9 @@ static bool run_sources(struct context *ctx, struct harvest *harvest)
 	/* Those left out are ready in the next pass, too. */
 	for (int i = 0; i < n && !(i && context_is_wanted(ctx)); i++) {
 		struct source *source = harvest->events[i].data.ptr;
-		uint64_t drained;
 
 		if (!source) {
-			if (read(ctx->wake_fd, &drained, sizeof(drained)) < 0)
-				continue;
+			take_ring(ctx);
 			continue;
 		}
 		/* One handler may have disarmed another's source, but memory
@@ -376,8 +402,21 @@ static bool nothing_yet(struct context *ctx, const struct harvest *harvest)
 	       !load_relaxed(&ctx->owned);
 }
 
-int context_drive(struct context *ctx, bool (*done)(void *), void *arg,
-		  uint64_t deadline_ns)
+/* Counted before done() is looked at a last time: see
+ * context_call_sleepers(). */
+static void sleep_caller(struct context *ctx, struct harvest *harvest,
+			 bool (*done)(void *), void *arg, uint64_t timeout_ns,
+			 bool watches)
+{
+	if (watches)
+		atomic_fetch_add(&ctx->n_watchers, 1);
+	sleep_epoll(ctx, harvest, done, arg, timeout_ns);
+	if (watches)
+		atomic_fetch_sub(&ctx->n_watchers, 1);
+}
+
+static int drive(struct context *ctx, bool (*done)(void *), void *arg,
+		 uint64_t deadline_ns, bool watches)
 {
 	uint64_t long_ns = clock_now_ns() + SHORT_STAY_NS;
 	int status = TCPX_ETIMEDOUT;
@@ -410,9 +449,10 @@ int context_drive(struct context *ctx, bool (*done)(void *), void *arg,
 		if (load_relaxed(&ctx->wanted))
 			sched_yield();
 		else if (own || nothing_yet(ctx, &harvest))
-			sleep_epoll(ctx, &harvest, done, arg,
-				    is_long ? sleep_limit(ctx, deadline_ns) :
-					      SHORT_STAY_NS);
+			sleep_caller(ctx, &harvest, done, arg,
+				     is_long ? sleep_limit(ctx, deadline_ns) :
+					       SHORT_STAY_NS,
+				     watches);
 		else
 			wait_for_driver(ctx, seq, deadline_ns);
 		if (!is_long && clock_now_ns() >= long_ns) {
@@ -424,6 +464,18 @@ int context_drive(struct context *ctx, bool (*done)(void *), void *arg,
 	}
 	caller_leaves(ctx, is_long);
 	return status;
+}
+
+int context_drive(struct context *ctx, bool (*done)(void *), void *arg,
+		  uint64_t deadline_ns)
+{
+	return drive(ctx, done, arg, deadline_ns, false);
+}
+
+int context_watch(struct context *ctx, bool (*done)(void *), void *arg,
+		  uint64_t deadline_ns)
+{
+	return drive(ctx, done, arg, deadline_ns, true);
 }
 
 bool context_visit(struct context *ctx)
@@ -566,13 +618,10 @@ void context_stop_worker(struct context *ctx)
 
 void context_kick(struct context *ctx)
 {
-	uint64_t one = 1;
-
 	/* Pairs with sleep_epoll(): either it sees kicked, or we see it. */
 	atomic_store(&ctx->kicked, 1);
 	if (atomic_load(&ctx->sleepers))
-		if (write(ctx->wake_fd, &one, sizeof(one)) < 0)
-			return; /* full: it is awake as it can be */
+		ring(ctx);
 }
 
 void context_submit(struct context *ctx, struct task *task)
@@ -597,6 +646,21 @@ void context_announce(struct context *ctx)
 	add_acq_rel(&ctx->seq, 1);
 	futex_wake(&ctx->seq, INT32_MAX);
 	store_relaxed(&ctx->has_woken, 1);
+}
+
+void context_call(struct context *ctx)
+{
+	atomic_fetch_add(&ctx->calls, 1); /* before the ring: take_ring() */
+	context_announce(ctx);
+	context_kick(ctx);
+}
+
+void context_call_sleepers(struct context *ctx)
+{
+	if (atomic_load(&ctx->n_watchers))
+		context_call(ctx);
+	else
+		context_announce(ctx);
 }
 
 /* ---- sources ---------------------------------------------------------- */

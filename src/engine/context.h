@@ -79,6 +79,9 @@ struct context {
 	_Atomic uint32_t handoff;	/* futex the worker naps on */
 	_Atomic uint32_t seq;		/* futex of callers that cannot own */
 	_Atomic uint32_t seq_waiters;
+	_Atomic uint32_t n_watchers;	/* callers in epoll_wait() for what may
+					   happen in any context */
+	_Atomic uint32_t calls;		/* counts context_call() */
 	_Atomic uint64_t visited_ns;	/* a caller's last pass, or knock */
 	_Atomic uint32_t stop;
 	_Atomic uint32_t worked;	/* counts passes that did something */
@@ -116,6 +119,7 @@ struct context {
 	struct list pollees;
 	struct source *lively;	/* the only one that was ready last, or NULL */
 	uint32_t tries;		/* passes; one in some asks the whole set */
+	uint32_t heard;		/* of calls: by all that were asleep then */
 	uint8_t *scratch;		/* CONTEXT_SCRATCH_BYTES for receiving
 					   control messages */
 
@@ -153,6 +157,9 @@ bool context_pass(struct context *ctx);
  */
 int context_drive(struct context *ctx, bool (*done)(void *arg), void *arg,
 		  uint64_t deadline_ns);
+/* The same for what may happen elsewhere: context_call() wakes it. */
+int context_watch(struct context *ctx, bool (*done)(void *arg), void *arg,
+		  uint64_t deadline_ns);
 /* One pass if nobody drives. Whether anything was done. */
 bool context_visit(struct context *ctx);
 /* The same at most every few microseconds, for callers that poll. */
@@ -177,6 +184,11 @@ static inline void context_warm_up(const struct context *ctx)
 void context_kick(struct context *ctx);
 /* Something a caller may wait for has happened. */
 void context_announce(struct context *ctx);
+/* Something those in context_watch() may wait for has happened. */
+void context_call(struct context *ctx);
+/* The same for who has said so by a seq_cst store that their done() reads so:
+ * it costs nothing while none of them is asleep. */
+void context_call_sleepers(struct context *ctx);
 /* The owner's, without a lock: those just woken may have the CPU. */
 void context_breathe(struct context *ctx);
 

@@ -216,29 +216,22 @@ void engine_visit_now_and_then(struct engine *engine)
 		visit_a_home(engine);
 }
 
-/* With one context the caller drives it. With several, the workers drive;
- * what a caller waits for is announced in the context it happens in, and only
- * the first one's is slept on, so sleeps are short. */
+/* Workers drive the others, if there are any, and call who waits here. */
 int engine_drive(struct engine *engine, bool (*done)(void *), void *arg,
 		 uint64_t deadline_ns)
 {
-	if (engine->n_contexts == 1)
-		return context_drive(&engine->contexts[0], done, arg,
-				     deadline_ns);
-	for (;;) {
-		uint64_t step = clock_now_ns() + 500 * NS_PER_US;
-		bool last = deadline_ns <= step;
-		int err = context_drive(&engine->contexts[0], done, arg,
-					last ? deadline_ns : step);
+	return context_watch(&engine->contexts[0], done, arg, deadline_ns);
+}
 
-		if (!err || last)
-			return err;
-	}
+void engine_tell(struct engine *engine)
+{
+	context_call_sleepers(&engine->contexts[0]);
 }
 
 void engine_announce(struct engine *engine)
 {
-	for (uint32_t i = 0; i < engine->n_contexts; i++) {
+	context_call(&engine->contexts[0]);
+	for (uint32_t i = 1; i < engine->n_contexts; i++) {
 		context_announce(&engine->contexts[i]);
 		context_kick(&engine->contexts[i]);
 	}

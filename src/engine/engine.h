@@ -120,7 +120,10 @@ void engine_visit_now_and_then(struct engine *engine);
 /* Drives for something that is not tied to one peer. */
 int engine_drive(struct engine *engine, bool (*done)(void *arg), void *arg,
 		 uint64_t deadline_ns);
-/* Wakes callers that wait for something core did itself. */
+/* Something has come for the program, said by a seq_cst store: wakes callers
+ * in engine_drive(). Costs nothing while none of them is asleep. */
+void engine_tell(struct engine *engine);
+/* Wakes callers that wait for something core did itself, anywhere. */
 void engine_announce(struct engine *engine);
 
 #endif

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Notifications: any bytes, once, in order, never before their data. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+
 #include "check.h"
 #include "support/scale.h"
 #include "support/sess.h"
@@ -442,6 +446,131 @@ static void bounded_over_peers(void)
 	sess_close(&b);
 }
 
+static long switches(void)
+{
+	struct rusage usage;
+
+	CHECK(!getrusage(RUSAGE_THREAD, &usage));
+	return usage.ru_nvcsw;
+}
+
+/* Who waits for what does not come sleeps, however many workers there are. */
+static void waits_asleep(void)
+{
+	struct tcpx_notification *note;
+	struct tcpx_event event;
+	struct pair pair;
+
+	pair_open(&pair, PAIR_TWO, NULL);
+	while (!tcpx_event_wait(pair.b->s, &event, 200))
+		;
+	long before = switches();
+
+	CHECK_STATUS(tcpx_notify_wait(pair.b->s, &note, 500), TCPX_ETIMEDOUT);
+	CHECK_STATUS(tcpx_event_wait(pair.b->s, &event, 500), TCPX_ETIMEDOUT);
+	(void)!tcpx_session_progress(pair.b->s, 500);
+	fprintf(stderr, "slept %ld times\n", switches() - before);
+	CHECK(switches() - before < 150);
+	pair_close(&pair);
+}
+
+#define N_FROM 4
+
+struct waiter {
+	pthread_t thread;
+	struct tcpx_session *s;
+	_Atomic int *n_waiting;
+	_Atomic uint64_t woken_ns;
+};
+
+static void *wait_for_one(void *arg)
+{
+	struct waiter *w = arg;
+	struct tcpx_notification *note;
+
+	(*w->n_waiting)++;
+	CHECK_STATUS(tcpx_notify_wait(w->s, &note, SOON), TCPX_OK);
+	w->woken_ns = test_now_ns();
+	tcpx_notify_free(note);
+	return NULL;
+}
+
+/* One of the waiters at a time gets one; the first must come at once, whoever
+ * drives what it comes by. */
+static void wake_waiters(struct sess *to, struct sess from[N_FROM],
+			 const uint64_t peers[N_FROM], int n_waiters)
+{
+	const uint64_t limit_ns = (uint64_t)scale_ms(400) * 1000000u;
+	struct waiter waiters[3];
+	_Atomic int n_waiting = 0;
+
+	for (int i = 0; i < n_waiters; i++) {
+		waiters[i].s = to->s;
+		waiters[i].n_waiting = &n_waiting;
+		CHECK(!pthread_create(&waiters[i].thread, NULL, wait_for_one,
+				      &waiters[i]));
+	}
+	while (n_waiting < n_waiters)
+		test_sleep_ms(1);
+	test_sleep_ms(20);
+	uint64_t start = test_now_ns(), last = 0;
+
+	for (int i = 0; i < n_waiters; i++)
+		CHECK_STATUS(tcpx_notify_send(from[i].s, peers[i], "x", 1),
+			     TCPX_OK);
+	for (int i = 0; i < n_waiters; i++) {
+		pthread_join(waiters[i].thread, NULL);
+		if (last < waiters[i].woken_ns)
+			last = waiters[i].woken_ns;
+	}
+	CHECK(last - start < limit_ns);
+}
+
+static void tweak_one_worker(struct tcpx_config *config)
+{
+	config->n_workers = 1;
+}
+
+static void wakes(sess_tweak_fn tweak)
+{
+	static const char *const names[N_FROM] = {"p", "q", "r", "s"};
+	struct sess to, from[N_FROM];
+	uint64_t peers[N_FROM];
+
+	sess_open(&to, "to", tweak);
+	for (int i = 0; i < N_FROM; i++) {
+		sess_open(&from[i], names[i], tweak_one_worker);
+		peers[i] = sess_connect(&from[i], &to);
+		CHECK_STATUS(tcpx_peer_wait(from[i].s, peers[i], SOON),
+			     TCPX_OK);
+	}
+	for (size_t i = 0; i < scale_count(60); i++)
+		wake_waiters(&to, from + i % 2, peers + i % 2, 1 + (int)i % 3);
+	for (int i = 0; i < N_FROM; i++)
+		sess_close(&from[i]);
+	sess_close(&to);
+}
+
+static void wakes_two_workers(void)
+{
+	wakes(NULL);
+}
+
+static void wakes_one_worker(void)
+{
+	wakes(tweak_one_worker);
+}
+
+static void tweak_no_worker(struct tcpx_config *config)
+{
+	config->n_workers = 0;
+}
+
+static void wakes_no_worker(void)
+{
+	wakes(tweak_no_worker);
+}
+
 static const struct check_case cases[] = {
 	{"any_bytes_two", any_bytes_two, 0},
 	{"any_bytes_self", any_bytes_self, 0},
@@ -457,6 +586,10 @@ static const struct check_case cases[] = {
 	{"unread_at_close", unread_at_close, 0},
 	{"dropped_with_the_handle", dropped_with_the_handle, 0},
 	{"bounded_over_peers", bounded_over_peers, 60},
+	{"waits_asleep", waits_asleep, 0},
+	{"wakes_two_workers", wakes_two_workers, 60},
+	{"wakes_one_worker", wakes_one_worker, 60},
+	{"wakes_no_worker", wakes_no_worker, 60},
 };
 
 int main(int argc, char **argv)

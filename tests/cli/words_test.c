@@ -542,14 +542,14 @@ static void info_json(void)
 	cli_free(&cli);
 }
 
-/* What cannot be told is not left out silently. */
+/* What could not be told as JSON is refused before. */
 static void info_untold(void)
 {
 	struct cli cli;
 
 	setenv("TCPX_NAME", "caf\xe9", 1);
 	CHECK_EQ(cli_run(&cli, "info --json --ifnames lo"), SETUP);
-	cli_says(&cli.err, "a name in it is not UTF-8");
+	cli_says(&cli.err, "printable UTF-8");
 	cli_silent(&cli.out);
 	cli_free(&cli);
 }
