@@ -89,16 +89,37 @@ void context_release(struct context *ctx)
 	store_release(&ctx->owned, 0); /* pairs with the next try_own */
 }
 
-void context_enter(struct context *ctx)
+void context_want(struct context *ctx)
 {
 	add_relaxed(&ctx->wanted, 1);
-	for (uint32_t tries = 0; !context_try_own(ctx); tries++) {
-		if (tries < 100)
-			cpu_relax();
-		else
-			sched_yield();
-	}
+}
+
+void context_unwant(struct context *ctx)
+{
 	add_relaxed(&ctx->wanted, -1u);
+}
+
+bool context_try_enter(struct context *ctx)
+{
+	if (!context_try_own(ctx))
+		return false;
+	context_unwant(ctx);
+	return true;
+}
+
+void context_pause(uint32_t tries)
+{
+	if (tries < 100)
+		cpu_relax();
+	else
+		sched_yield();
+}
+
+void context_enter(struct context *ctx)
+{
+	context_want(ctx);
+	for (uint32_t tries = 0; !context_try_enter(ctx); tries++)
+		context_pause(tries);
 }
 
 /* ---- one pass --------------------------------------------------------- */
@@ -432,7 +453,9 @@ static int drive(struct context *ctx, bool (*done)(void *), void *arg,
 	atomic_fetch_add(&ctx->n_callers, 1);
 	for (;;) {
 		uint32_t seq = load_acquire(&ctx->seq);
-		bool own = !nothing_yet(ctx, &harvest) && context_try_own(ctx);
+		bool wanted = context_is_wanted(ctx);
+		bool own = !wanted && !nothing_yet(ctx, &harvest) &&
+			   context_try_own(ctx);
 		bool over = false;
 
 		if (own) {
@@ -446,8 +469,8 @@ static int drive(struct context *ctx, bool (*done)(void *), void *arg,
 		}
 		if (deadline_ns != UINT64_MAX && clock_now_ns() >= deadline_ns)
 			break;
-		if (load_relaxed(&ctx->wanted))
-			sched_yield();
+		if (wanted || context_is_wanted(ctx))
+			sched_yield(); /* its turn, before ours */
 		else if (own || nothing_yet(ctx, &harvest))
 			sleep_caller(ctx, &harvest, done, arg,
 				     is_long ? sleep_limit(ctx, deadline_ns) :
@@ -577,6 +600,11 @@ static void *worker_main(void *arg)
 			continue;
 		}
 		grace_ns = GRACE_NS;
+		/* Not once more before who wants it has had its turn. */
+		if (context_is_wanted(ctx)) {
+			sched_yield();
+			continue;
+		}
 		if (!context_try_own(ctx)) {
 			futex_wait(&ctx->handoff, handoff, GRACE_NS);
 			continue;

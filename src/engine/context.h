@@ -70,7 +70,8 @@ struct pollee {
 
 struct context {
 	_Atomic uint32_t owned;
-	_Atomic uint32_t wanted;	/* threads in context_enter() */
+	_Atomic uint32_t wanted;	/* threads in context_enter(), or between
+					   context_want() and the entry */
 	_Atomic uint32_t sleepers;	/* threads in epoll_wait() */
 	_Atomic uint32_t kicked;	/* a task came, or somebody shouts */
 	_Atomic uint32_t n_callers;	/* callers inside context_drive() */
@@ -140,6 +141,14 @@ void context_release(struct context *ctx);
 /* For threads that need it whatever happens: the owner steps aside after its
  * pass (well under a millisecond). Pair with context_release(). */
 void context_enter(struct context *ctx);
+/* The same in steps, for who needs several: first all are asked to let go,
+ * then each is entered as soon as it has. */
+void context_want(struct context *ctx);
+/* Whether it has been entered; else, and until it has, call context_unwant()
+ * or try again, with a pause. */
+bool context_try_enter(struct context *ctx);
+void context_unwant(struct context *ctx);
+void context_pause(uint32_t tries);
 /* The owner's, in a pass: somebody is in context_enter(), so what can wait for
  * the next pass does. */
 static inline bool context_is_wanted(struct context *ctx)

@@ -117,6 +117,8 @@ static int open_contexts(struct engine *engine)
 {
 	uint32_t n = engine->params.n_contexts;
 
+	if (!n || n > ENGINE_CONTEXTS_MAX)
+		return TCPX_EINTERNAL;
 	engine->contexts =
 		aligned_alloc(CACHE_LINE_BYTES, n * sizeof(*engine->contexts));
 	if (!engine->contexts)

@@ -59,6 +59,7 @@ struct engine_ops {
 };
 
 #define ENGINE_TRANSPORTS_MAX 8
+#define ENGINE_CONTEXTS_MAX 256
 
 struct engine_transport {
 	const struct transport_ops *ops;
@@ -75,7 +76,7 @@ struct engine_refused {
 
 struct engine_params {
 	const struct log *log;
-	uint32_t n_contexts;	/* at least 1 */
+	uint32_t n_contexts;	/* 1 to ENGINE_CONTEXTS_MAX */
 	bool workers;		/* a thread for each; else callers drive */
 	uint32_t busy_poll_us, stream_poll_us; /* as of a context */
 	uint32_t copy_below_bytes;

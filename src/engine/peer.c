@@ -53,12 +53,14 @@ int peer_create(const struct peer_params *params, struct peer **out)
 	peer->pollee.poll = run_pollee;
 	pthread_mutex_init(&peer->lock, NULL);
 	ctl_init(&peer->ctl, params->fd);
-	struct list *heads[] = {
-		&peer->task.link, &peer->offers,   &peer->pollee.link,
-		&peer->landings,  &peer->liftings, &peer->dead_lanes,
-		&peer->dying,	  &peer->sending,  &peer->posts,
-		&peer->listing,	  &peer->flying,   &peer->idle_lists,
-		&peer->recvs,	  &peer->early,	   &peer->notes};
+	struct list *heads[] = {&peer->task.link,   &peer->offers,
+				&peer->pollee.link, &peer->landings,
+				&peer->liftings,    &peer->dead_lanes,
+				&peer->dying,	    &peer->sending,
+				&peer->posts,	    &peer->listing,
+				&peer->flying,	    &peer->idle_lists,
+				&peer->recvs,	    &peer->early,
+				&peer->notes,	    &peer->leaving};
 
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)
 		list_init(heads[i]);
@@ -168,6 +170,7 @@ bool peer_run(struct peer *peer)
 	did |= pumped;
 	did |= notes_pump(peer);
 	xfer_bury(peer);
+	streams_forget(peer);
 	bool offers = lane_offers_run(peer);
 	/* That bytes have landed is told in the next round, or with what a
 	 * caller that finds its wait over now posts: who waits for them waits
@@ -239,13 +242,32 @@ static void revoke_own(struct peer *peer, const struct region *region)
 	}
 }
 
+struct revocation {
+	struct peer *peer;
+	const struct region *region;
+};
+
+static bool is_revoked_held(void *arg)
+{
+	struct revocation *r = arg;
+
+	pthread_mutex_lock(&r->peer->lock);
+	bool held = streams_hold(r->peer, r->region);
+
+	pthread_mutex_unlock(&r->peer->lock);
+	return held;
+}
+
 void peer_revoke(struct peer *peer, const struct region *region)
 {
+	struct revocation r = {peer, region};
+
 	pthread_mutex_lock(&peer->lock);
 	revoke_own(peer, region);
 	target_revoke(peer, region);
 	pthread_mutex_unlock(&peer->lock);
-	peer_sweep(peer);
+	/* Nobody is asked who has nothing of it. */
+	peer_sweep(peer, is_revoked_held, &r);
 	pthread_mutex_lock(&peer->lock);
 	xfer_bury(peer);
 	pthread_mutex_unlock(&peer->lock);
@@ -320,6 +342,7 @@ static void finish_loss(struct peer *peer)
 	target_free(peer);
 	match_free(peer);
 	notes_free(peer);
+	streams_forget(peer);
 	bool quiet = peer->quiet;
 
 	/* The other side is to know now, not when the program lets go. */
@@ -400,6 +423,7 @@ void peer_destroy(struct peer *peer)
 	for (uint32_t k = 1; k <= engine->n_contexts; k++)
 		leave_context(peer, &engine->contexts[(peer->home->index + k) %
 						      engine->n_contexts]);
+	streams_forget(peer);
 	while ((kept = u64map_any(&peer->early_credits, &key)))
 		free(u64map_del(&peer->early_credits, key));
 	u64map_fini(&peer->early_credits);

@@ -97,6 +97,9 @@ struct peer {
 	uint64_t lists_out;	/* msg_list_cost() of our lists the peer keeps */
 	uint64_t gets_out_bytes; /* answers to small READs on their way */
 
+	struct list leaving;	/* dead streams that lanes held when they died,
+				   one reference each */
+
 	/* as target */
 	struct u64map requests;	/* wire id -> request */
 	struct u64map lists;	/* list id -> remote_list */
@@ -194,10 +197,11 @@ void peer_look_at_idle(struct peer *peer, uint64_t now_ns);
 /*
  * Dead streams: lanes let go of their memory. peer_sweep_later() makes every
  * lane do so in its own next pass (lock held); peer_sweep() has it done when
- * it returns (from outside: no lock, no ownership held).
+ * it returns (from outside: no lock, no ownership held), or is_held(arg), which
+ * is asked again and again, says that there is nothing to let go of any more.
  */
 void peer_sweep_later(struct peer *peer);
-void peer_sweep(struct peer *peer);
+void peer_sweep(struct peer *peer, bool (*is_held)(void *arg), void *arg);
 /* The stream a chunk of that transfer goes to, or NULL. Lock held. */
 struct stream *peer_rx_stream(struct peer *peer, uint64_t wire_id, bool reply);
 /* A stream has bytes to give. Lock held. */

@@ -261,28 +261,68 @@ void peer_sweep_later(struct peer *peer)
 			lane_wake(peer->lanes[i]);
 }
 
-void peer_sweep(struct peer *peer)
+/* The contexts that lanes of it live in, marked and wanted; how many. What joins
+ * later holds nothing of a stream that is dead by now. */
+static uint32_t want_contexts(struct peer *peer, bool due[])
+{
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&peer->lock);
+	for (uint32_t i = 0; i < peer->lanes_end; i++)
+		if (peer->lanes[i])
+			due[peer->lanes[i]->ctx->index] = true;
+	/* One that was replaced is open until its next pass. */
+	list_for_each (node, &peer->dead_lanes)
+		due[list_entry(node, struct lane, link)->ctx->index] = true;
+	pthread_mutex_unlock(&peer->lock);
+	for (uint32_t c = 0; c < peer->engine->n_contexts; c++) {
+		if (due[c])
+			context_want(&peer->engine->contexts[c]);
+		n += due[c];
+	}
+	return n;
+}
+
+/* By the owner of ctx. */
+static void sweep_here(struct peer *peer, const struct context *ctx)
+{
+	pthread_mutex_lock(&peer->lock);
+	for (uint32_t i = 0; i < peer->lanes_end; i++)
+		if (peer->lanes[i] && peer->lanes[i]->ctx == ctx)
+			lane_sweep(peer->lanes[i]);
+	list_for_each (node, &peer->dead_lanes) {
+		struct lane *lane = list_entry(node, struct lane, link);
+
+		if (lane->ctx == ctx)
+			lane_sweep(lane);
+	}
+	pthread_mutex_unlock(&peer->lock);
+}
+
+/* All are asked to let go before one is entered, and none is waited for before
+ * another that is free. */
+void peer_sweep(struct peer *peer, bool (*is_held)(void *), void *arg)
 {
 	struct engine *engine = peer->engine;
+	bool due[ENGINE_CONTEXTS_MAX] = {false};
+	uint32_t left = is_held(arg) ? want_contexts(peer, due) : 0;
 
-	for (uint32_t c = 0; c < engine->n_contexts; c++) {
-		struct context *ctx = &engine->contexts[c];
+	for (uint32_t tries = 0; left && is_held(arg); tries++) {
+		for (uint32_t c = 0; c < engine->n_contexts; c++) {
+			struct context *ctx = &engine->contexts[c];
 
-		context_enter(ctx);
-		pthread_mutex_lock(&peer->lock);
-		for (uint32_t i = 0; i < peer->lanes_end; i++)
-			if (peer->lanes[i] && peer->lanes[i]->ctx == ctx)
-				lane_sweep(peer->lanes[i]);
-		/* One that was replaced is open until its next pass. */
-		list_for_each (node, &peer->dead_lanes) {
-			struct lane *lane = list_entry(node, struct lane, link);
-
-			if (lane->ctx == ctx)
-				lane_sweep(lane);
+			if (!due[c] || !context_try_enter(ctx))
+				continue;
+			sweep_here(peer, ctx);
+			context_release(ctx);
+			due[c] = false;
+			left--;
 		}
-		pthread_mutex_unlock(&peer->lock);
-		context_release(ctx);
+		context_pause(tries);
 	}
+	for (uint32_t c = 0; left && c < engine->n_contexts; c++)
+		if (due[c])
+			context_unwant(&engine->contexts[c]);
 }
 
 void peer_lane_dead(struct peer *peer, struct lane *lane)

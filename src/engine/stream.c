@@ -52,10 +52,39 @@ void stream_kill(struct stream *stream)
 	if (stream->expected)
 		add_relaxed(&stream->peer->home->n_inbound, -1u);
 	stream->expected = false;
-	if (!load_relaxed(&stream->dead))
-		stream->dead_ns = clock_coarse_ns();
+	if (load_relaxed(&stream->dead))
+		return;
+	stream->dead_ns = clock_coarse_ns();
 	store_release(&stream->dead, 1);
 	list_del(&stream->link);
+	if (load_acquire(&stream->n_busy))
+		list_add_tail(&stream->peer->leaving,
+			      &stream_get(stream)->link);
+}
+
+bool streams_hold(struct peer *peer, const struct region *region)
+{
+	list_for_each (node, &peer->leaving) {
+		const struct stream *stream =
+			list_entry(node, struct stream, link);
+
+		if (load_acquire(&stream->n_busy) &&
+		    seglist_names(stream->list, region))
+			return true;
+	}
+	return false;
+}
+
+void streams_forget(struct peer *peer)
+{
+	list_for_each_safe (node, &peer->leaving) {
+		struct stream *stream = list_entry(node, struct stream, link);
+
+		if (load_acquire(&stream->n_busy))
+			continue;
+		list_del(&stream->link);
+		stream_put(stream);
+	}
 }
 
 bool stream_is_forsaken(const struct stream *stream)

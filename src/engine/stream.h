@@ -29,6 +29,7 @@
 #include "engine/seglist.h"
 
 struct peer;
+struct region;
 
 struct piece {
 	uint64_t pos;
@@ -40,7 +41,8 @@ struct stream {
 	_Atomic uint32_t n_busy;
 	_Atomic uint32_t dead;
 	struct peer *peer;
-	struct list link;	/* peer->sending, while it has bytes to give */
+	struct list link;	/* peer->sending, while it has bytes to give;
+				   dead: peer->leaving, while it is held */
 	struct seglist *list;	/* one reference */
 	uint64_t wire_id;
 	bool reply;		/* READ: wire_id is the receiver's */
@@ -75,6 +77,10 @@ void stream_put(struct stream *stream);
 void stream_expect(struct stream *stream);
 /* From now on no chunk takes from it or is bound to it. Peer's lock held. */
 void stream_kill(struct stream *stream);
+/* Does a dead one still hold memory of that region? Peer's lock held. */
+bool streams_hold(struct peer *peer, const struct region *region);
+/* Those of peer->leaving that lanes have let go of go. Peer's lock held. */
+void streams_forget(struct peer *peer);
 /* Dead for so long that GPU jobs of its are not waited for any more: the
  * device hangs, or they wait for an event of the caller's. */
 bool stream_is_forsaken(const struct stream *stream);

@@ -315,20 +315,31 @@ void xfer_cancel_locked(struct xfer *xfer, const char *cause)
 	abort_locked(xfer, TCPX_ECANCELED, cause);
 }
 
+static bool is_stream_held(void *arg)
+{
+	struct stream *stream = arg;
+
+	return load_acquire(&stream->n_busy);
+}
+
 void xfer_abort(struct xfer *xfer, int status, const char *cause)
 {
 	struct peer *peer = xfer->peer;
+	struct stream *stream = NULL;
 
 	pthread_mutex_lock(&peer->lock);
 	abort_locked(xfer, status, cause);
 	bool dying = xfer->dying;
 
+	if (dying)
+		stream = stream_get(xfer->stream);
 	pthread_mutex_unlock(&peer->lock);
 	if (!dying) {
 		peer_wake(peer);
 		return;
 	}
-	peer_sweep(peer);
+	peer_sweep(peer, is_stream_held, stream);
+	stream_put(stream);
 	for (;;) {
 		pthread_mutex_lock(&peer->lock);
 		xfer_bury(peer);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "check.h"
@@ -644,6 +645,102 @@ static void self_again(void)
 	sess_close(&a);
 }
 
+/* A log callback that does not return before it may: whoever drives what it
+ * tells of stands still meanwhile. */
+static struct {
+	_Atomic bool stands, may_go, gave_up;
+} holdup;
+
+static void hold_up(void *arg, enum tcpx_log_level level, const char *subsystem,
+		    const char *line)
+{
+	(void)arg;
+	(void)level;
+	if (strcmp(subsystem, "target") || !strstr(line, "refused a request"))
+		return;
+	holdup.stands = true;
+	for (int i = 0; i < scale_ms(3000) && !holdup.may_go; i++)
+		test_sleep_ms(1);
+	holdup.gave_up = !holdup.may_go;
+}
+
+/* One context a peer, with all of its flows. */
+static void tweak_apart(struct tcpx_config *config)
+{
+	config->n_flows = 1;
+	config->n_workers = 2;
+}
+
+static void tweak_hold_up(struct tcpx_config *config)
+{
+	tweak_apart(config);
+	config->log_fn = hold_up;
+	config->log_level = TCPX_LOG_WARN;
+}
+
+/* WRITEs to what is not there any more: whom it asks stands still. */
+static void ask_for_what_is_gone(struct sess *from, uint64_t peer,
+				 struct sess *to, const struct region *memory,
+				 uint64_t local)
+{
+	uint64_t mem = sess_register(to, memory, TCPX_ACCESS_REMOTE_WRITE);
+	uint64_t remote = sess_share(to, mem, from);
+
+	CHECK_STATUS(tcpx_mem_deregister(to->s, mem), TCPX_OK);
+	uint64_t xfer =
+		xfer_one(from, peer, TCPX_OP_WRITE, local, 0, remote, 0, 64);
+
+	CHECK_STATUS(tcpx_xfer_post(from->s, xfer, NULL), TCPX_OK);
+	for (int i = 0; i < scale_ms(5000) && !holdup.stands; i++)
+		test_sleep_ms(1);
+	CHECK(holdup.stands);
+}
+
+/* A region that nothing uses, and a transfer, are let go of without those who
+ * have nothing of them. */
+static void strangers_are_not_asked(void)
+{
+	enum { BYTES = 8 << 20, N = 500 };
+	static struct tcpx_segment segments[N];
+	struct sess us, near, far;
+	struct region here, there, spare;
+	uint64_t peer, far_peer;
+
+	sess_open(&us, "us", tweak_hold_up);
+	sess_open(&near, "near", tweak_apart);
+	sess_open(&far, "far", tweak_apart);
+	region_init(&here, BYTES, 1);
+	region_init(&there, BYTES, 2);
+	region_init(&spare, 64, 3);
+	peer = sess_connect(&us, &near);
+	far_peer = sess_connect(&far, &us);
+	uint64_t local = sess_register(&us, &here, TCPX_ACCESS_LOCAL);
+	uint64_t unused = sess_register(&us, &spare, TCPX_ACCESS_LOCAL);
+	uint64_t remote = sess_share(
+		&near, sess_register(&near, &there, TCPX_ACCESS_REMOTE_WRITE),
+		&us);
+
+	for (int i = 0; i < N; i++)
+		segments[i] = (struct tcpx_segment){local, 0, remote, 0, BYTES};
+	uint64_t xfer = xfer_make(&us, peer, TCPX_OP_WRITE, segments, N, 0);
+
+	CHECK_STATUS(tcpx_xfer_post(us.s, xfer, NULL), TCPX_OK);
+	ask_for_what_is_gone(&far, far_peer, &us, &spare,
+			     sess_register(&far, &spare, TCPX_ACCESS_LOCAL));
+	CHECK_STATUS(tcpx_mem_deregister(us.s, unused), TCPX_OK);
+	CHECK(!holdup.gave_up);
+	CHECK_STATUS(tcpx_xfer_test(us.s, xfer), TCPX_INPROGRESS);
+	CHECK_STATUS(tcpx_xfer_release(us.s, xfer), TCPX_OK);
+	holdup.may_go = true;
+	CHECK(!holdup.gave_up);
+	sess_close(&far);
+	sess_close(&near);
+	sess_close(&us);
+	region_fini(&here);
+	region_fini(&there);
+	region_fini(&spare);
+}
+
 static const struct check_case cases[] = {
 	{"broken_blobs", broken_blobs, 0},
 	{"connect_blob", connect_blob, 0},
@@ -665,6 +762,7 @@ static const struct check_case cases[] = {
 	{"session_closed", session_closed, 0},
 	{"too_many_peers", too_many_peers, 0},
 	{"self_again", self_again, 60},
+	{"strangers_are_not_asked", strangers_are_not_asked, 60},
 };
 
 int main(int argc, char **argv)
