@@ -139,7 +139,7 @@ static void mesh(void)
 /* Where it is open, nothing keeps it out. */
 static void info(void)
 {
-	const json_t *one, *check;
+	const json_t *one = NULL, *check;
 	json_t *json;
 	size_t i, k;
 
