@@ -15,7 +15,7 @@
 const char *usermem_check(const void *base, size_t len_bytes, bool write);
 
 /* memcpy() from memory that may have gone: false then, where memcpy() would
- * end the process. A system call. */
+ * end the process. Some system calls. */
 bool usermem_copy(void *dst, const void *src, size_t len_bytes);
 
 #endif
