@@ -482,7 +482,6 @@ void connect_tick(struct peering *peering, uint64_t now_ns)
 	bool give_up = false;
 
 	pthread_mutex_lock(&session->lock);
-	enum peering_state before = peering->state;
 	/* No program has a handle to give up; what is unread is still its. */
 	bool over = peering->hidden && peering->state == PEERING_LOST &&
 		    !load_relaxed(&peering->unread_bytes);
@@ -497,11 +496,7 @@ void connect_tick(struct peering *peering, uint64_t now_ns)
 		if (err)
 			connect_lost(peering, err, tcpx_strerror(err));
 	}
-	bool news = peering->state != before;
-
 	pthread_mutex_unlock(&session->lock);
-	if (news)
-		engine_announce(session->engine);
 	if (give_up)
 		peer_shutdown(peering->peer, TCPX_EUNREACHABLE,
 			      "no flow could be opened");
