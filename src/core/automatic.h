@@ -15,5 +15,7 @@ uint32_t automatic_workers(const struct tcpx_config *config);
 uint32_t automatic_chunk_bytes(const struct tcpx_config *config);
 /* Of one that moves host memory only. */
 uint32_t automatic_host_chunk_bytes(const struct tcpx_config *config);
+/* No setting: as a context has it. */
+uint32_t automatic_stream_poll_us(void);
 
 #endif

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/cpus.h"
 #include "base/item.h"
 #include "base/text.h"
 #include "core/automatic.h"
@@ -19,18 +18,8 @@
 /* Of lists kept for a peer. At 16 bytes each, with all that is kept beside them
  * counted in segments (MSG_LIST_COST): 32 MiB. */
 #define LIST_SEGMENTS (2u << 20)
-/* Of many CPUs one is free for who is woken, and what spins longer only takes
- * more of their time; of few the sleeper wakes on its peer's. Measured, too. */
-#define STREAM_POLL_US 100
-#define STREAM_POLL_FEW_US 400
-#define FEW_CPUS 4
 
 /* ---- what follows from the configuration ------------------------------ */
-
-static uint32_t stream_poll_us(void)
-{
-	return cpus_usable() < FEW_CPUS ? STREAM_POLL_FEW_US : STREAM_POLL_US;
-}
 
 static void set_limits(struct tcpx_session *session)
 {
@@ -243,7 +232,7 @@ static int open_engine(struct tcpx_session *session)
 		.n_contexts = workers ? workers : 1,
 		.workers = workers > 0,
 		.busy_poll_us = config->busy_poll_us,
-		.stream_poll_us = stream_poll_us(),
+		.stream_poll_us = automatic_stream_poll_us(),
 		.copy_below_bytes = config->copy_below_bytes,
 		.deadline_ms = config->deadline_ms,
 		.host_chunk_bytes = automatic_host_chunk_bytes(config),
