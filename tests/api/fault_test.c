@@ -42,14 +42,6 @@ static void both_close(struct both *t)
 	region_fini(&t->there);
 }
 
-static void protect(struct region *region, int prot)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	CHECK(!mprotect((char *)region->map + page,
-			region->map_bytes - 2 * page, prot));
-}
-
 static int move(struct both *t, enum tcpx_op op, char *cause)
 {
 	struct sess *a = t->pair.a;
@@ -70,8 +62,8 @@ static int move(struct both *t, enum tcpx_op op, char *cause)
 /* As good as before, both ways, every byte. */
 static void check_healthy(struct both *t)
 {
-	protect(&t->here, PROT_READ | PROT_WRITE);
-	protect(&t->there, PROT_READ | PROT_WRITE);
+	region_protect(&t->here, PROT_READ | PROT_WRITE);
+	region_protect(&t->there, PROT_READ | PROT_WRITE);
 	pattern_fill(t->here.data, BIG, 71, 0);
 	CHECK_STATUS(move(t, TCPX_OP_WRITE, NULL), 0);
 	pattern_fill(t->there.want, BIG, 71, 0);
@@ -131,7 +123,7 @@ static void fails(enum pair_kind kind, bool here, enum tcpx_op op, int prot)
 	struct both t;
 
 	both_open(&t, kind);
-	protect(here ? &t.here : &t.there, prot);
+	region_protect(here ? &t.here : &t.there, prot);
 	CHECK_STATUS(move(&t, op, cause), here ? TCPX_EFAULT : TCPX_EREMOTE);
 	CHECK(strstr(cause,
 		     op == TCPX_OP_READ ?
@@ -231,9 +223,9 @@ static void freed_before_release(void)
 
 		CHECK_STATUS(tcpx_xfer_post(t.pair.a->s, xfer, NULL), 0);
 		usleep((useconds_t)(i % 8 * 200));
-		protect(&t.here, PROT_NONE);
+		region_protect(&t.here, PROT_NONE);
 		CHECK_STATUS(tcpx_xfer_release(t.pair.a->s, xfer), 0);
-		protect(&t.here, PROT_READ | PROT_WRITE);
+		region_protect(&t.here, PROT_READ | PROT_WRITE);
 	}
 	check_healthy(&t);
 	both_close(&t);

@@ -66,14 +66,6 @@ static uint64_t make_long(struct flight *t, enum tcpx_op op, size_t n)
 	return xfer;
 }
 
-static void protect(struct region *region, int prot)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	CHECK(!mprotect((char *)region->map + page,
-			region->map_bytes - 2 * page, prot));
-}
-
 static void check_no_losses(struct sess *sess)
 {
 	struct tcpx_event event;
@@ -131,7 +123,7 @@ static uint64_t end_in_flight(struct flight *t, enum tcpx_op op,
 					tcpx_xfer_release(s, xfer),
 		     TCPX_OK);
 	start = test_now_ns() - start;
-	protect(&t->here, PROT_NONE);
+	region_protect(&t->here, PROT_NONE);
 	if (how == BY_CANCEL) {
 		CHECK_STATUS(tcpx_xfer_test(s, xfer), TCPX_ECANCELED);
 		CHECK_STATUS(tcpx_xfer_wait(s, xfer, 0), TCPX_ECANCELED);
@@ -141,7 +133,7 @@ static uint64_t end_in_flight(struct flight *t, enum tcpx_op op,
 	CHECK_STATUS(tcpx_xfer_test(s, xfer), TCPX_ENOENT);
 	CHECK_STATUS(tcpx_xfer_release(s, xfer), TCPX_ENOENT);
 	test_sleep_ms(30);
-	protect(&t->here, PROT_READ | PROT_WRITE);
+	region_protect(&t->here, PROT_READ | PROT_WRITE);
 	return start;
 }
 
@@ -218,9 +210,9 @@ static void release_small_pieces(void)
 		if (i % 4)
 			nanosleep(&pause, NULL);
 		CHECK_STATUS(tcpx_xfer_release(t.pair.a->s, xfer), TCPX_OK);
-		protect(&t.here, PROT_NONE);
+		region_protect(&t.here, PROT_NONE);
 		test_sleep_ms(5);
-		protect(&t.here, PROT_READ | PROT_WRITE);
+		region_protect(&t.here, PROT_READ | PROT_WRITE);
 		layout_fini(&layout);
 	}
 	check_healthy(&t);
@@ -246,9 +238,9 @@ static void release_without_peer(void)
 		CHECK_STATUS(tcpx_xfer_release(t.pair.a->s, xfer), TCPX_OK);
 		CHECK(test_now_ns() - start <
 		      (uint64_t)scale_ms(250) * 1000000u);
-		protect(&t.here, PROT_NONE);
+		region_protect(&t.here, PROT_NONE);
 		test_sleep_ms(10);
-		protect(&t.here, PROT_READ | PROT_WRITE);
+		region_protect(&t.here, PROT_READ | PROT_WRITE);
 	}
 	check_healthy(&t);
 	flight_close(&t);
@@ -275,9 +267,9 @@ static void disconnect_in_flight(void)
 		status = tcpx_xfer_post(t.pair.a->s, xfers[i], NULL);
 		CHECK(status < 0);
 	}
-	protect(&t.here, PROT_NONE);
+	region_protect(&t.here, PROT_NONE);
 	test_sleep_ms(100);
-	protect(&t.here, PROT_READ | PROT_WRITE);
+	region_protect(&t.here, PROT_READ | PROT_WRITE);
 	flight_close(&t);
 }
 
@@ -306,7 +298,7 @@ static void close_in_flight(bool initiator)
 	fprintf(stderr, "close took %llu ms\n",
 		(unsigned long long)start / 1000000);
 	CHECK(start < (uint64_t)scale_ms(1000) * 1000000u);
-	protect(initiator ? &t.here : &t.there, PROT_NONE);
+	region_protect(initiator ? &t.here : &t.there, PROT_NONE);
 	for (int i = 0; i < 6 && !initiator; i++) {
 		status = tcpx_xfer_wait(t.pair.a->s, xfers[i], SOON);
 		CHECK_EQ(tcpx_status_scope(status), TCPX_SCOPE_PEER);
@@ -316,7 +308,7 @@ static void close_in_flight(bool initiator)
 		CHECK_STATUS(info.status, status);
 	}
 	if (!initiator)
-		protect(&t.here, PROT_NONE);
+		region_protect(&t.here, PROT_NONE);
 	test_sleep_ms(100);
 	sess_close(staying);
 	region_fini(&t.here);

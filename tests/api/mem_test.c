@@ -259,22 +259,6 @@ static uint64_t long_xfer(struct setup *t, enum tcpx_op op, size_t n)
 	return xfer;
 }
 
-static void forbid(struct region *region)
-{
-	size_t page = 4096;
-
-	CHECK(!mprotect((char *)region->map + page,
-			region->map_bytes - 2 * page, PROT_NONE));
-}
-
-static void allow(struct region *region)
-{
-	size_t page = 4096;
-
-	CHECK(!mprotect((char *)region->map + page,
-			region->map_bytes - 2 * page, PROT_READ | PROT_WRITE));
-}
-
 /* After deregistration the memory is made inaccessible: a late touch is a
  * crash, or a transfer that fails where it should not. */
 static void dereg_local_in_flight(enum tcpx_op op)
@@ -289,11 +273,11 @@ static void dereg_local_in_flight(enum tcpx_op op)
 	test_sleep_ms(20);
 	CHECK_STATUS(tcpx_xfer_test(t.pair.a->s, xfer), TCPX_INPROGRESS);
 	CHECK_STATUS(tcpx_mem_deregister(t.pair.a->s, t.local), TCPX_OK);
-	forbid(region);
+	region_protect(region, PROT_NONE);
 	CHECK_STATUS(tcpx_xfer_wait(t.pair.a->s, xfer, FOREVER_MS),
 		     TCPX_ECANCELED);
 	test_sleep_ms(100);
-	allow(region);
+	region_protect(region, PROT_READ | PROT_WRITE);
 	CHECK_STATUS(tcpx_xfer_post(t.pair.a->s, xfer, NULL), TCPX_ENOENT);
 	CHECK_STATUS(tcpx_xfer_release(t.pair.a->s, xfer), TCPX_OK);
 	t.local = sess_register(t.pair.a, region, TCPX_ACCESS_LOCAL);
@@ -323,11 +307,11 @@ static void dereg_remote_in_flight(enum tcpx_op op)
 	test_sleep_ms(20);
 	CHECK_STATUS(tcpx_xfer_test(t.pair.a->s, xfer), TCPX_INPROGRESS);
 	CHECK_STATUS(tcpx_mem_deregister(t.pair.b->s, t.owned), TCPX_OK);
-	forbid(region);
+	region_protect(region, PROT_NONE);
 	CHECK_STATUS(tcpx_xfer_wait(t.pair.a->s, xfer, FOREVER_MS),
 		     TCPX_EREMOTE);
 	test_sleep_ms(100);
-	allow(region);
+	region_protect(region, PROT_READ | PROT_WRITE);
 	CHECK_STATUS(tcpx_xfer_release(t.pair.a->s, xfer), TCPX_OK);
 	t.owned = sess_register(t.pair.b, region, RW);
 	t.remote = sess_share(t.pair.b, t.owned, t.pair.a);

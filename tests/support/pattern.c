@@ -67,6 +67,14 @@ void region_fini(struct region *region)
 	memset(region, 0, sizeof(*region));
 }
 
+void region_protect(struct region *region, int prot)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	CHECK(!mprotect((char *)region->map + page,
+			region->map_bytes - 2 * page, prot));
+}
+
 void region_want(struct region *region, uint64_t off, uint64_t len_bytes,
 		 uint64_t seed, uint64_t seed_off)
 {

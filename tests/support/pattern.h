@@ -29,6 +29,8 @@ struct region {
 /* Both data and want get the pattern. Exits the process without memory. */
 void region_init(struct region *region, size_t len_bytes, uint64_t seed);
 void region_fini(struct region *region);
+/* What may be done with its memory from now on: PROT_* of mmap(). */
+void region_protect(struct region *region, int prot);
 /* Bytes [off, off + len) should now be pattern `seed` from seed_off on. */
 void region_want(struct region *region, uint64_t off, uint64_t len_bytes,
 		 uint64_t seed, uint64_t seed_off);
