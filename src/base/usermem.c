@@ -27,9 +27,9 @@ static int touch(uintptr_t at, size_t page_bytes, int how)
 }
 
 /* Of no bytes, advice that is known is always taken. */
-static bool can_touch(void *page)
+static bool can_touch(void)
 {
-	return !madvise(page, 0, MADV_POPULATE_WRITE);
+	return !madvise(NULL, 0, MADV_POPULATE_WRITE);
 }
 
 static const char *check_page(uintptr_t at, size_t page_bytes, bool write)
@@ -55,7 +55,7 @@ const char *usermem_check(const void *base, size_t len_bytes, bool write)
 	uintptr_t first = (uintptr_t)base;
 	const char *why;
 
-	if (!can_touch((void *)(first & ~(uintptr_t)(page_bytes - 1))))
+	if (!can_touch())
 		return NULL;
 	why = check_page(first, page_bytes, write);
 	return why ? why : check_page(first + len_bytes - 1, page_bytes, write);
