@@ -162,9 +162,8 @@ static void got_none(struct socket_receiver *rx, ssize_t n)
 	} else if (errno == EAGAIN) {
 		rx->channel.eagain++;
 	} else if (errno == EFAULT) {
-		rx->fault = true;
-		socket_link_fail(link, TCPX_ECHANNEL,
-				 "memory of a transfer cannot be written");
+		socket_fault(&rx->channel, recv_at(rx, rx->arrived)->cookie,
+			     "memory of a transfer cannot be written");
 	} else if (errno != EINTR) {
 		socket_link_fail_errno(link, "receive", errno);
 	}
@@ -328,11 +327,8 @@ int socket_receiver_poll(struct channel *channel, struct channel_event *events,
 	    rx->header_bytes == CHUNK_DESC_BYTES && !channel->link->status &&
 	    !hear_taken(rx))
 		n += announce(rx, &events[n]);
-	if (rx->fault && n < max) {
-		rx->fault = false;
-		events[n].kind = CHANNEL_FAULT;
-		events[n++].cookie = recv_at(rx, rx->arrived)->cookie;
-	}
+	if (n < max)
+		n += socket_fault_event(channel, &events[n]);
 	if (n < max)
 		n += socket_failed_event(channel, &events[n]);
 	return n;

@@ -253,9 +253,8 @@ static bool on_fault(struct socket_sender *tx)
 	tx->careful = true;
 	if (again)
 		return true;
-	tx->fault = true;
-	socket_link_fail(tx->channel.link, TCPX_ECHANNEL,
-			 "memory of a transfer cannot be read");
+	socket_fault(&tx->channel, send_at(tx, tx->sent)->cookie,
+		     "memory of a transfer cannot be read");
 	return false;
 }
 
@@ -526,11 +525,8 @@ int socket_sender_poll(struct channel *channel, struct channel_event *events,
 	push(tx);
 	if (awaits_news(tx))
 		socket_receiver_listen(channel->link->receiver);
-	if (tx->fault && n < max) {
-		tx->fault = false;
-		events[n].kind = CHANNEL_FAULT;
-		events[n++].cookie = send_at(tx, tx->sent)->cookie;
-	}
+	if (n < max)
+		n += socket_fault_event(channel, &events[n]);
 	for (; n < max && tx->reported < tx->sent; tx->reported++) {
 		struct socket_send *send = send_at(tx, tx->reported);
 

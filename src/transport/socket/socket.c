@@ -242,6 +242,23 @@ void socket_links_check(struct transport *transport)
 	pthread_mutex_unlock(&transport->lock);
 }
 
+void socket_fault(struct channel *channel, uint64_t cookie, const char *cause)
+{
+	channel->fault = true;
+	channel->fault_cookie = cookie;
+	socket_link_fail(channel->link, TCPX_ECHANNEL, "%s", cause);
+}
+
+int socket_fault_event(struct channel *channel, struct channel_event *event)
+{
+	if (!channel->fault)
+		return 0;
+	channel->fault = false;
+	event->kind = CHANNEL_FAULT;
+	event->cookie = channel->fault_cookie;
+	return 1;
+}
+
 int socket_failed_event(struct channel *channel, struct channel_event *event)
 {
 	if (!channel->link->status)

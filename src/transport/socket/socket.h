@@ -93,6 +93,8 @@ struct channel {
 	struct transport *transport;
 	struct socket_link *link;
 	bool is_sender;
+	bool fault; /* FAULT is to be given to the owner, ... */
+	uint64_t fault_cookie; /* ... of this chunk */
 	bool told_failed; /* FAILED was given to the owner */
 	uint64_t bytes, chunks, syscalls, eagain;
 };
@@ -121,7 +123,6 @@ struct socket_sender {
 	size_t span_off;
 	uint32_t left_bytes; /* of its payload */
 	bool careful; /* a chunk a call: one of several had bad memory */
-	bool fault; /* chunk `sent` has, and its owner was not told */
 	struct socket_lender lender;
 	uint64_t taken; /* the receiver has taken the lent ones before it */
 	uint64_t written; /* bytes of the stream that the kernel has */
@@ -157,7 +158,6 @@ struct socket_receiver {
 	uint8_t header[CHUNK_DESC_BYTES];
 	/* Where the payload of chunk `arrived` goes. */
 	bool lent;
-	bool fault; /* its spans cannot be written, and its owner was not told */
 	uint32_t len_bytes;
 	uint32_t left_bytes; /* of it */
 	const struct span *spans;
@@ -174,6 +174,11 @@ int socket_link_fail(struct socket_link *link, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same for a failed call of the kernel: err is an errno. */
 int socket_link_fail_errno(struct socket_link *link, const char *call, int err);
+/* That chunk's memory cannot be touched: the owner is told whose, then that the
+ * link, with half a chunk in its stream, has failed. */
+void socket_fault(struct channel *channel, uint64_t cookie, const char *cause);
+/* The event for that, once: how many. */
+int socket_fault_event(struct channel *channel, struct channel_event *event);
 /* Ends those that have kept slots for too long. From any thread. */
 void socket_links_check(struct transport *transport);
 /* Has the other end reset it? Then it fails. */
