@@ -353,17 +353,23 @@ void lane_fail(struct lane *lane, int status, const char *cause)
 	pollee_add(lane->ctx, &lane->pollee);
 }
 
+bool lane_end_stream(struct lane *lane, struct stream *stream, int status,
+		     const char *cause)
+{
+	pthread_mutex_lock(&lane->peer->lock);
+	bool lives = !load_relaxed(&stream->dead);
+
+	if (lives)
+		stream->ended(stream, status, cause);
+	pthread_mutex_unlock(&lane->peer->lock);
+	return lives;
+}
+
 void lane_fault(struct lane *lane, struct stream *stream, const char *cause)
 {
 	struct peer *peer = lane->peer;
 
-	pthread_mutex_lock(&peer->lock);
-	bool told = stream && !load_relaxed(&stream->dead);
-
-	if (told)
-		stream->ended(stream, TCPX_EFAULT, cause);
-	pthread_mutex_unlock(&peer->lock);
-	if (told)
+	if (stream && lane_end_stream(lane, stream, TCPX_EFAULT, cause))
 		log_warn(peer->engine->params.log, "memory",
 			 "a transfer with peer %s failed: %s", peer->name,
 			 cause);

@@ -146,6 +146,9 @@ bool lane_run(struct lane *lane);
 void lane_sweep(struct lane *lane);
 /* The owner's. */
 void lane_fail(struct lane *lane, int status, const char *cause);
+/* A chunk's transfer fails, unless it is over: then false. The owner's. */
+bool lane_end_stream(struct lane *lane, struct stream *stream, int status,
+		     const char *cause);
 /* A chunk's memory cannot be read, or written: its transfer fails. The owner's;
  * stream: the chunk's, or NULL. */
 void lane_fault(struct lane *lane, struct stream *stream, const char *cause);

@@ -342,16 +342,6 @@ static int fill_slot(struct lane *lane, struct cut *cut)
 	return 0;
 }
 
-/* The GPU could not gather the chunk: its transfer fails. */
-static void gather_failed(struct lane *lane, struct stream *stream)
-{
-	pthread_mutex_lock(&lane->peer->lock);
-	if (!load_relaxed(&stream->dead))
-		stream->ended(stream, TCPX_EGPU,
-			      "the GPU failed to gather the bytes");
-	pthread_mutex_unlock(&lane->peer->lock);
-}
-
 /* Slots that the CPU cannot reach are all that such a channel can send. */
 static bool may_forsake(const struct lane *lane, const struct tx_record *rec)
 {
@@ -385,7 +375,8 @@ static bool gathered(struct lane *lane, struct tx_record *rec)
 	trace(TRACE_GATHERED, lane->id,
 	      trace_chunk(lane->given, rec->len_bytes));
 	if (status)
-		gather_failed(lane, rec->stream);
+		lane_end_stream(lane, rec->stream, TCPX_EGPU,
+				"the GPU failed to gather the bytes");
 	if (load_acquire(&rec->stream->dead)) {
 		add_acq_rel(&rec->stream->n_busy, -1u);
 		stream_put(rec->stream);
