@@ -44,11 +44,11 @@ int tcpx_gpu_info(struct tcpx_session *session, uint32_t index,
 					    "size_bytes is not info's");
 	int err = gpu_set_info(session->gpus, index, &found);
 
-	if (err)
+	if (err) {
 		log_error(&session->log, "gpu", "GPU %u: %s", index,
 			  tcpx_strerror(err));
-	if (err)
 		return err;
+	}
 	struct tcpx_gpu_info full = {
 		.size_bytes = info->size_bytes,
 		.mem_bytes = found.mem_bytes,
