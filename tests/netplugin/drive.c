@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "drive.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
@@ -58,6 +59,25 @@ bool drive_has_warned(const char *text)
 	return has;
 }
 
+/*
+ * Two NICs with loopback addresses of this process alone: a port that it has
+ * closed is nobody's, however many tests run beside it, so that what dials it
+ * is refused and does not reach a listener of another test.
+ */
+static void make_up_nics(void)
+{
+	uint32_t host = 1u << 23 | (uint32_t)getpid() << 1; /* 22 bits */
+	char nics[64], addr[2][INET_ADDRSTRLEN];
+
+	for (uint32_t i = 0; i < 2; i++) {
+		struct in_addr in = {htonl(127u << 24 | host | i)};
+
+		inet_ntop(AF_INET, &in, addr[i], sizeof(addr[i]));
+	}
+	snprintf(nics, sizeof(nics), "eth1=%s,eth2=%s", addr[0], addr[1]);
+	setenv("DOUBLE_NICS", nics, 0);
+}
+
 void drive_env(void)
 {
 	char chunk[16];
@@ -66,7 +86,7 @@ void drive_env(void)
 	setenv("NCCL_DYNAMIC_CHUNK_SIZE", chunk, 0);
 	setenv("NCCL_GPUDIRECTTCPX_PROGRAM_FLOW_STEERING_WAIT_MICROS", "20000",
 	       0);
-	setenv("DOUBLE_NICS", "eth1=127.0.0.1,eth2=127.0.0.2", 0);
+	make_up_nics();
 	setenv("DOUBLE_MEMORY", "host", 0);
 	signal(SIGPIPE, SIG_IGN);
 }
