@@ -130,13 +130,14 @@ static int dial(struct peering *peering, struct way *way, uint32_t i)
 	};
 
 	memcpy(target.session, peering->session_id, SESSION_ID_BYTES);
-	/* With several rails each leaves from its own address; by which
-	 * interface is for the kernel's routes to say (core/rails.h). To bind
+	/* A rail that is one of several, or was asked for, is left from its own
+	 * address; by which interface is for the kernel's routes to say
+	 * (core/rails.h), and routes by source address heed it. To bind
 	 * that too helps nobody: where the routes say otherwise, so do those
 	 * over there, and their answer comes by an interface that a bound
 	 * socket does not hear. */
 	if (ours->addr.sa.sa_family == theirs->addr.sa.sa_family &&
-	    session->n_rails > 1)
+	    (session->n_rails > 1 || session->config->ifnames))
 		target.bind_addr = ours->addr;
 	return connect_target(peering, &target);
 }

@@ -306,23 +306,46 @@ static void one_subnet_is_said(void)
 }
 
 /* What the warning advises, on both sides. */
-static void one_subnet_routed(void)
+static void one_subnet_by_source(void)
 {
 	static const char *const rule =
 		"ip route add 10.77.0.0/24 dev r1 table 11 && "
 		"ip rule add from 10.77.0.%d table 11";
-	uint64_t bytes[3];
-	char texts[4][96];
-	struct duo t;
 
 	one_subnet();
 	host_run(&a, rule, 3);
 	host_run(&b, rule, 4);
+}
+
+static void one_subnet_routed(void)
+{
+	uint64_t bytes[3];
+	char texts[4][96];
+	struct duo t;
+
+	one_subnet_by_source();
 	open_duo(&t, "r0,r1", two_rails_env);
 	write_until_shared(&t, bytes, 2, all_used);
 	detours(&t, texts);
 	for (int i = 0; i < 4; i++)
 		CHECK_STR(texts[i], "");
+	CHECK_EQ(sess_warnings(&t.sess), 0);
+	duo_close(&t);
+	no_hosts();
+}
+
+/* The only rail is the one asked for, and not what the kernel would take. */
+static void one_subnet_one_rail(void)
+{
+	const char *env[] = {"TCPX_IFNAMES=r1", "TCPX_FLOWS=1", NULL};
+	const bool used[] = {false, true};
+	uint64_t bytes[3];
+	struct duo t;
+
+	one_subnet_by_source();
+	open_duo(&t, "r1", env);
+	write_until_shared(&t, bytes, 2, used);
+	CHECK(bytes[0] < CAP / 10);
 	CHECK_EQ(sess_warnings(&t.sess), 0);
 	duo_close(&t);
 	no_hosts();
@@ -652,6 +675,7 @@ static const struct check_case cases[] = {
 	{"no_rail_answers", no_rail_answers, 60},
 	{"one_subnet_is_said", one_subnet_is_said, 60},
 	{"one_subnet_routed", one_subnet_routed, 60},
+	{"one_subnet_one_rail", one_subnet_one_rail, 60},
 	{"cut_rail_here", cut_rail_here, 90},
 	{"cut_rail_there", cut_rail_there, 90},
 	{"notes_while_rails_are_cut", notes_while_rails_are_cut, 90},
