@@ -15,6 +15,7 @@ struct landing {
 	void *slot; /* NULL: none was free yet */
 	struct placing placing;
 	uint32_t len_bytes;
+	uint64_t cost; /* in peer->device_waiting */
 	uint8_t data[];
 };
 
@@ -23,6 +24,7 @@ static void end(struct landing *landing, int status, const char *cause)
 	struct stream *stream = landing->stream;
 
 	list_del(&landing->link);
+	stream->peer->device_waiting -= landing->cost;
 	if (landing->slot)
 		gpu_slot_put(landing->gpu, GPU_SLOT_RECEIVE, landing->slot);
 	add_acq_rel(&stream->n_busy, -1u);
@@ -68,7 +70,7 @@ static bool run(struct landing *landing, bool may_start)
 }
 
 int landing_start(struct peer *peer, struct stream *stream, const void *data,
-		  uint32_t len_bytes)
+		  uint32_t len_bytes, bool for_peer)
 {
 	struct landing *landing = calloc(1, sizeof(*landing) + len_bytes);
 
@@ -78,6 +80,9 @@ int landing_start(struct peer *peer, struct stream *stream, const void *data,
 	landing->stream = stream_get(stream);
 	add_relaxed(&stream->n_busy, 1);
 	landing->len_bytes = len_bytes;
+	landing->cost = for_peer ? msg_device_cost(stream->list->n, len_bytes) :
+				   0;
+	peer->device_waiting += landing->cost;
 	memcpy(landing->data, data, len_bytes);
 	list_init(&landing->link);
 	list_add_tail(&peer->landings, &landing->link);

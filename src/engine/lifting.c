@@ -38,7 +38,7 @@ static bool begin(struct lifting *lifting)
 	return true;
 }
 
-int lifting_start(struct peer *peer, struct stream *stream,
+int lifting_start(struct peer *peer, struct stream *stream, bool for_peer,
 		  void (*ended)(struct lifting *lifting, int status,
 				const void *data))
 {
@@ -50,6 +50,10 @@ int lifting_start(struct peer *peer, struct stream *stream,
 	lifting->stream = stream_get(stream);
 	add_relaxed(&stream->n_busy, 1);
 	lifting->len_bytes = (uint32_t)stream->total_bytes;
+	lifting->cost = for_peer ? msg_device_cost(stream->list->n,
+						   stream->total_bytes) :
+				   0;
+	peer->device_waiting += lifting->cost;
 	lifting->ended = ended;
 	list_init(&lifting->link);
 	list_add_tail(&peer->liftings, &lifting->link);
@@ -63,6 +67,7 @@ static void end(struct lifting *lifting, int status)
 	struct stream *stream = lifting->stream;
 
 	list_del(&lifting->link);
+	stream->peer->device_waiting -= lifting->cost;
 	add_acq_rel(&stream->n_busy, -1u);
 	if (!load_relaxed(&stream->dead))
 		lifting->ended(lifting, status, lifting->slot);

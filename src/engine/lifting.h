@@ -28,6 +28,7 @@ struct lifting {
 	struct gpu_job *job;	/* NULL: lifted, or not begun */
 	void *slot;		/* NULL: none was free yet */
 	uint32_t len_bytes;
+	uint64_t cost;		/* in peer->device_waiting */
 	/* With the peer's lock held, by home's owner; not if the stream is
 	 * dead by then. data is the lifting's, until it returns. */
 	void (*ended)(struct lifting *lifting, int status, const void *data);
@@ -35,8 +36,9 @@ struct lifting {
 
 /* Can these bytes be lifted: all of one device, few enough? */
 bool lifting_fits(const struct stream *stream);
-/* stream: its list is what is lifted, whole. Lock held. 0 or TCPX_ENOMEM. */
-int lifting_start(struct peer *peer, struct stream *stream,
+/* stream: its list is what is lifted, whole. for_peer: as landing_start().
+ * Lock held. 0 or TCPX_ENOMEM. */
+int lifting_start(struct peer *peer, struct stream *stream, bool for_peer,
 		  void (*ended)(struct lifting *lifting, int status,
 				const void *data));
 /* Goes on with them all; whether any ended. Home's owner, lock held. */

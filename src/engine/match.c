@@ -15,12 +15,12 @@
 
 /* A SEND that came before its RECV. */
 struct early_send {
-	struct list link;	/* peer->early, in order of arrival */
+	struct list link; /* peer->early, in order of arrival */
 	uint64_t wire_id, tag, total_bytes;
 	bool early, has_note;
 	uint8_t *note;
 	uint32_t note_bytes;
-	uint8_t data[];		/* early: total_bytes */
+	uint8_t data[]; /* early: total_bytes */
 };
 
 static void forget(struct peer *peer, struct early_send *send)
@@ -137,7 +137,7 @@ static int receive_early_on_device(struct xfer *recv, struct early_send *send)
 	if (err)
 		return err;
 	err = landing_start(recv->peer, request->stream, send->data,
-			    (uint32_t)send->total_bytes);
+			    (uint32_t)send->total_bytes, false);
 	if (err)
 		request_end(request);
 	else

@@ -96,12 +96,15 @@ struct peer {
 	uint64_t last_wire_id, last_list_id;
 	uint64_t lists_out;	/* msg_list_cost() of our lists the peer keeps */
 	uint64_t gets_out_bytes; /* answers to small READs on their way */
+	uint64_t device_out;	/* msg_device_cost() of what the other side's
+				   GPUs have to do */
 
 	struct list leaving;	/* dead streams that lanes held when they died,
 				   one reference each */
 
 	/* as target */
 	struct u64map requests;	/* wire id -> request */
+	uint64_t device_waiting; /* msg_device_cost() of what ours have to do */
 	struct u64map lists;	/* list id -> remote_list */
 	uint64_t seen_wire_id;
 	uint64_t lists_in;	/* msg_list_cost() of lists kept for the peer */

@@ -298,6 +298,20 @@ int target_on_cancel(struct peer *peer, uint64_t wire_id)
 
 /* ---- small ones ------------------------------------------------------- */
 
+/* One more would wait for a GPU that is too far behind: 0, or why not. */
+static int check_waiting(struct peer *peer, const struct seglist *segs,
+			 char *cause)
+{
+	if (peer->device_waiting +
+		    msg_device_cost(segs->n, segs->total_bytes) <=
+	    MSG_DEVICE_WAITING_MAX)
+		return 0;
+	snprintf(cause, CAUSE_BYTES,
+		 "%u MiB of small requests wait for its GPU",
+		 MSG_DEVICE_WAITING_MAX >> 20);
+	return TCPX_EGPU;
+}
+
 /* Its bytes belong into device memory: the request ends when they are there.
  * Returns TCPX_INPROGRESS, or a status that fails the peer. */
 static int land(struct peer *peer, const struct msg_put *msg,
@@ -322,7 +336,7 @@ static int land(struct peer *peer, const struct msg_put *msg,
 		request->has_note = true;
 	}
 	err = landing_start(peer, request->stream, msg->data.data,
-			    msg->data.len_bytes);
+			    msg->data.len_bytes, true);
 	if (!err)
 		return TCPX_INPROGRESS;
 err_end:
@@ -345,6 +359,8 @@ static int put_bytes(struct peer *peer, const struct msg_put *msg, char *cause)
 	else
 		err = lists_check_access(segs, TCPX_ACCESS_REMOTE_WRITE, cause,
 					 CAUSE_BYTES);
+	if (!err && segs->has_device)
+		err = check_waiting(peer, segs, cause);
 	if (!err && segs->has_device)
 		err = land(peer, msg, segs);
 	else if (!err)
@@ -433,7 +449,7 @@ static int lift(struct peer *peer, const struct msg_get *msg,
 		request_end(request);
 		return TCPX_EPROTO; /* such a list does not go small */
 	}
-	if (!lifting_start(peer, request->stream, lifted))
+	if (!lifting_start(peer, request->stream, true, lifted))
 		return 0;
 err_end:
 	request_end(request);
@@ -477,6 +493,8 @@ int target_on_get(struct peer *peer, const struct msg_get *msg)
 	}
 	err = lists_check_access(segs, TCPX_ACCESS_REMOTE_READ, cause,
 				 sizeof(cause));
+	if (!err && segs->has_device)
+		err = check_waiting(peer, segs, cause);
 	if (err) {
 		refuse(peer, msg->xfer, err, cause);
 		err = 0;

@@ -105,7 +105,7 @@ static bool lift(struct xfer *xfer)
 	stream->event = xfer->event;
 	stream->next = stream->limit = stream->total_bytes;
 	if (!lifting_fits(stream) ||
-	    lifting_start(xfer->peer, stream, lifted)) {
+	    lifting_start(xfer->peer, stream, false, lifted)) {
 		stream_put(stream);
 		return false;
 	}
@@ -186,6 +186,8 @@ static void leave_lists(struct xfer *xfer)
 		peer->n_sends_out--;
 	if (xfer->op == TCPX_OP_READ && xfer->small && xfer->wire_id)
 		peer->gets_out_bytes -= xfer->total_bytes;
+	if (xfer->wire_id)
+		peer->device_out -= xfer_device_cost(xfer);
 	list_del(&xfer->link);
 	list_del(&xfer->fly_link);
 	xfer_list_idle(xfer);
@@ -475,7 +477,7 @@ static int land(struct xfer *xfer, const struct msg_bytes *data)
 		xfer->stream->ended = landed;
 	}
 	if (!xfer->stream || landing_start(xfer->peer, xfer->stream, data->data,
-					   data->len_bytes))
+					   data->len_bytes, false))
 		xfer_end(xfer, TCPX_ENOMEM, "no memory for its bytes");
 	return 0;
 }

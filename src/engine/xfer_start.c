@@ -11,7 +11,7 @@
 #include "engine/stream.h"
 #include "engine/xfer.h"
 
-#define SMALL_SEGS_MAX 256	/* of a transfer that rides in its request */
+#define SMALL_SEGS_MAX 256 /* of a transfer that rides in its request */
 #define SMALL_REGIONS_MAX 64
 #define REGION_ROW_BYTES 16
 /* Requests are queued until so much waits to be sent, list parts while less
@@ -35,6 +35,15 @@ bool xfer_is_small(const struct xfer *xfer)
 	return xfer->total_bytes <= xfer->peer->limits.small_bytes &&
 	       (!remote || (remote->n <= SMALL_SEGS_MAX &&
 			    remote->n_regions <= SMALL_REGIONS_MAX));
+}
+
+uint64_t xfer_device_cost(const struct xfer *xfer)
+{
+	const struct seglist *remote = xfer->remote;
+
+	return xfer->small && remote && remote->has_device ?
+		       msg_device_cost(remote->n, xfer->total_bytes) :
+		       0;
 }
 
 /* ---- pieces of messages ----------------------------------------------- */
@@ -409,13 +418,18 @@ int xfer_on_send_go(struct peer *peer, const struct msg_send_go *msg)
 /* What has to wait although there is room to send: a closed window keeps its
  * order, but holds nothing else up. */
 struct gates {
-	bool notes, lists, sends, gets;
+	bool notes, lists, sends, gets, devices;
 };
 
 static bool may_start(struct xfer *xfer, struct gates *shut)
 {
 	struct peer *peer = xfer->peer;
+	uint64_t cost = xfer_device_cost(xfer);
 
+	shut->devices |= peer->device_out &&
+			 peer->device_out + cost > MSG_DEVICE_OUT_MAX;
+	if (cost && shut->devices)
+		return false;
 	if (xfer->op == TCPX_OP_SEND) {
 		shut->sends |= peer->n_sends_out >= PEER_SENDS_MAX;
 		if (shut->sends)
@@ -449,6 +463,7 @@ static void start(struct xfer *xfer)
 	xfer->wire_id = ++peer->last_wire_id;
 	if (xfer->small && xfer->op == TCPX_OP_READ)
 		peer->gets_out_bytes += xfer->total_bytes;
+	peer->device_out += xfer_device_cost(xfer);
 	err = u64map_put(&peer->started, xfer->wire_id, xfer);
 	if (!err)
 		err = xfer->small ? start_small(xfer) :

@@ -7,11 +7,15 @@
  * lock is held. */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct stream;
 struct xfer;
 
 bool xfer_is_small(const struct xfer *xfer);
+/* What a started one has of peer->device_out: 0 unless it is small and the
+ * other end is a device's. */
+uint64_t xfer_device_cost(const struct xfer *xfer);
 /* It ended: its list stays with the peer, first in line to be forgotten last,
  * or is dropped if it was not sent whole. */
 void xfer_list_idle(struct xfer *xfer);

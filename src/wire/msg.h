@@ -118,6 +118,17 @@ static inline uint64_t msg_list_cost(uint32_t n_segs, uint32_t n_regions)
 	return (uint64_t)n_segs + n_regions + MSG_LIST_COST;
 }
 
+/* What a PUT or GET over device memory costs while the target's GPU has not
+ * done it, bytes. An initiator has no more out than the first, or one; a target
+ * refuses what comes beyond the second. */
+#define MSG_DEVICE_OUT_MAX (8u << 20)
+#define MSG_DEVICE_WAITING_MAX (32u << 20)
+
+static inline uint64_t msg_device_cost(uint32_t n_segs, uint64_t total_bytes)
+{
+	return 1024 + 32 * (uint64_t)n_segs + total_bytes;
+}
+
 struct msg_list { /* MSG_LIST: parts come in order, no gaps */
 	uint64_t list;		/* id, of the initiator */
 	uint32_t total_segs;	/* of the whole list; same in every part */

@@ -133,6 +133,71 @@ static void refused_requests(void)
 	stage_close();
 }
 
+/* ---- requests for a GPU that does nothing ---- */
+
+#define GPU_LEN 8192u
+#define GPU_FLOOD 8000u /* requests: twice what may wait */
+
+static void ask_either(const struct evil_list *list, bool put)
+{
+	if (put)
+		ask_put(list, GPU_LEN);
+	else
+		ask_get(list);
+}
+
+/* The victim keeps what it may, refuses the rest, and that peer lives. */
+static void flood_a_gpu(bool put)
+{
+	struct sess *victim;
+	struct mem_blob_entry entry;
+	struct evil_list list;
+	struct wire_reader r;
+	struct msg_done done;
+	void *device;
+	uint64_t mem;
+
+	setenv("TCPX_GPU", "host", 1);
+	setenv("TCPX_GPU_HOST_FAULT", "hang:1:0", 1);
+	stage_open();
+	victim = stage.pair.b;
+	CHECK_STATUS(tcpx_gpu_alloc(victim->s, 0, GPU_LEN, &device), TCPX_OK);
+	CHECK_STATUS(tcpx_mem_register(victim->s, device, GPU_LEN,
+				       TCPX_ACCESS_REMOTE_READ |
+					       TCPX_ACCESS_REMOTE_WRITE,
+				       &mem),
+		     TCPX_OK);
+	stage_describe(mem, &entry);
+	evil_open(&stage.evil, victim);
+	evil_list(&list, entry.mem, entry.key, 0, GPU_LEN);
+	for (uint32_t i = 0; i < GPU_FLOOD; i++)
+		ask_either(&list, put);
+	do { /* the GPU's first jobs go through */
+		CHECK(evil_hear(&stage.evil, MSG_DONE, &r, SOON));
+		CHECK_STATUS(msg_done_decode(&r, &done), TCPX_OK);
+	} while (!done.status);
+	fprintf(stderr, "request %llu: %s: %s\n", (unsigned long long)done.xfer,
+		check_status_name(done.status), done.text);
+	CHECK_STATUS(done.status, TCPX_EGPU);
+	CHECK(strstr(done.text, "wait for its GPU"));
+	CHECK(done.xfer > GPU_FLOOD / 4 && done.xfer < GPU_FLOOD / 2);
+	others_go_on();
+	evil_close(&stage.evil);
+	CHECK_STATUS(tcpx_mem_deregister(victim->s, mem), TCPX_OK);
+	CHECK_STATUS(tcpx_gpu_free(victim->s, 0, device), TCPX_OK);
+	stage_close();
+}
+
+static void puts_flood_a_gpu(void)
+{
+	flood_a_gpu(true);
+}
+
+static void gets_flood_a_gpu(void)
+{
+	flood_a_gpu(false);
+}
+
 /* ---- the flow ---- */
 
 static void start_write(uint32_t len)
@@ -333,6 +398,8 @@ static void mutated(void)
 
 static const struct check_case cases[] = {
 	{"refused_requests", refused_requests, 60},
+	{"puts_flood_a_gpu", puts_flood_a_gpu, 60},
+	{"gets_flood_a_gpu", gets_flood_a_gpu, 60},
 	{"good_write_by_hand", good_write_by_hand, 0},
 	{"broken_chunks", broken_chunks, 60},
 	{"reset_while_stalled", reset_while_stalled, 0},

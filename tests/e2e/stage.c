@@ -6,7 +6,7 @@
 
 struct stage stage;
 
-static void describe_region(uint64_t mem, struct mem_blob_entry *entry)
+void stage_describe(uint64_t mem, struct mem_blob_entry *entry)
 {
 	uint8_t blob[512], session[SESSION_ID_BYTES];
 	size_t len, n;
@@ -30,9 +30,9 @@ void stage_open(void)
 	region_init(&stage.only_local, STAGE_LEN, 3);
 	local = sess_register(stage.pair.a, &stage.src, 0);
 	mem = sess_register(stage.pair.b, &stage.dst, RW);
-	describe_region(mem, &stage.open_mem);
-	describe_region(sess_register(stage.pair.b, &stage.only_local, 0),
-			&stage.closed_mem);
+	stage_describe(mem, &stage.open_mem);
+	stage_describe(sess_register(stage.pair.b, &stage.only_local, 0),
+		       &stage.closed_mem);
 	stage.good_xfer = xfer_one(stage.pair.a, stage.pair.ab, TCPX_OP_WRITE,
 				   local, 0,
 				   sess_share(stage.pair.b, mem, stage.pair.a),

@@ -25,6 +25,8 @@ extern struct stage stage;
 
 void stage_open(void);
 void stage_close(void);
+/* What the victim's blobs tell of a region. */
+void stage_describe(uint64_t mem, struct mem_blob_entry *entry);
 /* The victim's memory is as it was, and a's WRITE is served. */
 void others_go_on(void);
 /* The victim's word that it lost the evil peer. */

@@ -147,9 +147,10 @@ static int meet_fault(struct gpu_device *device, struct task *task)
 
 	if (pretend_has_failed(device))
 		return TCPX_EGPU;
+	/* A device that hangs does nothing more on any stream. */
+	task->hangs = shared->fault == FAULT_HANG && n >= shared->fault_at;
 	if (n != shared->fault_at)
 		return TCPX_OK;
-	task->hangs = shared->fault == FAULT_HANG;
 	task->breaks = shared->fault == FAULT_BREAK;
 	if (shared->fault != FAULT_REFUSE)
 		return TCPX_OK;
