@@ -25,21 +25,30 @@ static void scope_text(uint32_t scope, char to[IF_NAMESIZE + 1])
 		snprintf(to, IF_NAMESIZE + 1, "%%%u", scope);
 }
 
-void addr_text(const struct net_addr *addr, char *to)
+void addr_host_text(const struct net_addr *addr, char *to)
 {
 	char host[INET6_ADDRSTRLEN], scope[IF_NAMESIZE + 1];
 
 	if (addr->sa.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &addr->in.sin_addr, host, sizeof(host));
-		snprintf(to, ADDR_TEXT_MAX, "%s:%u", host, addr_port(addr));
+		inet_ntop(AF_INET, &addr->in.sin_addr, to, ADDR_TEXT_MAX);
 	} else if (addr->sa.sa_family == AF_INET6) {
 		inet_ntop(AF_INET6, &addr->in6.sin6_addr, host, sizeof(host));
 		scope_text(addr->in6.sin6_scope_id, scope);
-		snprintf(to, ADDR_TEXT_MAX, "[%s%s]:%u", host, scope,
-			 addr_port(addr));
+		snprintf(to, ADDR_TEXT_MAX, "%s%s", host, scope);
 	} else {
-		snprintf(to, ADDR_TEXT_MAX, "(no address)");
+		*to = '\0';
 	}
+}
+
+void addr_text(const struct net_addr *addr, char *to)
+{
+	char host[ADDR_TEXT_MAX];
+
+	addr_host_text(addr, host);
+	if (*host)
+		addr_join(host, addr_port(addr), to, ADDR_TEXT_MAX);
+	else
+		snprintf(to, ADDR_TEXT_MAX, "(no address)");
 }
 
 socklen_t addr_len(const struct net_addr *addr)

@@ -24,6 +24,8 @@ struct net_addr {
 /* "1.2.3.4:7" or "[::1]:7" (with %scope where there is one); to holds at
  * least ADDR_TEXT_MAX bytes. */
 void addr_text(const struct net_addr *addr, char *to);
+/* Without the port, and without brackets; "": no address. */
+void addr_host_text(const struct net_addr *addr, char *to);
 socklen_t addr_len(const struct net_addr *addr);
 uint16_t addr_port(const struct net_addr *addr);
 void addr_set_port(struct net_addr *addr, uint16_t port);

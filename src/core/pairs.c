@@ -21,7 +21,7 @@ struct seen {
 	struct engine_transport *via;
 	uint32_t rail;
 	bool sends, receives;
-	uint32_t lands;		/* whose memory it receives into, here or there */
+	uint32_t lands; /* whose memory it receives into, here or there */
 	const struct gpu *slots; /* of a sender */
 };
 
@@ -29,7 +29,7 @@ struct view {
 	struct peering *peering;
 	struct seen lanes[PEER_LANES_MAX];
 	uint32_t n_lanes;
-	bool choosy;		/* they are not all alike */
+	bool choosy; /* they are not all alike */
 	struct gpu *here[GPU_DEVICES_MAX + 1]; /* NULL: the host, first */
 	uint32_t n_here;
 	uint32_t there[GPU_DEVICES_MAX + 1]; /* as on the wire; 0 first */
@@ -114,7 +114,7 @@ struct course {
 	struct gpu *here;
 	uint32_t there;
 	bool sending;
-	uint32_t best;		/* rank; UINT32_MAX: nothing carries it */
+	uint32_t best; /* rank; UINT32_MAX: nothing carries it */
 	struct engine_transport *via;
 	uint32_t n_lanes;
 };
@@ -186,7 +186,8 @@ static json_t *rail_json(const struct course *course, const struct seen *lane,
 			 uint32_t n_flows)
 {
 	struct peering *peering = course->view->peering;
-	char remote[ADDR_TEXT_MAX] = "", ifname[16], detour[96] = "";
+	char local[ADDR_TEXT_MAX] = "", remote[ADDR_TEXT_MAX] = "";
+	char ifname[16], detour[96] = "";
 
 	if (lane->via->caps & TRANSPORT_ADOPTS && peering->n_their_rails) {
 		const struct net_addr *to =
@@ -195,13 +196,17 @@ static json_t *rail_json(const struct course *course, const struct seen *lane,
 
 		if (!peering->incoming)
 			addr_text(to, remote);
+		if (lane->rail < peering->session->n_rails)
+			addr_host_text(&peering->session->nics[lane->rail].addr,
+				       local);
 		rails_detour(peering->session, lane->rail, to, detour,
 			     sizeof(detour));
 	}
 	rail_ifname(course, lane, ifname);
-	return json_pack("{s:i,s:o,s:s,s:i,s:o}", "rail", (int)lane->rail,
-			 "ifname", json_text(ifname), "remote", remote, "flows",
-			 (int)n_flows, "detour", json_text(detour));
+	return json_pack("{s:i,s:o,s:s,s:s,s:i,s:o}", "rail", (int)lane->rail,
+			 "ifname", json_text(ifname), "local", local, "remote",
+			 remote, "flows", (int)n_flows, "detour",
+			 json_text(detour));
 }
 
 /* Those of the best rank, by rail. */

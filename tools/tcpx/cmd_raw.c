@@ -254,8 +254,13 @@ static void set_defaults(struct arguments *a)
 
 static int run_both(struct both *both, int listener, uint16_t port)
 {
+	struct raw_way way = {0};
 	int ends[2], rc = EXIT_SETUP;
 	pid_t child;
+
+	if (addr_parse("127.0.0.1", &way.to))
+		return EXIT_SETUP;
+	addr_set_port(&way.to, port);
 
 	if (pipe(ends))
 		return EXIT_SETUP;
@@ -264,8 +269,8 @@ static int run_both(struct both *both, int listener, uint16_t port)
 	close(ends[child == 0 ? 1 : 0]);
 	if (child == 0)
 		child_main(both, listener);
-	if (child > 0 && !raw_connect("127.0.0.1", port, &both->token,
-				      CONNECT_WAIT_MS, &both->link))
+	if (child > 0 &&
+	    !raw_connect(&way, 1, &both->token, CONNECT_WAIT_MS, &both->link))
 		rc = measure(both);
 	raw_close(&both->link);
 	close(both->orders);

@@ -10,6 +10,7 @@
 
 #define CALL_WAIT_MS 60000
 #define RAW_WAIT_MS 5000
+#define RAW_WAY_MS 1000
 #define GOODBYE_WAIT_MS 500
 
 int bench_fail(struct bench *bench, int status, const char *why)
@@ -208,13 +209,41 @@ int bench_run_raw(struct bench *bench, uint64_t count, struct half *half)
 	return 0;
 }
 
+/* Bare connections go by the rails that ours go by; where one is not open to
+ * them, all go to the host's name. */
+static int find_raw_ways(const struct bench *bench, uint16_t port,
+			 struct raw_way ways[PATH_WAYS_MAX], unsigned *n_ways)
+{
+	const struct path_summary *path = &bench->result->path;
+	unsigned n = 0;
+
+	for (; n < path->n_ways; n++) {
+		ways[n] = (struct raw_way){0};
+		if (addr_parse(path->ways[n].remote, &ways[n].to))
+			break;
+		addr_set_port(&ways[n].to, port);
+		if (path->n_ways > 1 &&
+		    (addr_parse(path->ways[n].local, &ways[n].from) ||
+		     ways[n].from.sa.sa_family != ways[n].to.sa.sa_family))
+			break;
+		if (!raw_way_is_open(&ways[n], RAW_WAY_MS))
+			break;
+	}
+	*n_ways = n && n == path->n_ways ? n : 1;
+	return n && n == path->n_ways ? 0 :
+					raw_way_to(bench->remote->raw_host,
+						   port, RAW_WAIT_MS, &ways[0]);
+}
+
 int bench_open_raw(struct bench *bench)
 {
 	unsigned n = bench->result->path.n_flows;
 	bool both = bench->plan->params.both_directions;
 	bool forward = bench->plan->params.op != CASE_READ;
+	struct raw_way ways[PATH_WAYS_MAX];
 	struct raw_token token;
 	json_t *answer = NULL;
+	unsigned n_ways;
 	int status, err;
 
 	if (bench->plan->params.op == CASE_NOTIFY)
@@ -235,11 +264,14 @@ int bench_open_raw(struct bench *bench)
 		      &answer);
 	if (status)
 		return status;
-	err = raw_connect(
-		bench->remote->raw_host,
+	err = find_raw_ways(
+		bench,
 		(uint16_t)json_integer_value(json_object_get(answer, "port")),
-		&token, RAW_WAIT_MS, &bench->link);
+		ways, &n_ways);
 	json_decref(answer);
+	if (!err)
+		err = raw_connect(ways, n_ways, &token, RAW_WAIT_MS,
+				  &bench->link);
 	if (err)
 		return bench_fail(bench, TCPX_EUNREACHABLE,
 				  "no raw connections");

@@ -77,6 +77,26 @@ static const json_t *find_pair(const json_t *description,
 	return json_array_get(pairs, 0);
 }
 
+static void find_ways(const json_t *pair, struct path_summary *summary)
+{
+	const json_t *rail;
+	struct path_way *way;
+	size_t i;
+
+	summary->n_ways = 0;
+	json_array_foreach(json_object_get(pair, "rails"), i, rail)
+	{
+		if (summary->n_ways == PATH_WAYS_MAX ||
+		    !text_of(rail, "remote", NULL))
+			continue;
+		way = &summary->ways[summary->n_ways++];
+		snprintf(way->local, sizeof(way->local), "%s",
+			 text_of(rail, "local", ""));
+		snprintf(way->remote, sizeof(way->remote), "%s",
+			 text_of(rail, "remote", ""));
+	}
+}
+
 void path_query(struct tcpx_session *session, uint64_t peer,
 		const struct place *local, const struct place *remote,
 		struct path_summary *summary)
@@ -88,6 +108,7 @@ void path_query(struct tcpx_session *session, uint64_t peer,
 		 text_of(pair, "transport", "?"));
 	summary->n_rails = rails_of(pair);
 	summary->n_flows = number_of(pair, "flows");
+	find_ways(pair, summary);
 	if (!summary->n_rails)
 		summary->n_rails = 1;
 	if (!summary->n_flows)

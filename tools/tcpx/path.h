@@ -10,10 +10,18 @@
 #include <stdio.h>
 #include <tcpx/p2p.h>
 
+#define PATH_WAYS_MAX 8
+#define PATH_ADDR_MAX 80
+
 struct path_summary {
 	char transport[64];
 	unsigned n_rails;
 	unsigned n_flows; /* connections in all, at least 1 */
+	/* Of those rails that we opened: our address, and theirs with a port. */
+	unsigned n_ways;
+	struct path_way {
+		char local[PATH_ADDR_MAX], remote[PATH_ADDR_MAX];
+	} ways[PATH_WAYS_MAX];
 };
 
 /* NULL, having complained. */

@@ -23,6 +23,8 @@
  * All functions return 0 or a negative errno.
  */
 
+#include "base/addr.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,14 +48,27 @@ struct raw_link {
 	bool client;
 };
 
+/* From one of our addresses (family 0: the kernel chooses) to one of theirs,
+ * port included. */
+struct raw_way {
+	struct net_addr from, to;
+};
+
 /* host NULL: all addresses. port 0: any; *bound is the one taken. Gives the
  * listener's descriptor, or a negative errno. */
 int raw_listen(const char *host, uint16_t port, uint16_t *bound);
 /* Takes link->n flows that know the token; closes nothing of the caller's. */
 int raw_accept(int listener, const struct raw_token *token, int timeout_ms,
 	       struct raw_link *link);
-int raw_connect(const char *host, uint16_t port, const struct raw_token *token,
-		int timeout_ms, struct raw_link *link);
+/* Flow i goes by way i mod n_ways. */
+int raw_connect(const struct raw_way *ways, unsigned n_ways,
+		const struct raw_token *token, int timeout_ms,
+		struct raw_link *link);
+/* Whether somebody takes connections there. */
+bool raw_way_is_open(const struct raw_way *way, int timeout_ms);
+/* To the first address of host where somebody does. */
+int raw_way_to(const char *host, uint16_t port, int timeout_ms,
+	       struct raw_way *way);
 void raw_close(struct raw_link *link);
 /* SO_SNDBUF and SO_RCVBUF of every flow; 0 leaves the kernel's own sizing. */
 void raw_set_buffers(struct raw_link *link, uint32_t buffer_bytes);

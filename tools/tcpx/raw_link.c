@@ -172,13 +172,13 @@ int raw_accept(int listener, const struct raw_token *token, int timeout_ms,
 	return 0;
 }
 
-static int finish_connect(int fd, const struct addrinfo *ai, int timeout_ms)
+static int finish_connect(int fd, const struct net_addr *to, int timeout_ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 	socklen_t len = sizeof(int);
 	int err = 0;
 
-	if (!connect(fd, ai->ai_addr, ai->ai_addrlen))
+	if (!connect(fd, &to->sa, addr_len(to)))
 		return 0;
 	if (errno != EINPROGRESS)
 		return -errno;
@@ -188,15 +188,19 @@ static int finish_connect(int fd, const struct addrinfo *ai, int timeout_ms)
 	return -err;
 }
 
-static int connect_at(const struct addrinfo *ai, int timeout_ms)
+static int connect_by(const struct raw_way *way, int timeout_ms)
 {
-	int fd = socket(ai->ai_family,
+	int fd = socket(way->to.sa.sa_family,
 			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int err;
+	int err = 0;
 
 	if (fd < 0)
 		return -errno;
-	err = finish_connect(fd, ai, timeout_ms);
+	if (way->from.sa.sa_family &&
+	    bind(fd, &way->from.sa, addr_len(&way->from)))
+		err = -errno;
+	if (!err)
+		err = finish_connect(fd, &way->to, timeout_ms);
 	if (err) {
 		close(fd);
 		return err;
@@ -206,19 +210,10 @@ static int connect_at(const struct addrinfo *ai, int timeout_ms)
 	return fd;
 }
 
-static int connect_any(const struct addrinfo *list, int timeout_ms)
-{
-	int fd = -EHOSTUNREACH;
-
-	for (; list && fd < 0; list = list->ai_next)
-		fd = connect_at(list, timeout_ms);
-	return fd;
-}
-
-static int connect_flow(const struct addrinfo *list,
+static int connect_flow(const struct raw_way *way,
 			const struct greeting *greeting, int timeout_ms)
 {
-	int fd = connect_any(list, timeout_ms);
+	int fd = connect_by(way, timeout_ms);
 
 	if (fd < 0)
 		return fd;
@@ -229,25 +224,52 @@ static int connect_flow(const struct addrinfo *list,
 	return -ECONNRESET;
 }
 
-int raw_connect(const char *host, uint16_t port, const struct raw_token *token,
-		int timeout_ms, struct raw_link *link)
+/* It says nothing, so the server sends it away. */
+bool raw_way_is_open(const struct raw_way *way, int timeout_ms)
 {
-	struct greeting greeting = {.token = *token};
+	int fd = connect_by(way, timeout_ms);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+int raw_way_to(const char *host, uint16_t port, int timeout_ms,
+	       struct raw_way *way)
+{
 	struct addrinfo *list;
 	int err = resolve(host, port, 0, &list);
 
-	clear(link);
-	link->client = true;
 	if (err)
 		return err;
+	err = -EHOSTUNREACH;
+	for (struct addrinfo *ai = list; ai && err; ai = ai->ai_next) {
+		*way = (struct raw_way){0};
+		memcpy(&way->to, ai->ai_addr, ai->ai_addrlen);
+		if (raw_way_is_open(way, timeout_ms))
+			err = 0;
+	}
+	freeaddrinfo(list);
+	return err;
+}
+
+int raw_connect(const struct raw_way *ways, unsigned n_ways,
+		const struct raw_token *token, int timeout_ms,
+		struct raw_link *link)
+{
+	struct greeting greeting = {.token = *token};
+	int err = 0;
+
+	clear(link);
+	link->client = true;
 	for (unsigned i = 0; i < link->n && !err; i++) {
 		greeting.index = (unsigned char)i;
-		link->fds[i] = connect_flow(list, &greeting, timeout_ms);
+		link->fds[i] =
+			connect_flow(&ways[i % n_ways], &greeting, timeout_ms);
 		err = link->fds[i] < 0 ? link->fds[i] : 0;
 	}
 	if (err)
 		raw_close(link);
-	freeaddrinfo(list);
 	return err;
 }
 
