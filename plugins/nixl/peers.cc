@@ -113,30 +113,32 @@ void peers::park(remote &to)
 
 void peers::depart(uint64_t peer)
 {
-	if (departed_.size() == departed_max) {
-		tcpx_peer_disconnect(session_, departed_.front());
-		departed_.pop_front();
-	}
+	if (departed_.size() == departed_max)
+		give_up_first();
 	departed_.push_back(peer);
 	n_departed_++;
 }
 
+void peers::give_up_first()
+{
+	tcpx_peer_disconnect(session_, departed_.front());
+	departed_.pop_front();
+	n_given_up_++;
+}
+
 uint64_t peers::begin_reading()
 {
-	std::lock_guard<std::mutex> hold(lock_);
-
 	return n_departed_;
 }
 
 void peers::end_reading(uint64_t departed)
 {
+	if (n_given_up_ >= departed)
+		return;
 	std::lock_guard<std::mutex> hold(lock_);
 
-	while (!departed_.empty() &&
-	       n_departed_ - departed_.size() < departed) {
-		tcpx_peer_disconnect(session_, departed_.front());
-		departed_.pop_front();
-	}
+	while (n_given_up_ < departed)
+		give_up_first();
 }
 
 void peers::wake()

@@ -17,6 +17,7 @@
  * the table and by requests, and is the lock's.
  */
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -95,6 +96,7 @@ class peers
 	void hang_up(remote &to);
 	void park(remote &to);
 	void depart(uint64_t peer);
+	void give_up_first();
 	void wake();
 
 	struct tcpx_session *const session_;
@@ -114,9 +116,11 @@ class peers
 		uint64_t peer;
 	};
 	std::deque<parked> parked_;
-	/* Lost, and given up by us: handles, the last n of n_departed_. */
+	/* Lost, and to be given up by us: handles, oldest first. So many were
+	 * lost, of which so many given up; written with lock_ held, and read
+	 * without: who looks for notifications in vain takes no lock. */
 	std::deque<uint64_t> departed_;
-	uint64_t n_departed_ = 0;
+	std::atomic<uint64_t> n_departed_{0}, n_given_up_{0};
 	/* Who connected to us, to be described once their flows are there. */
 	struct arrival {
 		uint64_t peer;
