@@ -133,8 +133,9 @@ struct tcpx_config {
 	const char *bind;	/* TCPX_BIND: listen address; default all */
 	const char *ifnames;	/* TCPX_IFNAMES: "eth1,eth2" or "^docker0,lo" */
 	const char *ctrl_ifname; /* TCPX_CTRL_IFNAME: control apart from data */
-	const char *advertise;	/* TCPX_ADVERTISE: "addr[,addr]" a rail, in
-				   rail order, instead of the bound ones */
+	const char *advertise;	/* TCPX_ADVERTISE: "addr[:port][,...]" a rail,
+				   in rail order, instead of the bound ones;
+				   no port: that listened on */
 	const char *transports;	/* TCPX_TRANSPORTS: allowed, best first */
 
 	uint16_t port_first;	/* TCPX_PORT=n or first-last; 0: any free */

@@ -15,12 +15,13 @@
 #include "base/clock.h"
 #include "core/flows.h"
 #include "core/peering.h"
+#include "core/rails.h"
 
 #define CROSSING_RETRY_NS (50 * NS_PER_MS)
 
 /* A boot_connect() under way; its address is the cookie. */
 struct dialing {
-	struct list link;	/* session->dialings */
+	struct list link; /* session->dialings */
 	struct peering *peering; /* one reference */
 	enum hello_purpose purpose;
 	uint32_t rail, flow;
@@ -75,6 +76,8 @@ int connect_dial(struct peering *peering)
 		target.addr = peering->blob->ctrl;
 		memcpy(target.session, peering->blob->session,
 		       SESSION_ID_BYTES);
+		if (peering->self)
+			rails_own_addr(peering->session, 0, &target.addr);
 	} else {
 		target.host = peering->address;
 	}
@@ -127,6 +130,13 @@ static void learn(struct peering *peering, const struct boot_result *result)
 	       result->n_rails * sizeof(*result->rails));
 }
 
+/* Flows to ourselves go where the control connection may go. */
+static void own_rails(struct peering *peering)
+{
+	for (uint32_t i = 0; i < peering->n_their_rails; i++)
+		rails_own_addr(peering->session, i, &peering->rails[i].addr);
+}
+
 static int make_peer(struct peering *peering, int fd)
 {
 	struct peer_params params = {
@@ -175,8 +185,10 @@ static void control_connected(struct peering *peering,
 	}
 	learn(peering, result);
 	peering->self = !memcmp(result->session, session->id, SESSION_ID_BYTES);
-	if (peering->self)
+	if (peering->self) {
+		own_rails(peering);
 		store_release(&session->self_peer, peering->handle);
+	}
 	err = make_peer(peering, result->fd);
 	if (!err && (!peering->n_their_rails || !peering->limits.n_flows))
 		err = TCPX_EPROTO;

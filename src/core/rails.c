@@ -81,6 +81,30 @@ void rails_warn(const struct tcpx_session *session)
 	warn_of_bind(session);
 }
 
+/* Of the family that bind, all addresses of it, leaves. */
+static struct net_addr loopback_of(const struct net_addr *any)
+{
+	struct net_addr addr = *any;
+
+	if (any->sa.sa_family == AF_INET)
+		addr.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		addr.in6.sin6_addr = in6addr_loopback;
+	return addr;
+}
+
+void rails_own_addr(const struct tcpx_session *session, uint32_t rail,
+		    struct net_addr *addr)
+{
+	const char *bind = session->config->bind;
+	struct net_addr bound;
+
+	*addr = session->nics[rail < session->n_rails ? rail : 0].addr;
+	if (bind && !addr_parse(bind, &bound) && !hears(&bound, addr))
+		*addr = addr_is_any(&bound) ? loopback_of(&bound) : bound;
+	addr_set_port(addr, boot_port(session->boot));
+}
+
 void rails_detour(const struct tcpx_session *session, uint32_t rail,
 		  const struct net_addr *to, char *why, size_t cap_bytes)
 {

@@ -12,6 +12,10 @@ struct tcpx_session;
 
 /* Says it in the log, once the rails are known. No lock held. */
 void rails_warn(const struct tcpx_session *session);
+/* Where this session reaches its own listener by that rail. What is advertised
+ * may be reached from outside only. With bind set that is the one address. */
+void rails_own_addr(const struct tcpx_session *session, uint32_t rail,
+		    struct net_addr *addr);
 /* Why what this rail sends there leaves by another interface; "": it does not,
  * or nobody can say. */
 void rails_detour(const struct tcpx_session *session, uint32_t rail,

@@ -148,6 +148,80 @@ static void connect_ipv6(void)
 	sess_close(&b);
 }
 
+static const char *self_bind, *self_advertise;
+
+static void tweak_self(struct tcpx_config *config)
+{
+	config->bind = self_bind;
+	config->advertise = self_advertise;
+	/* More than one flow, and soon over where one leads nowhere. */
+	config->n_flows = 2;
+	config->connect_timeout_ms = 3000;
+}
+
+static void self_behind(const char *bind, const char *advertise)
+{
+	struct pair pair;
+
+	self_bind = bind;
+	self_advertise = advertise;
+	pair_open(&pair, PAIR_SELF, tweak_self);
+	notify_both_ways(&pair);
+	CHECK(!sess_logged(pair.a, "peer a"));
+	pair_close(&pair);
+}
+
+/* What is advertised leads here from outside only: to an address for
+ * documentation there is no way at all. */
+static void connect_self_advertised(void)
+{
+	self_behind(NULL, "203.0.113.7");
+	self_behind(NULL, "203.0.113.7:9");
+	self_behind("127.0.0.1", "203.0.113.7");
+	/* Not at the address of the rail, which is lo's 127.0.0.1. */
+	self_behind("127.0.0.2", "203.0.113.7");
+	self_behind("127.0.0.2", NULL);
+	self_behind("0.0.0.0", "2001:db8::7");
+	if (have_ipv6())
+		self_behind("::1", "203.0.113.7");
+}
+
+/* A port of its own that is advertised is the one that is connected to. */
+static void advertised_port(void)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(in);
+	char forwarded[64], blob[TCPX_BLOB_MAX];
+	struct sess a, b;
+	size_t blob_len;
+	uint64_t peer;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	CHECK_EQ(listen(fd, 1), 0);
+	CHECK_EQ(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	snprintf(forwarded, sizeof(forwarded), "127.0.0.1:%u",
+		 ntohs(in.sin_port));
+	self_bind = NULL;
+	self_advertise = forwarded;
+	sess_open(&a, "a", NULL);
+	sess_open(&b, "b", tweak_self);
+	CHECK(tcpx_session_port(b.s) != ntohs(in.sin_port));
+	CHECK_STATUS(tcpx_session_blob(b.s, blob, sizeof(blob), &blob_len),
+		     TCPX_OK);
+	CHECK_STATUS(tcpx_peer_connect(a.s, blob, blob_len, &peer), TCPX_OK);
+	int came = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+	CHECK(came >= 0);
+	close(came);
+	close(fd);
+	CHECK_STATUS(tcpx_peer_disconnect(a.s, peer), TCPX_OK);
+	sess_close(&a);
+	sess_close(&b);
+}
+
 static void wrong_secret(void)
 {
 	static struct sess a, b, c, d;
@@ -745,6 +819,8 @@ static const struct check_case cases[] = {
 	{"broken_blobs", broken_blobs, 0},
 	{"connect_blob", connect_blob, 0},
 	{"connect_self", connect_self, 0},
+	{"connect_self_advertised", connect_self_advertised, 60},
+	{"advertised_port", advertised_port, 0},
 	{"connect_driven", connect_driven, 0},
 	{"connect_address", connect_address, 0},
 	{"connect_ipv6", connect_ipv6, 0},

@@ -558,12 +558,13 @@ static void ipv6_only(void)
 	no_hosts();
 }
 
-/* b behind a router that translates: what it advertises is the router's
- * address, which b does not have; a has no way to b's own. */
-static void behind_nat(void)
+/* b behind a router that translates `port` of its to b's: what b advertises is
+ * the router's address, which b does not have; a has no way to b's own. */
+static void behind_router(const char *advertised, int port)
 {
-	const char *env[] = {"TCPX_IFNAMES=r1", "TCPX_PORT=7772",
-			     "TCPX_ADVERTISE=10.1.0.254", "TCPX_FLOWS=2", NULL};
+	char variable[64];
+	const char *env[] = {"TCPX_IFNAMES=r1", "TCPX_PORT=7772", variable,
+			     "TCPX_FLOWS=2", NULL};
 	struct host router;
 	struct duo t;
 
@@ -576,9 +577,12 @@ static void behind_nat(void)
 	host_run(&b, "ip route add default via 10.2.0.254");
 	host_run(&router, "echo 1 > /proc/sys/net/ipv4/ip_forward");
 	host_run(&router, "nft add table ip nat && nft add chain ip nat pre "
-			  "'{ type nat hook prerouting priority -100; }' && "
-			  "nft add rule ip nat pre iifname r0 tcp dport 7772 "
-			  "dnat to 10.2.0.2");
+			  "'{ type nat hook prerouting priority -100; }'");
+	host_run(&router,
+		 "nft add rule ip nat pre iifname r0 tcp dport %d "
+		 "dnat to 10.2.0.2:7772",
+		 port);
+	snprintf(variable, sizeof(variable), "TCPX_ADVERTISE=%s", advertised);
 	host_enter(&a);
 	flows_a = 2;
 	open_duo(&t, "r0", env);
@@ -586,6 +590,16 @@ static void behind_nat(void)
 	duo_close(&t);
 	host_destroy(&router);
 	no_hosts();
+}
+
+static void behind_nat(void)
+{
+	behind_router("10.1.0.254", 7772);
+}
+
+static void behind_nat_of_ports(void)
+{
+	behind_router("10.1.0.254:9000", 9000);
 }
 
 /* What is not on the list carries nothing. */
@@ -683,6 +697,7 @@ static const struct check_case cases[] = {
 	{"one_port_firewall", one_port_firewall, 60},
 	{"ipv6_only", ipv6_only, 60},
 	{"behind_nat", behind_nat, 60},
+	{"behind_nat_of_ports", behind_nat_of_ports, 60},
 	{"interface_include", interface_include, 60},
 	{"interface_exclude", interface_exclude, 60},
 	{"control_apart", control_apart, 60},
