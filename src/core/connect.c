@@ -479,6 +479,7 @@ void connect_peer_lost(void *arg, struct peer *peer, int status,
 	bool news = peering->state < PEERING_LOST && !peering->hidden;
 
 	connect_lost(peering, status, cause);
+	flows_free(peering);
 	pthread_mutex_unlock(&session->lock);
 	if (news && status != TCPX_ECLOSED)
 		log_warn(&session->log, "peer", "lost peer %s: %s",

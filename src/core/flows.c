@@ -109,6 +109,8 @@ void flows_free(struct peering *peering)
 		free(peering->ways[i].theirs);
 	}
 	free(peering->ways);
+	peering->ways = NULL;
+	peering->n_ways = 0;
 }
 
 /* ---- one flow --------------------------------------------------------- */
@@ -328,6 +330,14 @@ void flows_dialed(struct peering *peering, uint32_t rail, uint32_t flow,
 
 	pthread_mutex_lock(&session->lock);
 	struct way *way = adopting_way(peering);
+
+	if (!way) {
+		/* The peer was lost meanwhile. */
+		pthread_mutex_unlock(&session->lock);
+		if (!status)
+			close(result->fd);
+		return;
+	}
 	struct flow *f = &way->flows[rail * way->n_flows + flow];
 	bool wanted = peering->state == PEERING_FLOWS ||
 		      peering->state == PEERING_UP;

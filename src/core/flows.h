@@ -31,6 +31,7 @@ struct peering;
 int flows_plan(struct peering *peering);
 /* Asks for all of them. 0, or why there is nothing to ask for. */
 int flows_open(struct peering *peering);
+/* Once the engine reports nothing of that peer any more. */
 void flows_free(struct peering *peering);
 /* Takes note of what the engine has reported. */
 void flows_hear(struct peering *peering);

@@ -55,7 +55,7 @@ static struct ctl_buf *first_buf(struct ctl *ctl)
 	return list_entry(ctl->bufs.next, struct ctl_buf, link);
 }
 
-void ctl_fini(struct ctl *ctl)
+void ctl_close(struct ctl *ctl)
 {
 	while (!list_empty(&ctl->bufs)) {
 		struct ctl_buf *buf = first_buf(ctl);
@@ -69,6 +69,8 @@ void ctl_fini(struct ctl *ctl)
 		close(ctl->fd);
 	ctl->spare = NULL;
 	ctl->partial = NULL;
+	ctl->partial_bytes = ctl->partial_cap = 0;
+	ctl->unsent_bytes = ctl->kept_bytes = 0;
 	ctl->fd = -1;
 }
 

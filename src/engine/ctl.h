@@ -56,7 +56,9 @@ struct ctl {
 };
 
 void ctl_init(struct ctl *ctl, int fd);
-void ctl_fini(struct ctl *ctl); /* closes the fd */
+/* The owner's, peer's lock held: closes the fd and frees all buffers. The
+ * counters stay. */
+void ctl_close(struct ctl *ctl);
 
 /*
  * Builds one frame: begin gives a writer with at least body_max bytes of

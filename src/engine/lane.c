@@ -211,7 +211,9 @@ static void apply_verdicts(struct lane *lane)
 	if (lane->state != LANE_DEAD)
 		return;
 	pthread_mutex_lock(&peer->lock);
-	if (lane->fence_seen && lane->state == LANE_DEAD) {
+	/* Of a lost peer no fence comes, and no stream is there to repeat. */
+	if (lane->state == LANE_DEAD &&
+	    (lane->fence_seen || load_relaxed(&peer->state) == PEER_LOST)) {
 		lane_tx_requeue(lane);
 		lane->state = LANE_OVER;
 		peer_lane_over(peer, lane);

@@ -321,6 +321,29 @@ void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 	peer_wake(peer);
 }
 
+static void forget_early_credits(struct peer *peer)
+{
+	uint64_t key;
+	void *kept;
+
+	while ((kept = u64map_any(&peer->early_credits, &key)))
+		free(u64map_del(&peer->early_credits, key));
+	u64map_fini(&peer->early_credits);
+}
+
+/* The program may keep its handle for ever: what only a peer that lives needs
+ * goes now. No fence will come, so dead lanes are over, each by its own owner.
+ * Lock held. */
+static void slim_down(struct peer *peer)
+{
+	/* The other side is to know now, not when the program lets go. */
+	ctl_close(&peer->ctl);
+	forget_early_credits(peer);
+	u64map_fini(&peer->started);
+	list_for_each (node, &peer->dead_lanes)
+		lane_wake(list_entry(node, struct lane, link));
+}
+
 /* All lanes are quiet: everything that was under way ends now. */
 static void finish_loss(struct peer *peer)
 {
@@ -345,10 +368,8 @@ static void finish_loss(struct peer *peer)
 	streams_forget(peer);
 	bool quiet = peer->quiet;
 
-	/* The other side is to know now, not when the program lets go. */
-	close(peer->ctl.fd);
-	peer->ctl.fd = -1;
 	store_release(&peer->state, PEER_LOST);
+	slim_down(peer);
 	pthread_mutex_unlock(&peer->lock);
 	if (!quiet)
 		peer->engine->ops->peer_lost(peer->engine->arg, peer,
@@ -412,9 +433,6 @@ static void leave_context(struct peer *peer, struct context *ctx)
 
 void peer_destroy(struct peer *peer)
 {
-	uint64_t key;
-	void *kept;
-
 	if (!peer)
 		return;
 	struct engine *engine = peer->engine;
@@ -424,12 +442,7 @@ void peer_destroy(struct peer *peer)
 		leave_context(peer, &engine->contexts[(peer->home->index + k) %
 						      engine->n_contexts]);
 	streams_forget(peer);
-	while ((kept = u64map_any(&peer->early_credits, &key)))
-		free(u64map_del(&peer->early_credits, key));
-	u64map_fini(&peer->early_credits);
-	u64map_fini(&peer->started);
 	totals_free(&peer->gone);
-	ctl_fini(&peer->ctl);
 	add_relaxed(&peer->home->n_homes, -1u);
 	pthread_mutex_destroy(&peer->lock);
 	free(peer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finding each other: blobs, addresses, both at once, refusals, goodbyes. */
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -659,6 +660,112 @@ static void session_closed(void)
 	sess_close(pair.b);
 }
 
+/* ---- what lost peers keep ---- */
+
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+static bool allocated(size_t *bytes)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	*bytes = info.uordblks + info.hblkhd;
+	return !scale_sanitized();
+}
+#else
+static bool allocated(size_t *bytes)
+{
+	*bytes = 0;
+	return false;
+}
+#endif
+
+/* One comes, writes and reads by its flows, speaks, and goes. */
+static uint64_t come_and_go(struct sess *host, uint64_t mem,
+			    struct region *region)
+{
+	struct tcpx_notification *note;
+	struct tcpx_event event;
+	struct sess guest;
+
+	sess_open(&guest, "guest", NULL);
+	uint64_t peer = sess_connect(&guest, host);
+	uint64_t local = sess_register(&guest, region, 0);
+	uint64_t remote = sess_share(host, mem, &guest);
+	const enum tcpx_op ops[] = {TCPX_OP_WRITE, TCPX_OP_READ};
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t xfer = xfer_one(&guest, peer, ops[i], local, 0, remote,
+					 0, region->len_bytes);
+
+		CHECK_STATUS(tcpx_xfer_post(guest.s, xfer, NULL), TCPX_OK);
+		CHECK_STATUS(tcpx_xfer_wait(guest.s, xfer, scale_ms(5000)),
+			     TCPX_OK);
+	}
+	CHECK_STATUS(tcpx_notify_send(guest.s, peer, "hello", 5), TCPX_OK);
+	CHECK_STATUS(tcpx_notify_wait(host->s, &note, scale_ms(5000)), TCPX_OK);
+	CHECK_STATUS(tcpx_notify_send(host->s, note->peer, "hello", 5),
+		     TCPX_OK);
+	uint64_t lost = note->peer;
+
+	tcpx_notify_free(note);
+	CHECK_STATUS(tcpx_notify_wait(guest.s, &note, scale_ms(5000)), TCPX_OK);
+	tcpx_notify_free(note);
+	sess_close(&guest);
+	do
+		CHECK_STATUS(tcpx_event_wait(host->s, &event, scale_ms(5000)),
+			     TCPX_OK);
+	while (event.kind != TCPX_EVENT_PEER_LOST);
+	CHECK_EQ(event.peer, lost);
+	return lost;
+}
+
+/* A program that never gives a handle up keeps a few KiB for each. */
+static void lost_peers_are_light(void)
+{
+	enum { MANY = 200, FIRST = 20, LIGHT_BYTES = 12 << 10 };
+	static uint64_t lost[FIRST + MANY];
+	size_t n = scale_count(MANY), before, after, len;
+	uint64_t end = test_now_ns() + (uint64_t)scale_ms(10000) * 1000000u;
+	static char text[1 << 20];
+	struct region here, there;
+	struct sess host;
+
+	sess_open(&host, "host", NULL);
+	region_init(&here, 256 << 10, 1);
+	region_init(&there, 256 << 10, 2);
+	uint64_t mem = sess_register(&host, &here,
+				     TCPX_ACCESS_REMOTE_WRITE |
+					     TCPX_ACCESS_REMOTE_READ);
+
+	for (size_t i = 0; i < FIRST; i++)
+		lost[i] = come_and_go(&host, mem, &there);
+	bool can_tell = allocated(&before);
+
+	for (size_t i = 0; i < n; i++)
+		lost[FIRST + i] = come_and_go(&host, mem, &there);
+	/* What lanes held is given back by those that drive them. */
+	while (allocated(&after) && after > before + n * LIGHT_BYTES) {
+		CHECK(test_now_ns() < end);
+		test_sleep_ms(5);
+	}
+	if (can_tell)
+		fprintf(stderr, "%zu lost peers: %zd bytes each\n", n,
+			((ssize_t)after - (ssize_t)before) / (ssize_t)n);
+	/* They are described and counted all the same. */
+	CHECK_STATUS(tcpx_session_stats_json(host.s, text, sizeof(text), &len),
+		     TCPX_OK);
+	for (size_t i = 0; i < FIRST + n; i++) {
+		CHECK_STATUS(tcpx_peer_wait(host.s, lost[i], 0), TCPX_ECLOSED);
+		CHECK_STATUS(tcpx_peer_describe(host.s, lost[i], text,
+						sizeof(text), &len),
+			     TCPX_OK);
+		CHECK(strstr(text, "\"lost\""));
+		CHECK_STATUS(tcpx_peer_disconnect(host.s, lost[i]), TCPX_OK);
+	}
+	sess_close(&host);
+	region_fini(&here);
+	region_fini(&there);
+}
+
 static void tweak_few(struct tcpx_config *config)
 {
 	config->max_peers = 2;
@@ -836,6 +943,7 @@ static const struct check_case cases[] = {
 	{"connect_twice", connect_twice, 0},
 	{"goodbye", goodbye, 0},
 	{"session_closed", session_closed, 0},
+	{"lost_peers_are_light", lost_peers_are_light, 90},
 	{"too_many_peers", too_many_peers, 0},
 	{"self_again", self_again, 60},
 	{"strangers_are_not_asked", strangers_are_not_asked, 60},
