@@ -198,6 +198,70 @@ static void gets_flood_a_gpu(void)
 	flood_a_gpu(false);
 }
 
+/* ---- answers that nobody takes in ---- */
+
+#define ANSWER_LEN 8192u
+#define KEPT_MAX (256u << 20) /* by the victim: ctl.c */
+#define ANSWERS_MAX (KEPT_MAX / ANSWER_LEN) /* more than that holds */
+
+/* The victim keeps what it has said until that is acknowledged, up to a bound:
+ * then that peer is at its end. Another one begins anew. */
+static void ends_when_full(size_t n_asked)
+{
+	struct evil_list list;
+	struct wire_reader r;
+	int status;
+
+	wait_lost(&status);
+	fprintf(stderr, "asked %zu times\n", n_asked);
+	CHECK_STATUS(status, TCPX_EPROTO);
+	CHECK(sess_logged(stage.pair.b, "does not take in what it is sent"));
+	CHECK(n_asked > ANSWERS_MAX / 4);
+	others_go_on();
+	evil_close(&stage.evil);
+	evil_open(&stage.evil, stage.pair.b);
+	evil_list(&list, stage.open_mem.mem, stage.open_mem.key, 0, ANSWER_LEN);
+	ask_get(&list);
+	CHECK(evil_hear(&stage.evil, MSG_GET_DATA, &r, SOON));
+	evil_close(&stage.evil);
+	stage_close();
+}
+
+static void answers_unread(void)
+{
+	struct evil_list list;
+	size_t n = 0;
+
+	stage_open();
+	evil_open(&stage.evil, stage.pair.b);
+	evil_list(&list, stage.open_mem.mem, stage.open_mem.key, 0, ANSWER_LEN);
+	for (; n < ANSWERS_MAX; n++) /* the last ones find nobody */
+		ask_get(&list);
+	ends_when_full(n);
+}
+
+/* Each is read, none is acknowledged. */
+static void answers_unacknowledged(void)
+{
+	struct wire_reader r;
+	struct evil_list list;
+	size_t n = 0;
+	bool answered = true;
+
+	stage_open();
+	evil_open(&stage.evil, stage.pair.b);
+	evil_list(&list, stage.open_mem.mem, stage.open_mem.key, 0, ANSWER_LEN);
+	while (answered) {
+		CHECK(n < ANSWERS_MAX);
+		for (int i = 0; i < 16; i++, n++)
+			ask_get(&list);
+		for (int i = 0; answered && i < 16; i++)
+			answered =
+				evil_hear(&stage.evil, MSG_GET_DATA, &r, SOON);
+	}
+	ends_when_full(n);
+}
+
 /* ---- the flow ---- */
 
 static void start_write(uint32_t len)
@@ -400,6 +464,8 @@ static const struct check_case cases[] = {
 	{"refused_requests", refused_requests, 60},
 	{"puts_flood_a_gpu", puts_flood_a_gpu, 60},
 	{"gets_flood_a_gpu", gets_flood_a_gpu, 60},
+	{"answers_unread", answers_unread, 90},
+	{"answers_unacknowledged", answers_unacknowledged, 90},
 	{"good_write_by_hand", good_write_by_hand, 0},
 	{"broken_chunks", broken_chunks, 60},
 	{"reset_while_stalled", reset_while_stalled, 0},
