@@ -77,7 +77,7 @@ static void read_from(struct tcpx_session *session, const char *address,
 
 int main(int argc, char **argv)
 {
-	char *memory = calloc(1, MEMORY_BYTES);
+	static char memory[MEMORY_BYTES];
 	struct tcpx_session *session;
 	struct tcpx_config config;
 	uint64_t mem;
@@ -95,6 +95,5 @@ int main(int argc, char **argv)
 		printf("%s\n", memory);
 	}
 	tcpx_session_close(session);
-	free(memory);
 	return 0;
 }

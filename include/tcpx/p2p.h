@@ -588,11 +588,14 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_notify_send(struct tcpx_session *session,
 						 const void *data,
 						 size_t len_bytes);
 /*
- * Takes the oldest notification; free it with tcpx_notify_free(). In order
- * per peer. Those of a lost peer can be taken until tcpx_peer_disconnect() of
- * its handle, which drops the rest. While lost peers have left more than 4
- * times config.notify_queue_bytes, connecting fails with TCPX_EAGAIN, on both
- * sides. Returns: 0, or TCPX_EAGAIN if there is none.
+ * Takes the oldest notification; free it with tcpx_notify_free(). Of one peer
+ * those sent by tcpx_notify_send() come in the order sent, those of transfers
+ * in the order in which these complete, which for large ones need not be that
+ * of their posts; between the two there is no order. Those of a lost peer can
+ * be taken until tcpx_peer_disconnect() of its handle, which drops the rest.
+ * While lost peers have left more than 4 times config.notify_queue_bytes,
+ * connecting fails with TCPX_EAGAIN, on both sides. Returns: 0, or TCPX_EAGAIN
+ * if there is none.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_notify_poll(struct tcpx_session *session,
