@@ -2,7 +2,8 @@
 /*
  * Out of memory and out of descriptors. This program's own malloc() fails at
  * the k-th call of the way from nothing to a finished transfer, for every k;
- * then at the k-th and all after it. Whatever happens must be a status.
+ * then at the k-th and all after it. Whatever happens must be a status, and
+ * leave nothing allocated behind.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -38,12 +39,14 @@ static _Atomic long allocs_left; /* until one fails; 0: none does */
 static _Atomic bool fail_all_after;
 static _Atomic long n_failed;
 static _Thread_local bool fail_here; /* each of this thread's */
+static _Atomic long n_live; /* allocated and not freed; 0 with a sanitizer */
 
 #if OWN_MALLOC
 void *__libc_malloc(size_t len);
 void *__libc_calloc(size_t n, size_t len);
 void *__libc_realloc(void *at, size_t len);
 void *__libc_memalign(size_t align, size_t len);
+void __libc_free(void *at);
 
 static bool must_fail(void)
 {
@@ -62,34 +65,56 @@ static bool must_fail(void)
 	return true;
 }
 
+static void *count(void *got)
+{
+	if (got)
+		atomic_fetch_add(&n_live, 1);
+	return got;
+}
+
 void *malloc(size_t len)
 {
-	return must_fail() ? NULL : __libc_malloc(len);
+	return must_fail() ? NULL : count(__libc_malloc(len));
 }
 
 void *calloc(size_t n, size_t len)
 {
-	return must_fail() ? NULL : __libc_calloc(n, len);
+	return must_fail() ? NULL : count(__libc_calloc(n, len));
 }
 
 void *realloc(void *at, size_t len)
 {
-	return must_fail() ? NULL : __libc_realloc(at, len);
+	if (must_fail())
+		return NULL;
+	void *got = __libc_realloc(at, len);
+
+	if (!at)
+		return count(got);
+	if (!got && !len)
+		atomic_fetch_sub(&n_live, 1);
+	return got;
+}
+
+void free(void *at)
+{
+	if (at)
+		atomic_fetch_sub(&n_live, 1);
+	__libc_free(at);
 }
 
 void *aligned_alloc(size_t align, size_t len)
 {
-	return must_fail() ? NULL : __libc_memalign(align, len);
+	return must_fail() ? NULL : count(__libc_memalign(align, len));
 }
 
 void *memalign(size_t align, size_t len)
 {
-	return must_fail() ? NULL : __libc_memalign(align, len);
+	return must_fail() ? NULL : count(__libc_memalign(align, len));
 }
 
 int posix_memalign(void **at, size_t align, size_t len)
 {
-	void *got = must_fail() ? NULL : __libc_memalign(align, len);
+	void *got = must_fail() ? NULL : count(__libc_memalign(align, len));
 
 	if (!got)
 		return ENOMEM;
@@ -234,6 +259,15 @@ static size_t count_fds(void)
 	return n;
 }
 
+/* What a walk has allocated is free again: there are no more than before it. A
+ * thread that has just ended may be late with its own. */
+static void nothing_left(long before)
+{
+	for (int i = 0; atomic_load(&n_live) > before && i < 200; i++)
+		test_sleep_ms(5);
+	CHECK(atomic_load(&n_live) <= before);
+}
+
 /* True when nothing had to fail any more. */
 static bool walk_failing_at(long k, bool all_after, struct region *src,
 			    struct region *dst)
@@ -269,16 +303,21 @@ static void walk_allocations(bool all_after, long step)
 {
 	struct region src, dst;
 	size_t fds;
-	long k = 1;
+	long k = 1, live;
 
 	if (!OWN_MALLOC)
 		SKIP("a sanitizer has its own malloc");
 	region_init(&src, LEN, 1);
 	region_init(&dst, LEN, 2);
-	CHECK(walk_failing_at(LONG_MAX, false, &src, &dst));
+	/* What is allocated once and for all is there after the first ones. */
+	for (int i = 0; i < 3; i++)
+		CHECK(walk_failing_at(LONG_MAX, false, &src, &dst));
 	fds = count_fds();
-	while (!walk_failing_at(k, all_after, &src, &dst))
+	live = atomic_load(&n_live);
+	while (!walk_failing_at(k, all_after, &src, &dst)) {
+		nothing_left(live);
 		k += k < 200 ? 1 : step;
+	}
 	fprintf(stderr, "%ld allocations\n", k);
 	CHECK(k > 10);
 	CHECK_EQ(count_fds(), fds);
@@ -422,10 +461,14 @@ static void each_descriptor(void)
 {
 	struct region src, dst;
 	size_t fds;
+	long live;
 	int status = -1;
 
 	region_init(&src, LEN, 1);
 	region_init(&dst, LEN, 2);
+	for (int i = 0; i < 3; i++)
+		CHECK(walk_failing_at(LONG_MAX, false, &src, &dst));
+	live = atomic_load(&n_live);
 	fds = count_fds() - 3; /* ".", "..", and the folder itself */
 	for (rlim_t k = 0; status; k++) {
 		struct way w = {.src = src, .dst = dst, .step = ""};
@@ -445,6 +488,7 @@ static void each_descriptor(void)
 		way_end(&w);
 		set_limit(1024);
 		CHECK_EQ(count_fds() - 3, fds);
+		nothing_left(live);
 	}
 	CHECK_MEM(dst.data, src.data, 50000);
 	region_fini(&src);
