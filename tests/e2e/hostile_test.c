@@ -272,9 +272,10 @@ static size_t rss_kib(void)
 	return kib;
 }
 
-/* In a process of its own: opens n connections and holds them, some silent,
- * some having said a few bytes; reports when they stand. */
-static void crowd(uint16_t port, size_t n, int report)
+/* In a process of its own: opens n connections and holds them, a third of them
+ * silent, a third having said a few bytes, a third a good HELLO, which no PROOF
+ * follows; reports when they stand. */
+static void crowd(uint16_t port, size_t n, const uint8_t *hello, int report)
 {
 	struct rlimit limit;
 	size_t n_open = 0;
@@ -288,8 +289,10 @@ static void crowd(uint16_t port, size_t n, int report)
 		if (fd < 0)
 			break;
 		n_open++;
-		if (i % 2)
+		if (i % 3 == 1)
 			raw_send(fd, "TCXP", 4);
+		else if (i % 3 == 2)
+			raw_send(fd, hello, hello_bytes(hello));
 	}
 	CHECK_EQ(write(report, &n_open, sizeof(n_open)), sizeof(n_open));
 	for (;;)
@@ -299,6 +302,7 @@ static void crowd(uint16_t port, size_t n, int report)
 static void half_open_crowd(void)
 {
 	size_t before, after, n_open = 0, want = 10000;
+	static uint8_t hello[65536];
 	struct rlimit limit;
 	struct siege t;
 	struct sess late;
@@ -310,12 +314,13 @@ static void half_open_crowd(void)
 	if (limit.rlim_max < want + 100)
 		want = limit.rlim_max - 100;
 	siege_open(&t);
+	record_hello(&t, hello, sizeof(hello));
 	still_served(&t);
 	before = rss_kib();
 	CHECK(!pipe(report));
 	pid = fork();
 	if (!pid)
-		crowd(t.port, want, report[1]);
+		crowd(t.port, want, hello, report[1]);
 	/* While they come, a real peer comes too. */
 	test_sleep_ms(100);
 	sess_open(&late, "late", tweak);
