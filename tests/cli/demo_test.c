@@ -101,6 +101,41 @@ static void quick_gpus(void)
 	cli_free(&cli);
 }
 
+/* A GPU breaks at its first work: what needs it fails, and says why. All else
+ * is shown and holds, but the demo as a whole has not. */
+static void quick_broken_gpu(void)
+{
+	struct cli cli;
+	const json_t *cases, *one;
+	json_t *json;
+	size_t i;
+
+	setenv("TCPX_GPU", "host", 1);
+	setenv("TCPX_GPU_HOST_FAULT", "break:1", 1);
+	CHECK_EQ(cli_run(&cli, "demo --quick --json"), 1);
+	json = cli_json(&cli);
+	CHECK(json_is_false(json_object_get(json, "held")));
+	cases = json_object_get(json, "cases");
+	CHECK_EQ(json_array_size(cases), 12);
+	json_array_foreach(cases, i, one)
+	{
+		bool needs_gpu = i >= 8 && i < 11;
+
+		CHECK_EQ(is_true(one, "verified"), !needs_gpu);
+		CHECK_EQ(json_is_string(json_object_get(one, "failure")),
+			 needs_gpu);
+	}
+	json_decref(json);
+	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "demo --quick"), 1);
+	cli_says(&cli.out, "failed: ");
+	cli_says(&cli.out, "held: the transfer failed in ");
+	cli_says(&cli.out, "\nNOT everything held in ");
+	cli_says_not(&cli.out, "Everything held");
+	cli_says(&cli.err, "device 0 failed");
+	cli_free(&cli);
+}
+
 /* The table, the drawing and the verdict; nothing that moves the cursor,
  * for stderr is no terminal. */
 static void quick_text(void)
@@ -152,6 +187,7 @@ static void progress(void)
 static const struct check_case cases[] = {
 	{"quick_json", quick_json, 60},
 	{"quick_gpus", quick_gpus, 60},
+	{"quick_broken_gpu", quick_broken_gpu, 60},
 	{"quick_text", quick_text, 60},
 	{"progress", progress, 60},
 };
