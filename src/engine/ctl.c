@@ -118,6 +118,15 @@ int ctl_begin(struct peer *peer, uint16_t type, uint32_t body_max,
 	return 0;
 }
 
+bool ctl_begin_or_doom(struct peer *peer, uint16_t type, uint32_t body_max,
+		       struct wire_writer *w)
+{
+	if (!ctl_begin(peer, type, body_max, w))
+		return true;
+	peer_doom(peer, TCPX_ENOMEM, "no memory here for a message to it");
+	return false;
+}
+
 void ctl_end(struct peer *peer, struct wire_writer *w)
 {
 	struct ctl *ctl = &peer->ctl;

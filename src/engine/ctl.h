@@ -69,6 +69,11 @@ void ctl_close(struct ctl *ctl);
 int ctl_begin(struct peer *peer, uint16_t type, uint32_t body_max,
 	      struct wire_writer *w);
 void ctl_end(struct peer *peer, struct wire_writer *w);
+/* ctl_begin() of what the other side has to hear, or the two would no longer
+ * mean the same: if there is no memory for it, the peer ends, and this is
+ * false. */
+bool ctl_begin_or_doom(struct peer *peer, uint16_t type, uint32_t body_max,
+		       struct wire_writer *w);
 
 /* The owner's. Sends what is there; whether anything went out. On a broken
  * connection it fails the peer. */

@@ -257,11 +257,11 @@ bool lane_run(struct lane *lane)
 	apply_verdicts(lane);
 	if (lane->state != LANE_OPEN)
 		return false;
+	lane->starved = false;
 	if (lane->rx && !lane->posted && lane_rx_start(lane)) {
 		lane_fail(lane, TCPX_EINTERNAL, "no receive could be posted");
 		return true;
 	}
-	lane->starved = false;
 	if (lane->rx)
 		rx_moved = lane_rx_run(lane);
 	if (lane->state == LANE_OPEN && lane->tx) {
@@ -292,7 +292,7 @@ static void tell_end(struct lane *lane, uint16_t type,
 {
 	struct wire_writer w;
 
-	if (ctl_begin(lane->peer, type, 256, &w))
+	if (!ctl_begin_or_doom(lane->peer, type, 256, &w))
 		return;
 	msg_channel_encode(&w, msg);
 	ctl_end(lane->peer, &w);

@@ -55,7 +55,7 @@ static void send_lane(struct peer *peer, uint16_t type,
 {
 	struct wire_writer w;
 
-	if (ctl_begin(peer, type, 512 + msg->address.len_bytes, &w))
+	if (!ctl_begin_or_doom(peer, type, 512 + msg->address.len_bytes, &w))
 		return;
 	msg_lane_encode(&w, msg);
 	ctl_end(peer, &w);

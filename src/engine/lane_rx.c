@@ -61,6 +61,8 @@ static void grant(struct lane *lane)
 		msg_credit_encode(&w, &msg);
 		ctl_end(lane->peer, &w);
 		lane->credited = lane->posted;
+	} else {
+		lane->starved = true; /* still due in the next pass */
 	}
 	pthread_mutex_unlock(&lane->peer->lock);
 	peer_wake(lane->peer);
@@ -445,10 +447,15 @@ static int advance(struct lane *lane, bool *did)
 	return consume(lane);
 }
 
+static bool is_credit_due(const struct lane *lane)
+{
+	return lane->posted - lane->credited >= (lane->window + 3) / 4;
+}
+
 static void keep_credits(struct lane *lane, int *err)
 {
 	*err = post_receives(lane);
-	if (!*err && lane->posted - lane->credited >= (lane->window + 3) / 4)
+	if (!*err && is_credit_due(lane))
 		grant(lane);
 }
 
@@ -472,7 +479,7 @@ bool lane_rx_run(struct lane *lane)
 			err = advance(lane, &did);
 		any |= did;
 	} while (did && !err && lane->arrived < until);
-	if (!err && any)
+	if (!err && (any || is_credit_due(lane)))
 		keep_credits(lane, &err);
 	if (err)
 		lane_fail(lane, err,

@@ -310,7 +310,8 @@ static void tell_descriptor(struct lane *lane, const struct chunk_desc *desc)
 	struct wire_writer w;
 
 	pthread_mutex_lock(&lane->peer->lock);
-	if (!ctl_begin(lane->peer, MSG_CHUNK, CHUNK_DESC_BYTES + 16, &w)) {
+	if (ctl_begin_or_doom(lane->peer, MSG_CHUNK, CHUNK_DESC_BYTES + 16,
+			      &w)) {
 		msg_chunk_encode(&w, &msg);
 		ctl_end(lane->peer, &w);
 	}

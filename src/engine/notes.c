@@ -10,6 +10,10 @@
 /* Of their own, waiting on our side for window. */
 #define WAITING_MAX (8ull << 20)
 
+/* The other side has parts that nothing would ever use, and takes the next
+ * ones for a mistake. */
+#define LOST_PARTS "no memory here for the end of a notification"
+
 struct waiting_note {
 	struct list link;
 	uint32_t len_bytes;
@@ -69,12 +73,24 @@ int notes_encode(struct peer *peer, const void *data, uint32_t len_bytes,
 	for (uint32_t off = 0; off < len_bytes; off += MSG_PART_BYTES) {
 		int err = encode_part(peer, data, len_bytes, off);
 
+		if (err && off)
+			peer_doom(peer, err, LOST_PARTS);
 		if (err)
 			return err;
 	}
 	*flag = NOTIFY_PARTS;
 	*tail = (struct msg_bytes){0};
 	return 0;
+}
+
+int notes_begin(struct peer *peer, uint16_t type, uint32_t body_max,
+		uint8_t flag, struct wire_writer *w)
+{
+	int err = ctl_begin(peer, type, body_max, w);
+
+	if (err && flag == NOTIFY_PARTS)
+		peer_doom(peer, err, LOST_PARTS);
+	return err;
 }
 
 int notes_emit(struct peer *peer, const void *data, uint32_t len_bytes)
@@ -84,7 +100,8 @@ int notes_emit(struct peer *peer, const void *data, uint32_t len_bytes)
 	int err = notes_encode(peer, data, len_bytes, &msg.notify, &msg.note);
 
 	if (!err)
-		err = ctl_begin(peer, MSG_NOTIFY, msg.note.len_bytes + 16, &w);
+		err = notes_begin(peer, MSG_NOTIFY, msg.note.len_bytes + 16,
+				  msg.notify, &w);
 	if (err)
 		return err;
 	msg_notify_encode(&w, &msg);
@@ -93,9 +110,27 @@ int notes_emit(struct peer *peer, const void *data, uint32_t len_bytes)
 	return 0;
 }
 
+/* Opens the sender's window again, a quarter at a time. Without memory for it,
+ * in a later round. */
+static bool tell_taken(struct peer *peer)
+{
+	struct msg_notify_taken msg = {.taken_bytes = peer->note_read_bytes};
+	struct wire_writer w;
+
+	if (load_relaxed(&peer->state) != PEER_UP ||
+	    peer->note_read_bytes - peer->note_told_bytes <
+		    peer->limits.notify_bytes / 4 ||
+	    ctl_begin(peer, MSG_NOTIFY_TAKEN, 16, &w))
+		return false;
+	msg_notify_taken_encode(&w, &msg);
+	ctl_end(peer, &w);
+	peer->note_told_bytes = peer->note_read_bytes;
+	return true;
+}
+
 bool notes_pump(struct peer *peer)
 {
-	bool did = false;
+	bool did = tell_taken(peer);
 
 	while (!list_empty(&peer->notes)) {
 		struct waiting_note *note =
@@ -236,23 +271,6 @@ int notes_deliver_now(struct peer *peer, uint8_t flag,
 		err = notes_deliver(peer, data, len);
 	free(data);
 	return err;
-}
-
-/* Opens the sender's window again, a quarter at a time. */
-static bool tell_taken(struct peer *peer)
-{
-	struct msg_notify_taken msg = {.taken_bytes = peer->note_read_bytes};
-	struct wire_writer w;
-
-	if (load_relaxed(&peer->state) != PEER_UP ||
-	    peer->note_read_bytes - peer->note_told_bytes <
-		    peer->limits.notify_bytes / 4 ||
-	    ctl_begin(peer, MSG_NOTIFY_TAKEN, 16, &w))
-		return false;
-	msg_notify_taken_encode(&w, &msg);
-	ctl_end(peer, &w);
-	peer->note_told_bytes = peer->note_read_bytes;
-	return true;
 }
 
 void notes_drop(struct peer *peer, uint32_t len_bytes)

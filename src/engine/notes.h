@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct peer;
+struct wire_writer;
 struct msg_bytes;
 struct msg_notify_part;
 
@@ -26,6 +27,10 @@ void notes_unreserve(struct peer *peer, uint32_t len_bytes);
  * msg_notify_flag), and in *tail how many bytes of it. */
 int notes_encode(struct peer *peer, const void *data, uint32_t len_bytes,
 		 uint8_t *flag, struct msg_bytes *tail);
+/* ctl_begin() of that message. Without memory for it, if parts went before, the
+ * peer ends. */
+int notes_begin(struct peer *peer, uint16_t type, uint32_t body_max,
+		uint8_t flag, struct wire_writer *w);
 /* Sends those of their own that the window allows. */
 bool notes_pump(struct peer *peer);
 /* A window that is reserved is used for one of its own. */

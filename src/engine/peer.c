@@ -278,7 +278,7 @@ void peer_revoke(struct peer *peer, const struct region *region)
 
 void peer_doom(struct peer *peer, int status, const char *cause)
 {
-	if (peer->doom_status)
+	if (peer->doom_status || load_relaxed(&peer->state) != PEER_UP)
 		return;
 	peer->doom_status = status;
 	snprintf(peer->cause, sizeof(peer->cause), "%s", cause);

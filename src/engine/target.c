@@ -43,11 +43,8 @@ void target_done(struct peer *peer, uint64_t wire_id, int status,
 		vsnprintf(msg.text, sizeof(msg.text), fmt, args);
 		va_end(args);
 	}
-	if (ctl_begin(peer, MSG_DONE, 192, &w)) {
-		/* An answer that cannot be given ends the peer. */
-		peer_doom(peer, TCPX_ENOMEM, "no memory here for an answer");
+	if (!ctl_begin_or_doom(peer, MSG_DONE, 192, &w))
 		return;
-	}
 	msg_done_encode(&w, &msg);
 	ctl_end(peer, &w);
 }

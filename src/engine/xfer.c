@@ -289,21 +289,20 @@ static void tell_end(struct xfer *xfer, int status, const char *cause)
 		struct msg_read_end msg = {.xfer = xfer->wire_id,
 					   .status = status};
 
-		if (ctl_begin(peer, MSG_READ_END, 64, &w))
+		if (!ctl_begin_or_doom(peer, MSG_READ_END, 64, &w))
 			return;
 		msg_read_end_encode(&w, &msg);
 	} else {
 		struct msg_xfer msg = {.xfer = xfer->wire_id};
 
-		if (ctl_begin(peer, MSG_CANCEL, 16, &w))
+		if (!ctl_begin_or_doom(peer, MSG_CANCEL, 16, &w))
 			return;
 		msg_xfer_encode(&w, &msg);
 	}
 	ctl_end(peer, &w);
 }
 
-/* Lock held. */
-static void abort_locked(struct xfer *xfer, int status, const char *cause)
+void xfer_abort_locked(struct xfer *xfer, int status, const char *cause)
 {
 	if (load_relaxed(&xfer->status) != TCPX_INPROGRESS || xfer->dying)
 		return;
@@ -314,7 +313,7 @@ static void abort_locked(struct xfer *xfer, int status, const char *cause)
 
 void xfer_cancel_locked(struct xfer *xfer, const char *cause)
 {
-	abort_locked(xfer, TCPX_ECANCELED, cause);
+	xfer_abort_locked(xfer, TCPX_ECANCELED, cause);
 }
 
 static bool is_stream_held(void *arg)
@@ -330,7 +329,7 @@ void xfer_abort(struct xfer *xfer, int status, const char *cause)
 	struct stream *stream = NULL;
 
 	pthread_mutex_lock(&peer->lock);
-	abort_locked(xfer, status, cause);
+	xfer_abort_locked(xfer, status, cause);
 	bool dying = xfer->dying;
 
 	if (dying)
@@ -394,8 +393,8 @@ bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
 		uint64_t moved = load_relaxed(&peer->progress_ns);
 
 		if (now_ns >= xfer->deadline_ns) {
-			abort_locked(xfer, TCPX_ESTALLED,
-				     "its deadline has passed");
+			xfer_abort_locked(xfer, TCPX_ESTALLED,
+					  "its deadline has passed");
 			any = true;
 			continue;
 		}
@@ -408,8 +407,9 @@ bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
 			moved = load_relaxed(&xfer->stream->progress_ns);
 		if (!limit || waits_for_match(xfer) || now_ns < moved + limit)
 			continue;
-		abort_locked(xfer, TCPX_ESTALLED,
-			     "the peer made no progress within the deadline");
+		xfer_abort_locked(
+			xfer, TCPX_ESTALLED,
+			"the peer made no progress within the deadline");
 		any = true;
 	}
 	return any;
@@ -518,8 +518,8 @@ static int tell_read_end(struct xfer *xfer)
 		err = notes_encode(peer, xfer->note, xfer->note_bytes,
 				   &msg.notify, &msg.note);
 	if (!err)
-		err = ctl_begin(peer, MSG_READ_END, 64 + msg.note.len_bytes,
-				&w);
+		err = notes_begin(peer, MSG_READ_END, 64 + msg.note.len_bytes,
+				  msg.notify, &w);
 	if (err)
 		return err;
 	msg_read_end_encode(&w, &msg);
@@ -538,7 +538,7 @@ void xfer_read_ended(struct stream *stream, int status, const char *cause)
 		cause = "no memory to tell the peer";
 	}
 	if (status)
-		abort_locked(xfer, status, cause);
+		xfer_abort_locked(xfer, status, cause);
 	else
 		xfer_end(xfer, 0, "");
 	peer_wake(xfer->peer);
@@ -549,6 +549,6 @@ void xfer_send_ended(struct stream *stream, int status, const char *cause)
 	struct xfer *xfer = stream->owner;
 
 	/* Only ever a failure: the peer says when its side is done. */
-	abort_locked(xfer, status, cause);
+	xfer_abort_locked(xfer, status, cause);
 	peer_wake(xfer->peer);
 }

@@ -93,7 +93,9 @@ bool xfer_pump(struct peer *peer);
 /* It is over, well or not: ends now, or, while lanes still hold its memory, as
  * soon as they have let go (peer->dying). */
 void xfer_end(struct xfer *xfer, int status, const char *cause);
-/* We end it: the peer is told, then as xfer_end() with TCPX_ECANCELED. */
+/* We end it: the peer is told, then as xfer_end(). */
+void xfer_abort_locked(struct xfer *xfer, int status, const char *cause);
+/* The same with TCPX_ECANCELED. */
 void xfer_cancel_locked(struct xfer *xfer, const char *cause);
 /* Ends those of peer->dying that have been swept. */
 void xfer_bury(struct peer *peer);

@@ -98,10 +98,10 @@ static int start_put(struct xfer *xfer, struct msg_bytes data)
 		return err;
 	msg.regions = small.regions_ref;
 	msg.segs = small.segs_ref;
-	err = ctl_begin(peer, MSG_PUT,
-			64 + msg.regions.len_bytes + msg.segs.len_bytes +
-				data.len_bytes + msg.note.len_bytes,
-			&w);
+	err = notes_begin(peer, MSG_PUT,
+			  64 + msg.regions.len_bytes + msg.segs.len_bytes +
+				  data.len_bytes + msg.note.len_bytes,
+			  msg.notify, &w);
 	if (err)
 		return err;
 	msg_put_encode(&w, &msg);
@@ -146,13 +146,13 @@ static int start_send(struct xfer *xfer, struct msg_bytes data)
 		err = notes_encode(peer, xfer->note, xfer->note_bytes,
 				   &msg.notify, &msg.note);
 	if (!err)
-		err = ctl_begin(peer, MSG_SEND,
-				64 + data.len_bytes + msg.note.len_bytes, &w);
+		err = notes_begin(peer, MSG_SEND,
+				  64 + data.len_bytes + msg.note.len_bytes,
+				  msg.notify, &w);
 	if (err)
 		return err;
 	msg_send_encode(&w, &msg);
 	ctl_end(peer, &w);
-	peer->n_sends_out++;
 	return 0;
 }
 
@@ -195,7 +195,7 @@ static void drop_list(struct xfer *xfer)
 	xfer->list_id = 0;
 	xfer->list_next = 0;
 	if (load_relaxed(&peer->state) != PEER_UP ||
-	    ctl_begin(peer, MSG_LIST_DROP, 16, &w))
+	    !ctl_begin_or_doom(peer, MSG_LIST_DROP, 16, &w))
 		return;
 	msg_list_drop_encode(&w, &msg);
 	ctl_end(peer, &w);
@@ -303,7 +303,8 @@ static bool pump_lists(struct peer *peer)
 			list_entry(peer->listing.next, struct xfer, list_link);
 
 		if (send_list_part(xfer)) {
-			xfer_end(xfer, TCPX_ENOMEM, "no memory for its list");
+			xfer_abort_locked(xfer, TCPX_ENOMEM,
+					  "no memory for its list");
 			continue;
 		}
 		extend_stream(xfer, listed_bytes(xfer));
@@ -378,8 +379,8 @@ static int start_request(struct xfer *xfer)
 				   &msg.notify, &msg.note);
 	msg.list = xfer->list_id;
 	if (!err)
-		err = ctl_begin(peer, read ? MSG_READ : MSG_WRITE,
-				64 + msg.note.len_bytes, &w);
+		err = notes_begin(peer, read ? MSG_READ : MSG_WRITE,
+				  64 + msg.note.len_bytes, msg.notify, &w);
 	if (err)
 		return err;
 	if (read)
@@ -405,7 +406,8 @@ int xfer_on_send_go(struct peer *peer, const struct msg_send_go *msg)
 	xfer->started_ns = clock_coarse_ns();
 	peer->n_sends_out--;
 	if (make_stream(xfer, false)) {
-		xfer_end(xfer, TCPX_ENOMEM, "no memory for the transfer");
+		xfer_abort_locked(xfer, TCPX_ENOMEM,
+				  "no memory for the transfer");
 		return 0;
 	}
 	xfer->stream->to_device = msg->device;
@@ -461,6 +463,9 @@ static void start(struct xfer *xfer)
 
 	list_del(&xfer->link);
 	xfer->wire_id = ++peer->last_wire_id;
+	/* Before what may fail: the end of each that has an id takes it off. */
+	if (xfer->op == TCPX_OP_SEND)
+		peer->n_sends_out++;
 	if (xfer->small && xfer->op == TCPX_OP_READ)
 		peer->gets_out_bytes += xfer->total_bytes;
 	peer->device_out += xfer_device_cost(xfer);

@@ -128,7 +128,7 @@ int posix_memalign(void **at, size_t align, size_t len)
 struct way {
 	struct tcpx_session *a, *b;
 	struct region src, dst;
-	uint64_t peer, local, owned, remote, xfer;
+	uint64_t peer, back, local, owned, remote, xfer;
 	const char *step; /* the one that failed */
 };
 
@@ -212,6 +212,52 @@ static int way_transfer(struct way *w, enum tcpx_op op)
 	return tcpx_xfer_wait(w->a, w->xfer, scale_ms(8000));
 }
 
+static int way_message(struct way *w, uint32_t len_bytes)
+{
+	struct tcpx_segment from = {w->local, 0, 0, 0, len_bytes};
+	struct tcpx_segment to = {w->owned, 0, 0, 0, len_bytes};
+	struct tcpx_post_params post = {.size_bytes = sizeof(post),
+					.deadline_ms = 1000};
+	struct tcpx_xfer_params params = {.size_bytes = sizeof(params),
+					  .peer = w->back,
+					  .op = TCPX_OP_RECV,
+					  .segments = &to,
+					  .n_segments = 1};
+	uint64_t recv;
+	int status;
+
+	w->step = "prepare";
+	status = tcpx_xfer_prepare(w->b, &params, &recv);
+	params.peer = w->peer;
+	params.op = TCPX_OP_SEND;
+	params.segments = &from;
+	if (!status)
+		status = tcpx_xfer_prepare(w->a, &params, &w->xfer);
+	if (status)
+		return status;
+	w->step = "post";
+	status = tcpx_xfer_post(w->b, recv, &post);
+	if (!status)
+		status = tcpx_xfer_post(w->a, w->xfer, &post);
+	if (status)
+		return status;
+	w->step = "wait";
+	status = tcpx_xfer_wait(w->a, w->xfer, scale_ms(8000));
+	return status ? status : tcpx_xfer_wait(w->b, recv, scale_ms(8000));
+}
+
+static int walk_messages(struct way *w)
+{
+	int status;
+
+	w->step = "find the peer";
+	status = tcpx_peer_find(w->b, "a", &w->back);
+	/* As a message, and by chunks. */
+	if (!status)
+		status = way_message(w, 5000);
+	return status ? status : way_message(w, LEN);
+}
+
 static int walk(struct way *w)
 {
 	int status;
@@ -228,7 +274,7 @@ static int walk(struct way *w)
 		status = way_transfer(w, TCPX_OP_WRITE);
 	if (!status)
 		status = way_transfer(w, TCPX_OP_READ);
-	return status;
+	return status ? status : walk_messages(w);
 }
 
 static void take_notes(struct tcpx_session *s)
@@ -316,7 +362,7 @@ static void walk_allocations(bool all_after, long step)
 	live = atomic_load(&n_live);
 	while (!walk_failing_at(k, all_after, &src, &dst)) {
 		nothing_left(live);
-		k += k < 200 ? 1 : step;
+		k += k < 300 ? 1 : step;
 	}
 	fprintf(stderr, "%ld allocations\n", k);
 	CHECK(k > 10);
@@ -437,6 +483,61 @@ static void message_without_memory(void)
 	region_fini(&dst);
 }
 
+/* Posts one SEND after the other without memory, until one's message does not
+ * fit into what is there. How many were sent. */
+static size_t send_until_failure(struct pair *pair, const uint64_t *sends,
+				 size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		fail_here = true;
+		CHECK_STATUS(tcpx_xfer_post(pair->a->s, sends[i], NULL),
+			     TCPX_OK);
+		fail_here = false;
+		if (tcpx_xfer_test(pair->a->s, sends[i]) == TCPX_ENOMEM)
+			return i;
+	}
+	return n;
+}
+
+static void receive_one(struct pair *pair, uint64_t send, uint64_t recv)
+{
+	CHECK_STATUS(tcpx_xfer_post(pair->b->s, recv, NULL), TCPX_OK);
+	CHECK_STATUS(pair_wait(pair, pair->a, send, scale_ms(8000)), TCPX_OK);
+	CHECK_STATUS(pair_wait(pair, pair->b, recv, scale_ms(8000)), TCPX_OK);
+}
+
+/* A SEND that had no memory to go is over, and the next one is not held up. */
+static void send_after_no_memory(void)
+{
+	enum { N = 100, BYTES = 8000 };
+	struct region src, dst;
+	struct pair pair;
+	uint64_t sends[N], mem, recv;
+	size_t n;
+
+	if (!OWN_MALLOC)
+		SKIP("a sanitizer has its own malloc");
+	region_init(&src, LEN, 1);
+	region_init(&dst, LEN, 2);
+	pair_open(&pair, PAIR_DRIVEN, tweak_no_log);
+	mem = sess_register(pair.a, &src, 0);
+	for (size_t i = 0; i < N; i++)
+		sends[i] = xfer_one(pair.a, pair.ab, TCPX_OP_SEND, mem, 0, 0, 0,
+				    BYTES);
+	recv = xfer_one(pair.b, pair.ba, TCPX_OP_RECV,
+			sess_register(pair.b, &dst, 0), 0, 0, 0, BYTES);
+	n = send_until_failure(&pair, sends, N);
+	fprintf(stderr, "%zu were sent\n", n);
+	CHECK(n < N);
+	for (size_t i = 0; i < n; i++)
+		receive_one(&pair, sends[i], recv);
+	CHECK_STATUS(tcpx_xfer_post(pair.a->s, sends[n], NULL), TCPX_OK);
+	receive_one(&pair, sends[n], recv);
+	pair_close(&pair);
+	region_fini(&src);
+	region_fini(&dst);
+}
+
 /* ---- descriptors ---- */
 
 static void set_limit(rlim_t n)
@@ -545,6 +646,7 @@ static const struct check_case cases[] = {
 	{"all_from_an_allocation", all_from_an_allocation, 300},
 	{"ends_without_memory", ends_without_memory, 60},
 	{"message_without_memory", message_without_memory, 60},
+	{"send_after_no_memory", send_after_no_memory, 60},
 	{"each_descriptor", each_descriptor, 120},
 	{"accept_without_descriptors", accept_without_descriptors, 60},
 };
