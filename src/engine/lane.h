@@ -37,7 +37,7 @@ struct tx_record {
 	uint64_t pos;
 	uint32_t len_bytes;
 	uint32_t n_spans;
-	bool sent;
+	bool holds;		/* memory of the transfer's: counts in n_busy */
 	bool again;		/* another lane has had it: no progress */
 	bool on_gpu;		/* the slot: the CPU cannot read it */
 	bool slot;		/* spans[0] is a slot of the transport's */

@@ -44,10 +44,18 @@ static struct tx_record *tx_at(struct lane *lane, uint64_t k)
 	return &lane->tx_ring[k % lane->window];
 }
 
+/* The chunk is in a slot or has left. Pairs with the load of who ends the
+ * transfer. */
+static void drop_hold(struct tx_record *rec)
+{
+	if (rec->stream && rec->holds)
+		add_acq_rel(&rec->stream->n_busy, -1u);
+	rec->holds = false;
+}
+
 static void release_record(struct tx_record *rec)
 {
-	if (!rec->sent && rec->stream)
-		add_acq_rel(&rec->stream->n_busy, -1u);
+	drop_hold(rec);
 	lane_drop_spans(rec->few, rec->spans);
 	stream_put(rec->stream);
 	rec->stream = NULL;
@@ -74,11 +82,9 @@ static void on_sent(struct lane *lane, uint64_t k)
 
 	lane_drop_spans(rec->few, rec->spans);
 	rec->spans = NULL;
-	rec->sent = true;
-	if (rec->stream) {
+	if (rec->stream)
 		note_progress(rec);
-		add_acq_rel(&rec->stream->n_busy, -1u);
-	}
+	drop_hold(rec);
 	lane->sent = k + 1;
 	trace(TRACE_SENT, lane->id, trace_chunk(k, rec->len_bytes));
 }
@@ -295,7 +301,7 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	rec->slot = cut->slot != NULL;
 	rec->on_gpu = cut->gpu && lane->slots_gpu;
 	rec->job = cut->job;
-	rec->sent = false;
+	rec->holds = true;
 	lane->in_a_row = lane->next == lane->sent ? 1 : lane->in_a_row + 1;
 	trace(TRACE_CUT, lane->id, trace_chunk(lane->next, rec->len_bytes));
 	lane->next++;
@@ -358,6 +364,17 @@ static void forsake(struct lane *lane, struct tx_record *rec)
 	rec->slot = false;
 }
 
+/* Its transfer is over. unsent: the other side cannot have all of the chunk.
+ */
+static void let_go(struct tx_record *rec, bool unsent)
+{
+	if (unsent)
+		store_relaxed(&rec->stream->unsent, 1);
+	drop_hold(rec);
+	stream_put(rec->stream);
+	rec->stream = NULL;
+}
+
 /* Has the GPU gathered it? Lets go of a transfer that is over meanwhile. */
 static bool gathered(struct lane *lane, struct tx_record *rec)
 {
@@ -379,9 +396,7 @@ static bool gathered(struct lane *lane, struct tx_record *rec)
 		lane_end_stream(lane, rec->stream, TCPX_EGPU,
 				"the GPU failed to gather the bytes");
 	if (load_acquire(&rec->stream->dead)) {
-		add_acq_rel(&rec->stream->n_busy, -1u);
-		stream_put(rec->stream);
-		rec->stream = NULL;
+		let_go(rec, true);
 		peer_wake(lane->peer); /* who waits for it may end now */
 	}
 	return true;
@@ -427,6 +442,8 @@ static int post_chunk(struct lane *lane, struct tx_record *rec)
 	if (err)
 		return err;
 	lane->given++;
+	if (rec->slot)
+		drop_hold(rec);
 	if (!(lane->via->caps & TRANSPORT_DESC_INLINE))
 		tell_descriptor(lane, &desc);
 	add_relaxed(&lane->tx_bytes, desc.len_bytes);
@@ -560,16 +577,15 @@ void lane_tx_sweep(struct lane *lane)
 {
 	for (uint64_t k = lane->sent; k < lane->next; k++) {
 		struct tx_record *rec = tx_at(lane, k);
+		bool unsent = true;
 
 		/* A running gather is waited for: see gathered(). */
 		if (!rec->stream || rec->job ||
 		    !load_acquire(&rec->stream->dead))
 			continue;
 		if (k < lane->given)
-			lane->via->ops->abandon(lane->tx, k);
-		add_acq_rel(&rec->stream->n_busy, -1u);
-		stream_put(rec->stream);
-		rec->stream = NULL;
+			unsent = lane->via->ops->abandon(lane->tx, k);
+		let_go(rec, unsent);
 	}
 }
 

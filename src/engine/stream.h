@@ -40,6 +40,8 @@ struct stream {
 	_Atomic uint32_t refs;
 	_Atomic uint32_t n_busy;
 	_Atomic uint32_t dead;
+	_Atomic uint32_t unsent; /* sending: a lane let go of bytes that had not
+				   left; before it counts n_busy down */
 	struct peer *peer;
 	struct list link;	/* peer->sending, while it has bytes to give;
 				   dead: peer->leaving, while it is held */

@@ -245,12 +245,10 @@ void xfer_end(struct xfer *xfer, int status, const char *cause)
 		xfer->moved_bytes = moved_bytes(xfer);
 		stream_kill(xfer->stream);
 	}
-	/* What is sent well has been sent whole; but a peer that sends a chunk
+	/* Lanes may hold its memory though it went well: of what was sent they
+	 * have not seen yet that it has left; and a peer that sends a chunk
 	 * twice may still be writing where the first one has arrived. */
-	bool receives = xfer->op == TCPX_OP_READ || xfer->op == TCPX_OP_RECV;
-
-	if (!xfer->stream || !load_acquire(&xfer->stream->n_busy) ||
-	    (!status && !receives)) {
+	if (!xfer->stream || !load_acquire(&xfer->stream->n_busy)) {
 		finish(xfer, status);
 		return;
 	}
@@ -258,6 +256,15 @@ void xfer_end(struct xfer *xfer, int status, const char *cause)
 	xfer->end_status = status;
 	list_add_tail(&peer->dying, &xfer->link);
 	peer_sweep_later(peer);
+}
+
+/* A lane knows that what is said to be done over there had not left here. */
+static void end_peer_that_lies(struct xfer *xfer)
+{
+	xfer->end_status = TCPX_EPROTO;
+	snprintf(xfer->cause, sizeof(xfer->cause),
+		 "says that it has what was not sent");
+	peer_doom(xfer->peer, TCPX_EPROTO, xfer->cause);
 }
 
 void xfer_bury(struct peer *peer)
@@ -268,6 +275,8 @@ void xfer_bury(struct peer *peer)
 		if (load_acquire(&xfer->stream->n_busy))
 			continue;
 		list_del(&xfer->link);
+		if (!xfer->end_status && load_relaxed(&xfer->stream->unsent))
+			end_peer_that_lies(xfer);
 		finish(xfer, xfer->end_status);
 	}
 }
@@ -422,6 +431,20 @@ static struct xfer *started(struct peer *peer, uint64_t wire_id)
 	return u64map_get(&peer->started, wire_id);
 }
 
+/* Could the other side have all of it? Lanes see later what of it has left:
+ * xfer_bury(). */
+static bool may_be_done(const struct xfer *xfer)
+{
+	const struct stream *stream = xfer->stream;
+
+	if (xfer->op == TCPX_OP_READ)
+		return false;
+	if (xfer->small)
+		return true;
+	return stream && !stream_has_bytes(stream) &&
+	       stream->next == xfer->total_bytes;
+}
+
 int xfer_on_done(struct peer *peer, const struct msg_done *msg)
 {
 	struct xfer *xfer = started(peer, msg->xfer);
@@ -429,10 +452,7 @@ int xfer_on_done(struct peer *peer, const struct msg_done *msg)
 	store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	if (!xfer)
 		return 0; /* ended here meanwhile */
-	if (msg->status > 0 ||
-	    (!msg->status &&
-	     (xfer->op == TCPX_OP_READ ||
-	      (xfer->stream && xfer->stream->next < xfer->total_bytes))))
+	if (msg->status > 0 || (!msg->status && !may_be_done(xfer)))
 		return TCPX_EPROTO;
 	/* A status from afar must not be mistaken for a dead peer. */
 	int status = msg->status;

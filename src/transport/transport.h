@@ -304,8 +304,10 @@ struct transport_ops {
 	 * receive lets the rest fall into scratch. Its SENT or ARRIVED still
 	 * comes. At most about a millisecond. Unknown cookies are ignored, and
 	 * so are receives that are not bound: there is no memory behind them.
+	 * Returns true for a send that the other end cannot have whole, for
+	 * bytes of it have not left; where that is not known, false.
 	 */
-	void (*abandon)(struct channel *channel, uint64_t cookie);
+	bool (*abandon)(struct channel *channel, uint64_t cookie);
 
 	/* At most max events; returns how many. If it returned max there may
 	 * be more. */

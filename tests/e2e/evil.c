@@ -98,6 +98,7 @@ void evil_open(struct evil *evil, struct sess *victim)
 	CHECK_STATUS(conn_blob_decode(blob, len, &evil->victim), TCPX_OK);
 	for (size_t i = 0; i < SESSION_ID_BYTES; i++)
 		params.session[i] = (uint8_t)(test_now_ns() >> i);
+	memcpy(evil->session, params.session, SESSION_ID_BYTES);
 	CHECK_STATUS(boot_open(&params, &ops, evil, &evil->boot), TCPX_OK);
 	connect_as(evil, HELLO_CONTROL);
 }
@@ -114,6 +115,25 @@ void evil_close(struct evil *evil)
 	if (evil->flow >= 0)
 		close(evil->flow);
 	boot_close(evil->boot);
+}
+
+void evil_send_credit(struct evil *evil, uint64_t granted, uint64_t placed)
+{
+	struct msg_credit msg = {
+		.generation = 1, .granted = granted, .placed = placed};
+
+	evil_begin(evil);
+	msg_credit_encode(&evil->w, &msg);
+	evil_say(evil, MSG_CREDIT);
+}
+
+void evil_send_done(struct evil *evil, uint64_t xfer, int status)
+{
+	struct msg_done msg = {.xfer = xfer, .status = status};
+
+	evil_begin(evil);
+	msg_done_encode(&evil->w, &msg);
+	evil_say(evil, MSG_DONE);
 }
 
 void evil_begin(struct evil *evil)

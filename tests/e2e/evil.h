@@ -20,6 +20,7 @@
 struct evil {
 	struct boot *boot;
 	struct conn_blob victim;
+	uint8_t session[SESSION_ID_BYTES]; /* its own */
 	int ctl, flow; /* -1: none */
 	struct boot_result hello; /* of the control connection */
 	uint64_t seq; /* last number sent */
@@ -61,6 +62,9 @@ void evil_list(struct evil_list *list, uint64_t mem, uint64_t key, uint64_t off,
 /* A list in one part: its id is given. */
 void evil_send_list(struct evil *evil, uint64_t id,
 		    const struct evil_list *list, uint64_t total_bytes);
+/* Leave to send so many chunks on the flow, the first so many being placed. */
+void evil_send_credit(struct evil *evil, uint64_t granted, uint64_t placed);
+void evil_send_done(struct evil *evil, uint64_t xfer, int status);
 /* A chunk on the flow. */
 void evil_send_chunk(struct evil *evil, const struct chunk_desc *desc,
 		     const void *payload, uint32_t len_bytes);

@@ -340,6 +340,60 @@ static void good_write_by_hand(void)
 	stage_close();
 }
 
+static size_t read_some(void *to, size_t len)
+{
+	ssize_t n = raw_read(stage.evil.flow, to, len, SOON);
+
+	CHECK(n > 0);
+	return (size_t)n;
+}
+
+/* Done at the very moment that the last byte has come: whatever the lane has
+ * seen of it by then, that is right, and in time. */
+static void done_when_read(void)
+{
+	enum { LEN = 512 << 10, ROUNDS = 300 };
+	static uint8_t buf[1 << 20];
+	struct region region;
+	struct sess *victim;
+	uint64_t mem, xfer;
+
+	stage_open();
+	victim = stage.pair.b;
+	region_init(&region, LEN, 1);
+	evil_open(&stage.evil, victim);
+	evil_open_flow(&stage.evil);
+	xfer = stage_evil_peer();
+	mem = sess_register(victim, &region, 0);
+	xfer = xfer_one(victim, xfer, TCPX_OP_WRITE, mem, 0,
+			stage_evil_mem(LEN), 0, LEN);
+	evil_send_credit(&stage.evil, 64, 0);
+	for (uint64_t i = 0, placed = 0; i < scale_count(ROUNDS); i++) {
+		size_t left = LEN;
+
+		CHECK_STATUS(tcpx_xfer_post(victim->s, xfer, NULL), TCPX_OK);
+		while (left) {
+			struct chunk_desc desc;
+
+			for (size_t n = 0; n < CHUNK_DESC_BYTES;)
+				n += read_some(buf + n, CHUNK_DESC_BYTES - n);
+			CHECK_STATUS(chunk_desc_decode(buf, &desc), TCPX_OK);
+			CHECK(desc.len_bytes <= left);
+			for (size_t n = 0; n < desc.len_bytes;)
+				n += read_some(buf + n, desc.len_bytes - n);
+			left -= desc.len_bytes;
+			placed++;
+		}
+		evil_send_done(&stage.evil, i + 1, TCPX_OK);
+		evil_send_credit(&stage.evil, placed + 64, placed);
+		CHECK_STATUS(tcpx_xfer_wait(victim->s, xfer, SOON), TCPX_OK);
+	}
+	others_go_on();
+	evil_close(&stage.evil);
+	region_fini(&region);
+	stage_close();
+}
+
 static uint64_t cpu_ms(void)
 {
 	struct timespec ts;
@@ -468,6 +522,7 @@ static const struct check_case cases[] = {
 	{"answers_unacknowledged", answers_unacknowledged, 90},
 	{"good_write_by_hand", good_write_by_hand, 0},
 	{"broken_chunks", broken_chunks, 60},
+	{"done_when_read", done_when_read, 60},
 	{"reset_while_stalled", reset_while_stalled, 0},
 	{"noise", noise, 90},
 	{"mutated", mutated, 90},

@@ -78,6 +78,35 @@ void wait_lost(int *status)
 		     TCPX_OK);
 }
 
+uint64_t stage_evil_peer(void)
+{
+	uint64_t peer = 0;
+
+	for (int i = 0; i < 500; i++) {
+		if (!tcpx_peer_find(stage.pair.b->s, "evil", &peer))
+			break;
+		test_sleep_ms(10);
+	}
+	CHECK_STATUS(tcpx_peer_wait(stage.pair.b->s, peer, SOON), TCPX_OK);
+	return peer;
+}
+
+uint64_t stage_evil_mem(uint64_t len_bytes)
+{
+	struct mem_blob_entry entry = {
+		.mem = 77, .key = 88, .len_bytes = len_bytes, .access = RW};
+	uint8_t blob[512];
+	uint64_t mem;
+	size_t len, n;
+
+	CHECK_STATUS(mem_blob_encode(stage.evil.session, &entry, 1, blob,
+				     sizeof(blob), &len),
+		     TCPX_OK);
+	CHECK_STATUS(tcpx_mem_load(stage.pair.b->s, blob, len, &mem, 1, &n),
+		     TCPX_OK);
+	return mem;
+}
+
 void say_write(uint16_t type, uint64_t xfer, uint64_t list,
 	       uint64_t total_bytes)
 {

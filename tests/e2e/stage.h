@@ -32,6 +32,11 @@ void others_go_on(void);
 /* The victim's word that it lost the evil peer. */
 void wait_lost(int *status);
 
+/* The other way round, once evil_open() is through: the evil peer as the victim
+ * knows it, and memory that it says it has. */
+uint64_t stage_evil_peer(void);
+uint64_t stage_evil_mem(uint64_t len_bytes);
+
 /* A WRITE or READ request, and a list of one segment, as they should be. */
 void say_write(uint16_t type, uint64_t xfer, uint64_t list,
 	       uint64_t total_bytes);

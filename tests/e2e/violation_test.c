@@ -3,7 +3,10 @@
  * A peer with the secret that does not keep to the protocol: its connection
  * ends, with one line of log; no byte of ours is touched, and others go on.
  */
+#include <sys/socket.h>
+
 #include "check.h"
+#include "e2e/raw.h"
 #include "e2e/stage.h"
 #include "support/scale.h"
 
@@ -449,8 +452,117 @@ static void violated(void)
 	stage_close();
 }
 
+/* ---- done before it was sent ---- */
+
+#define EARLY_LEN (512u * 1024) /* a chunk */
+
+struct early {
+	const char *name;
+	enum tcpx_op op;
+	uint32_t len_bytes;
+	uint64_t granted; /* chunks; of more than one a part is never cut */
+	bool go; /* a SEND is matched */
+};
+
+/* What the victim has posted to the evil peer, and how it is called there. */
+static uint64_t hear_request(const struct early *early)
+{
+	struct msg_send_go go = {.device = WIRE_DEVICE_HOST};
+	struct wire_reader r;
+	struct msg_write write;
+	struct msg_send send;
+
+	if (early->op == TCPX_OP_WRITE) {
+		CHECK(evil_hear(&stage.evil, MSG_WRITE, &r, SOON));
+		CHECK_STATUS(msg_write_decode(&r, &write), TCPX_OK);
+		return write.xfer;
+	}
+	CHECK(evil_hear(&stage.evil, MSG_SEND, &r, SOON));
+	CHECK_STATUS(msg_send_decode(&r, &send), TCPX_OK);
+	go.xfer = send.xfer;
+	if (early->go) {
+		evil_begin(&stage.evil);
+		msg_send_go_encode(&stage.evil.w, &go);
+		evil_say(&stage.evil, MSG_SEND_GO);
+	}
+	return send.xfer;
+}
+
+/* None of what the memory holds now has been sent. */
+static void check_flow(uint8_t now)
+{
+	static uint8_t buf[1 << 16];
+	ssize_t n;
+
+	while ((n = raw_read(stage.evil.flow, buf, sizeof(buf), SOON)) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			CHECK(buf[i] != now);
+}
+
+static void done_early(const struct early *early)
+{
+	unsigned int before = sess_warnings(stage.pair.b);
+	struct sess *victim = stage.pair.b;
+	struct region region;
+	uint64_t peer, mem, remote = 0, xfer;
+	int status, small = 4096;
+
+	fprintf(stderr, "%s:\n", early->name);
+	region_init(&region, early->len_bytes, 1);
+	memset(region.data, 'a', early->len_bytes);
+	evil_open(&stage.evil, victim);
+	evil_open_flow(&stage.evil);
+	setsockopt(stage.evil.flow, SOL_SOCKET, SO_RCVBUF, &small,
+		   sizeof(small));
+	peer = stage_evil_peer();
+	mem = sess_register(victim, &region, 0);
+	if (early->op == TCPX_OP_WRITE)
+		remote = stage_evil_mem(early->len_bytes);
+	xfer = xfer_one(victim, peer, early->op, mem, 0, remote, 0,
+			early->len_bytes);
+	evil_send_credit(&stage.evil, early->granted, 0);
+	CHECK_STATUS(tcpx_xfer_post(victim->s, xfer, NULL), TCPX_OK);
+	/* As far as it gets: nobody reads the flow. */
+	uint64_t id = hear_request(early);
+	test_sleep_ms(200);
+	evil_send_done(&stage.evil, id, TCPX_OK);
+	CHECK_STATUS(tcpx_xfer_wait(victim->s, xfer, SOON), TCPX_EPROTO);
+	CHECK_STATUS(tcpx_xfer_release(victim->s, xfer), TCPX_OK);
+	memset(region.data, 'S', early->len_bytes);
+	CHECK(evil_was_dropped(&stage.evil, SOON));
+	check_flow('S');
+	wait_lost(&status);
+	CHECK_STATUS(status, TCPX_EPROTO);
+	CHECK_EQ(sess_warnings(victim), before + 1);
+	evil_close(&stage.evil);
+	CHECK_STATUS(tcpx_mem_deregister(victim->s, mem), TCPX_OK);
+	region_fini(&region);
+	others_go_on();
+}
+
+static void done_too_early(void)
+{
+	static const struct early all[] = {
+		{"a WRITE, not cut yet", TCPX_OP_WRITE, EARLY_LEN, 0, false},
+		{"a WRITE, in part", TCPX_OP_WRITE, 2 * EARLY_LEN, 1, false},
+		{"a WRITE being sent", TCPX_OP_WRITE, EARLY_LEN, 64, false},
+		{"a WRITE, chunks behind", TCPX_OP_WRITE, 4 * EARLY_LEN, 64,
+		 false},
+		{"a SEND without a RECV", TCPX_OP_SEND, EARLY_LEN, 64, false},
+		{"a SEND being sent", TCPX_OP_SEND, EARLY_LEN, 64, true},
+	};
+
+	/* The kernel is not to take all of it. */
+	setenv("TCPX_SOCKET_BUFFER", "64K", 1);
+	stage_open();
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		done_early(&all[i]);
+	stage_close();
+}
+
 static const struct check_case cases[] = {
 	{"violated", violated, 180},
+	{"done_too_early", done_too_early, 60},
 };
 
 int main(int argc, char **argv)

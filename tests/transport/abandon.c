@@ -115,8 +115,8 @@ void abandon_nothing(void)
 
 	subject_open(&s, CHUNK_BYTES);
 	lane_open(&lane, &s, 10, 3000);
-	s.ops->abandon(lane.tx.channel, 77);
-	s.ops->abandon(lane.rx.channel, 77);
+	CHECK(!s.ops->abandon(lane.tx.channel, 77));
+	CHECK(!s.ops->abandon(lane.rx.channel, 77));
 	lane_run_rx(&lane);
 	lane_run_tx(&lane);
 	s.ops->abandon(lane.tx.channel, 77);
@@ -124,8 +124,8 @@ void abandon_nothing(void)
 	lane_finish(&lane);
 	/* Of chunks that are over. */
 	for (uint64_t k = 0; k < 10; k++) {
-		s.ops->abandon(lane.tx.channel, TX_COOKIE(k));
-		s.ops->abandon(lane.rx.channel, RX_COOKIE(k));
+		CHECK(!s.ops->abandon(lane.tx.channel, TX_COOKIE(k)));
+		CHECK(!s.ops->abandon(lane.rx.channel, RX_COOKIE(k)));
 	}
 	lane_close(&lane);
 	subject_close(&s);

@@ -217,7 +217,11 @@ int lane_poll_tx(struct lane *lane)
 
 void lane_abandon_tx(struct lane *lane, uint64_t k)
 {
-	lane->subject->ops->abandon(lane->tx.channel, TX_COOKIE(k));
+	/* Who says that it has not left may not find it over there. */
+	if (lane->subject->ops->abandon(lane->tx.channel, TX_COOKIE(k))) {
+		CHECK(k >= lane->sent && k < lane->posted);
+		CHECK(k >= lane->arrived);
+	}
 	if (k < lane->sent || k >= lane->posted)
 		return;
 	area_vanish(&lane->tx_chunks[k].src);

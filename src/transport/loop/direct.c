@@ -381,9 +381,10 @@ static void make_private(struct link *link, struct chunk *chunk)
 	chunk->n_spans = 1;
 }
 
-static void abandon(struct channel *channel, uint64_t cookie)
+static bool abandon(struct channel *channel, uint64_t cookie)
 {
 	struct link *link = channel->link;
+	bool unsent = false;
 
 	pthread_mutex_lock(&link->lock);
 	uint64_t end = is_sender(channel) ? channel->posted : channel->bound;
@@ -392,12 +393,14 @@ static void abandon(struct channel *channel, uint64_t cookie)
 
 		if (chunk->cookie != cookie)
 			continue;
-		if (is_sender(channel))
+		unsent = is_sender(channel);
+		if (unsent)
 			make_private(link, chunk);
 		else
 			chunk->is_dropped = !chunk->own.base;
 	}
 	pthread_mutex_unlock(&link->lock);
+	return unsent;
 }
 
 static void report(struct channel *channel, struct channel_event *event)

@@ -195,8 +195,9 @@ static int consume(struct channel *channel, uint64_t cookie)
 /* ---- both -------------------------------------------------------------- */
 
 /* Slots and pages are ours, so the owner's memory is in nobody's way. */
-static void abandon(struct channel *channel, uint64_t cookie)
+static bool abandon(struct channel *channel, uint64_t cookie)
 {
+	return false;
 }
 
 static bool can_report(const struct channel *channel)

@@ -115,9 +115,9 @@ static int front_post_send(struct channel *c, const struct chunk_desc *desc,
 	return via(c)->post_send(c, desc, spans, n_spans, cookie);
 }
 
-static void front_abandon(struct channel *c, uint64_t cookie)
+static bool front_abandon(struct channel *c, uint64_t cookie)
 {
-	via(c)->abandon(c, cookie);
+	return via(c)->abandon(c, cookie);
 }
 
 static int front_poll(struct channel *c, struct channel_event *events, int max)

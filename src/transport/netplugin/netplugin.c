@@ -202,9 +202,10 @@ static int consume(struct channel *c, uint64_t cookie)
 }
 
 /* Slots and pages are the transport's, so no memory of the owner's is in
- * anybody's way. */
-static void abandon(struct channel *c, uint64_t cookie)
+ * anybody's way. How far a send is, the plugin knows. */
+static bool abandon(struct channel *c, uint64_t cookie)
 {
+	return false;
 }
 
 /* ---- both -------------------------------------------------------------- */

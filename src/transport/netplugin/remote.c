@@ -460,8 +460,9 @@ static int consume(struct channel *c, uint64_t cookie)
 	return TCPX_OK;
 }
 
-static void abandon(struct channel *c, uint64_t cookie)
+static bool abandon(struct channel *c, uint64_t cookie)
 {
+	return false;
 }
 
 static bool on_sent(struct channel *c, const struct shared_item *item,

@@ -480,14 +480,19 @@ static int make_private(struct socket_sender *tx, uint64_t k)
 	return TCPX_OK;
 }
 
-void socket_sender_abandon(struct channel *channel, uint64_t cookie)
+bool socket_sender_abandon(struct channel *channel, uint64_t cookie)
 {
 	struct socket_sender *tx = to_sender(channel);
+	bool unsent = false;
 
+	/* What the kernel took whole, by copy or lent, is not ours to stop. */
 	for (uint64_t k = tx->sent; k < tx->posted && has_unsent(tx); k++) {
 		struct socket_send *send = send_at(tx, k);
 
-		if (send->cookie != cookie || send->slot || send->copy)
+		if (send->cookie != cookie)
+			continue;
+		unsent = true;
+		if (send->slot || send->copy)
 			continue;
 		int err = make_private(tx, k);
 
@@ -499,6 +504,7 @@ void socket_sender_abandon(struct channel *channel, uint64_t cookie)
 						 "memory of a canceled "
 						 "transfer has gone");
 	}
+	return unsent;
 }
 
 /* The receiver is closed, and with it who would hear. */

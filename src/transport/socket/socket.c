@@ -272,12 +272,12 @@ int socket_failed_event(struct channel *channel, struct channel_event *event)
 	return 1;
 }
 
-static void abandon(struct channel *channel, uint64_t cookie)
+static bool abandon(struct channel *channel, uint64_t cookie)
 {
 	if (channel->is_sender)
-		socket_sender_abandon(channel, cookie);
-	else
-		socket_receiver_abandon(channel, cookie);
+		return socket_sender_abandon(channel, cookie);
+	socket_receiver_abandon(channel, cookie);
+	return false;
 }
 
 static int poll_channel(struct channel *channel, struct channel_event *events,

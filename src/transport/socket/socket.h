@@ -205,7 +205,7 @@ void socket_sender_slot_put(struct channel *channel, void *slot);
 int socket_sender_post(struct channel *channel, const struct chunk_desc *desc,
 		       const struct span *spans, uint32_t n_spans,
 		       uint64_t cookie);
-void socket_sender_abandon(struct channel *channel, uint64_t cookie);
+bool socket_sender_abandon(struct channel *channel, uint64_t cookie);
 int socket_sender_poll(struct channel *channel, struct channel_event *events,
 		       int max);
 uint32_t socket_sender_waits_for(const struct channel *channel);
