@@ -165,8 +165,10 @@ struct tcpx_config {
 	uint32_t connect_timeout_ms; /* TCPX_CONNECT_TIMEOUT_MS */
 	uint32_t liveness_ms;	/* TCPX_LIVENESS_MS: silent peer is lost */
 	uint32_t deadline_ms;	/* TCPX_DEADLINE_MS: transfer without progress
-				   by the peer; 0: none. Waiting for the match
-				   of a SEND or RECV does not count */
+				   by the peer; 0: none. What others move counts
+				   while a transfer waits its turn behind them.
+				   Waiting for the match of a SEND or RECV does
+				   not count */
 	uint32_t max_half_open;	/* TCPX_MAX_HALF_OPEN: unauthenticated
 				   connections at once */
 	uint64_t notify_queue_bytes; /* TCPX_NOTIFY_QUEUE_BYTES: unread

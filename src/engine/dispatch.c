@@ -78,9 +78,10 @@ static int on_credit(struct peer *peer, struct wire_reader *r)
 
 	if (!lane)
 		return peer_early_credit(peer, &msg);
-	/* Room alone, as a new lane gives, is no progress. */
-	if (msg.placed > lane->acked)
-		store_relaxed(&peer->progress_ns, clock_coarse_ns());
+	/* Room alone, as a new lane gives, is no progress, nor are chunks that
+	 * were never cut. */
+	if (msg.placed > lane->acked && msg.placed <= lane->next)
+		peer->placed_ns = clock_coarse_ns();
 	lane_credit(lane, &msg);
 	return 0;
 }

@@ -62,11 +62,22 @@ static void release_record(struct tx_record *rec)
 	rec->spans = NULL;
 }
 
+/* The other side has placed it. Peer's lock held. */
+static void count_placed(const struct tx_record *rec)
+{
+	if (rec->stream)
+		rec->stream->placed_bytes += rec->len_bytes;
+}
+
 /* Forgets what the other side has placed. Peer's lock held. */
 static void drop_placed(struct lane *lane)
 {
-	while (lane->placed < lane->acked && lane->placed < lane->sent)
-		release_record(tx_at(lane, lane->placed++));
+	while (lane->placed < lane->acked && lane->placed < lane->sent) {
+		struct tx_record *rec = tx_at(lane, lane->placed++);
+
+		count_placed(rec);
+		release_record(rec);
+	}
 }
 
 /* Flows that break and come back, and send the same again, are none. */
@@ -625,6 +636,8 @@ void lane_tx_requeue(struct lane *lane)
 		struct tx_record *rec = tx_at(lane, k);
 		struct stream *stream = rec->stream;
 
+		if (k < lane->fence_placed)
+			count_placed(rec);
 		if (stream && k >= lane->fence_placed &&
 		    !load_relaxed(&stream->dead)) {
 			struct piece piece = {rec->pos, rec->len_bytes};

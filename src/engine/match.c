@@ -76,7 +76,8 @@ static void recv_ended(struct stream *stream, int status, const char *cause)
 	struct peer *peer = request->peer;
 	struct xfer *recv = request->recv;
 
-	store_relaxed(&peer->progress_ns, clock_coarse_ns());
+	if (!status)
+		peer->came_ns = clock_coarse_ns();
 	if (!status && request->has_note) {
 		request->has_note = false;
 		status =
@@ -163,6 +164,7 @@ static int receive_late(struct xfer *recv, struct early_send *send)
 	}
 	msg_send_go_encode(&w, &go);
 	ctl_end(peer, &w);
+	recv->asked_seq = peer->ctl.tx_seq;
 	hand_over(recv, send, request);
 	return 0;
 }
@@ -174,7 +176,7 @@ static void meet(struct xfer *recv, struct early_send *send)
 
 	recv->matched = true;
 	recv->from_wire_id = 0;
-	recv->started_ns = clock_coarse_ns();
+	recv->moved_ns = clock_coarse_ns();
 	list_del(&recv->link);
 	if (send->total_bytes > recv->total_bytes) {
 		truncate_both(recv, send);

@@ -282,10 +282,11 @@ void notes_drop(struct peer *peer, uint32_t len_bytes)
 
 void notes_on_taken(struct peer *peer, uint64_t taken_bytes)
 {
-	if (taken_bytes > peer->note_taken_bytes &&
-	    taken_bytes <= peer->note_sent_bytes)
-		peer->note_taken_bytes = taken_bytes;
-	store_relaxed(&peer->progress_ns, clock_coarse_ns());
+	if (taken_bytes <= peer->note_taken_bytes ||
+	    taken_bytes > peer->note_sent_bytes)
+		return;
+	peer->note_taken_bytes = taken_bytes;
+	peer->answered_ns = clock_coarse_ns();
 }
 
 void notes_read(struct peer *peer, uint32_t len_bytes)

@@ -65,7 +65,6 @@ int peer_create(const struct peer_params *params, struct peer **out)
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)
 		list_init(heads[i]);
 	store_relaxed(&peer->state, PEER_UP);
-	store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	*out = peer;
 	peer_wake(peer);
 	return 0;

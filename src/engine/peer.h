@@ -60,7 +60,11 @@ struct peer {
 	char cause[MSG_TEXT_MAX];
 	struct task task;	/* peer_run in home */
 	struct ctl ctl;
-	_Atomic uint64_t progress_ns; /* coarse: the peer moved something */
+	/* What deadlines go by, coarse: the other side has answered a transfer
+	 * of ours or taken a notification; placed chunks of ours; sent all of
+	 * one. And the last message that such an answer shows it took in. */
+	uint64_t answered_ns, placed_ns, came_ns;
+	uint64_t answered_seq;
 	_Atomic uint64_t small_ns; /* coarse: a small transfer came or went */
 
 	bool opener;		/* of the control connection */

@@ -62,7 +62,7 @@ struct stream {
 	struct piece *again;
 	uint32_t n_again, cap_again;
 
-	uint64_t placed_bytes;	/* receiving */
+	uint64_t placed_bytes;	/* here, or, as far as credits tell, there */
 	_Atomic uint64_t progress_ns; /* coarse clock; any thread */
 	/* All bytes placed, or status: a chunk was bad. Peer's lock held. */
 	void (*ended)(struct stream *stream, int status, const char *cause);

@@ -148,7 +148,8 @@ static void write_ended(struct stream *stream, int status, const char *cause)
 	struct peer *peer = request->peer;
 
 	trace(TRACE_PLACED_ALL, 0, request->wire_id);
-	store_relaxed(&peer->progress_ns, clock_coarse_ns());
+	if (!status)
+		peer->came_ns = clock_coarse_ns();
 	if (!status && request->has_note) {
 		request->has_note = false;
 		status =
@@ -269,7 +270,6 @@ int target_on_read_end(struct peer *peer, const struct msg_read_end *msg)
 		return TCPX_EPROTO;
 	if (request && (!request->stream || !request->stream->reply))
 		return TCPX_EPROTO;
-	store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	if (request)
 		request_end(request);
 	return msg->notify ? notes_deliver_now(peer, msg->notify, &msg->note) :

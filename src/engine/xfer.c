@@ -123,7 +123,8 @@ static void put_in_flight(struct xfer *xfer,
 	xfer->matched = xfer->dying = false;
 	xfer->moved_bytes = 0;
 	xfer->cause[0] = '\0';
-	xfer->started_ns = clock_coarse_ns();
+	xfer->moved_ns = clock_coarse_ns();
+	xfer->asked_seq = 0;
 	xfer->deadline_ns = ms ? clock_now_ns() + ms * NS_PER_MS : UINT64_MAX;
 	xfer->small = xfer_is_small(xfer);
 	xfer->event = params ? (uintptr_t)params->gpu_event : 0;
@@ -385,50 +386,20 @@ void xfer_query(struct xfer *xfer, struct tcpx_xfer_info *info)
 	pthread_mutex_unlock(&xfer->peer->lock);
 }
 
-/* Waits for its match: that is the program's time, not the network's. */
-static bool waits_for_match(const struct xfer *xfer)
-{
-	return (xfer->op == TCPX_OP_SEND || xfer->op == TCPX_OP_RECV) &&
-	       !xfer->matched;
-}
-
-bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
-{
-	uint64_t limit = peer->engine->params.deadline_ms * NS_PER_MS;
-	bool any = false;
-
-	list_for_each_safe (node, &peer->flying) {
-		struct xfer *xfer = list_entry(node, struct xfer, fly_link);
-		uint64_t moved = load_relaxed(&peer->progress_ns);
-
-		if (now_ns >= xfer->deadline_ns) {
-			xfer_abort_locked(xfer, TCPX_ESTALLED,
-					  "its deadline has passed");
-			any = true;
-			continue;
-		}
-		if (xfer->deadline_ns < *due_ns)
-			*due_ns = xfer->deadline_ns;
-		if (moved < xfer->started_ns)
-			moved = xfer->started_ns;
-		if (xfer->stream &&
-		    moved < load_relaxed(&xfer->stream->progress_ns))
-			moved = load_relaxed(&xfer->stream->progress_ns);
-		if (!limit || waits_for_match(xfer) || now_ns < moved + limit)
-			continue;
-		xfer_abort_locked(
-			xfer, TCPX_ESTALLED,
-			"the peer made no progress within the deadline");
-		any = true;
-	}
-	return any;
-}
-
 /* ---- answers ---------------------------------------------------------- */
 
 static struct xfer *started(struct peer *peer, uint64_t wire_id)
 {
 	return u64map_get(&peer->started, wire_id);
+}
+
+void xfer_answered(struct xfer *xfer)
+{
+	struct peer *peer = xfer->peer;
+
+	peer->answered_ns = xfer->moved_ns = clock_coarse_ns();
+	if (peer->answered_seq < xfer->asked_seq)
+		peer->answered_seq = xfer->asked_seq;
 }
 
 /* Could the other side have all of it? Lanes see later what of it has left:
@@ -449,7 +420,6 @@ int xfer_on_done(struct peer *peer, const struct msg_done *msg)
 {
 	struct xfer *xfer = started(peer, msg->xfer);
 
-	store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	if (!xfer)
 		return 0; /* ended here meanwhile */
 	if (msg->status > 0 || (!msg->status && !may_be_done(xfer)))
@@ -457,6 +427,13 @@ int xfer_on_done(struct peer *peer, const struct msg_done *msg)
 	/* A status from afar must not be mistaken for a dead peer. */
 	int status = msg->status;
 
+	/* Of one that failed parts of the list may still be on their way. */
+	if (!status || xfer->small)
+		xfer_answered(xfer);
+	else
+		peer->answered_ns = clock_coarse_ns();
+	if (!status && !xfer->small)
+		peer->placed_ns = peer->answered_ns;
 	if (status && tcpx_status_scope(status) != TCPX_SCOPE_TRANSFER)
 		status = TCPX_EREMOTE;
 	xfer_end(xfer, status, msg->text);
@@ -508,12 +485,12 @@ int xfer_on_get_data(struct peer *peer, uint64_t wire_id,
 	struct xfer *xfer = started(peer, wire_id);
 	struct segcursor at = {0};
 
-	store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	if (!xfer)
 		return 0;
 	if (xfer->op != TCPX_OP_READ || !xfer->small ||
 	    data->len_bytes != xfer->total_bytes)
 		return TCPX_EPROTO;
+	xfer_answered(xfer);
 	if (seglist_has_dead(xfer->local)) {
 		xfer_end(xfer, TCPX_ECANCELED, "its memory was deregistered");
 		return 0;
@@ -552,7 +529,10 @@ void xfer_read_ended(struct stream *stream, int status, const char *cause)
 {
 	struct xfer *xfer = stream->owner;
 
-	store_relaxed(&xfer->peer->progress_ns, clock_coarse_ns());
+	if (!status) {
+		xfer_answered(xfer);
+		xfer->peer->came_ns = xfer->moved_ns;
+	}
 	if (!status && tell_read_end(xfer)) {
 		status = TCPX_ENOMEM;
 		cause = "no memory to tell the peer";

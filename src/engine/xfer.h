@@ -56,7 +56,9 @@ struct xfer {
 	uint32_t note_bytes;
 	uintptr_t event;	/* of the caller's GPU, before its bytes are read */
 	uint64_t deadline_ns;	/* absolute; UINT64_MAX: none */
-	uint64_t started_ns;	/* coarse */
+	uint64_t asked_seq;	/* its last message: the request, a part of the
+				   list, or SEND_GO */
+	uint64_t moved_ns;	/* coarse: what its deadline counts from */
 	uint64_t moved_bytes;
 	bool dying;
 	int end_status;		/* while dying */
@@ -99,14 +101,17 @@ void xfer_abort_locked(struct xfer *xfer, int status, const char *cause);
 void xfer_cancel_locked(struct xfer *xfer, const char *cause);
 /* Ends those of peer->dying that have been swept. */
 void xfer_bury(struct peer *peer);
+/* The other side has taken in all that it was told of it, and says so. */
+void xfer_answered(struct xfer *xfer);
 int xfer_on_done(struct peer *peer, const struct msg_done *msg);
 int xfer_on_get_data(struct peer *peer, uint64_t wire_id,
 		     const struct msg_bytes *data);
 int xfer_on_send_go(struct peer *peer, const struct msg_send_go *msg);
 /* Every transfer in flight ends. */
 void xfer_fail_all(struct peer *peer, int status, const char *cause);
-/* Ends what is past its deadline. Whether there was any. Lowers *due_ns to the
- * first absolute deadline of the others. */
+/* Ends what is past its deadline, or has not moved for the session's; what
+ * others move counts while it waits behind them. Whether there was any. Lowers
+ * *due_ns to the first absolute deadline of the others. */
 bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns, uint64_t *due_ns);
 
 #endif

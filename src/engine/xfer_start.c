@@ -289,6 +289,7 @@ static int send_list_part(struct xfer *xfer)
 		return err;
 	msg_list_encode(&w, &msg);
 	ctl_end(xfer->peer, &w);
+	xfer->asked_seq = xfer->peer->ctl.tx_seq;
 	xfer->list_next += msg.count;
 	return 0;
 }
@@ -397,13 +398,12 @@ int xfer_on_send_go(struct peer *peer, const struct msg_send_go *msg)
 {
 	struct xfer *xfer = u64map_get(&peer->started, msg->xfer);
 
-	store_relaxed(&peer->progress_ns, clock_coarse_ns());
 	if (!xfer)
 		return 0;
 	if (xfer->op != TCPX_OP_SEND || xfer->small || xfer->matched)
 		return TCPX_EPROTO;
+	xfer_answered(xfer);
 	xfer->matched = true;
-	xfer->started_ns = clock_coarse_ns();
 	peer->n_sends_out--;
 	if (make_stream(xfer, false)) {
 		xfer_abort_locked(xfer, TCPX_ENOMEM,
@@ -480,6 +480,7 @@ static void start(struct xfer *xfer)
 		return;
 	}
 	trace(TRACE_STARTED, 0, xfer->wire_id);
+	xfer->asked_seq = peer->ctl.tx_seq;
 	/* From here on the note's share of the window travels with it. */
 	if (xfer->op != TCPX_OP_READ)
 		xfer->note_reserved = false;

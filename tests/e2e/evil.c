@@ -136,6 +136,17 @@ void evil_send_done(struct evil *evil, uint64_t xfer, int status)
 	evil_say(evil, MSG_DONE);
 }
 
+void evil_read_flow(struct evil *evil, void *to, size_t len_bytes)
+{
+	for (size_t n = 0; n < len_bytes;) {
+		ssize_t got = raw_read(evil->flow, (uint8_t *)to + n,
+				       len_bytes - n, scale_ms(6000));
+
+		CHECK(got > 0);
+		n += (size_t)got;
+	}
+}
+
 void evil_begin(struct evil *evil)
 {
 	wire_writer_init(&evil->w, evil->body, sizeof(evil->body));

@@ -65,6 +65,8 @@ void evil_send_list(struct evil *evil, uint64_t id,
 /* Leave to send so many chunks on the flow, the first so many being placed. */
 void evil_send_credit(struct evil *evil, uint64_t granted, uint64_t placed);
 void evil_send_done(struct evil *evil, uint64_t xfer, int status);
+/* Reads so much of the flow, or ends the case. */
+void evil_read_flow(struct evil *evil, void *to, size_t len_bytes);
 /* A chunk on the flow. */
 void evil_send_chunk(struct evil *evil, const struct chunk_desc *desc,
 		     const void *payload, uint32_t len_bytes);

@@ -340,14 +340,6 @@ static void good_write_by_hand(void)
 	stage_close();
 }
 
-static size_t read_some(void *to, size_t len)
-{
-	ssize_t n = raw_read(stage.evil.flow, to, len, SOON);
-
-	CHECK(n > 0);
-	return (size_t)n;
-}
-
 /* Done at the very moment that the last byte has come: whatever the lane has
  * seen of it by then, that is right, and in time. */
 static void done_when_read(void)
@@ -375,12 +367,10 @@ static void done_when_read(void)
 		while (left) {
 			struct chunk_desc desc;
 
-			for (size_t n = 0; n < CHUNK_DESC_BYTES;)
-				n += read_some(buf + n, CHUNK_DESC_BYTES - n);
+			evil_read_flow(&stage.evil, buf, CHUNK_DESC_BYTES);
 			CHECK_STATUS(chunk_desc_decode(buf, &desc), TCPX_OK);
 			CHECK(desc.len_bytes <= left);
-			for (size_t n = 0; n < desc.len_bytes;)
-				n += read_some(buf + n, desc.len_bytes - n);
+			evil_read_flow(&stage.evil, buf, desc.len_bytes);
 			left -= desc.len_bytes;
 			placed++;
 		}
