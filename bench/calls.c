@@ -15,10 +15,13 @@
 #define BATCH 16
 #define BATCHES_MAX 200000u
 #define SAMPLES_MAX 1000u
+#define N_REGIONS 256u /* three or so a layer of a large model */
+#define REGION_STRIDES (LIST_SEGMENTS / N_REGIONS)
 
 struct calls {
 	struct tcpx_session *session;
 	uint64_t peer, mem, remote_mem;
+	struct far_hello hello;
 	char *area;
 	struct tcpx_segment *segments;
 	uint64_t rng;
@@ -129,6 +132,50 @@ static json_t *measure_list(struct calls *c, bool quick)
 			 summary(hot, k), "post_after_idle_ns",
 			 summary(idle, k), "release_ns",
 			 summary(released, n_lists));
+}
+
+/* The area once more as many regions, and the far one by as many handles. */
+static void add_regions(struct calls *c, uint64_t *mems, uint64_t *remote_mems)
+{
+	uint64_t len_bytes = (uint64_t)REGION_STRIDES * STRIDE_BYTES;
+	size_t n;
+
+	for (size_t i = 0; i < N_REGIONS; i++) {
+		must(tcpx_mem_register(c->session, c->area + i * len_bytes,
+				       len_bytes, TCPX_ACCESS_LOCAL, &mems[i]),
+		     "registering memory");
+		must(tcpx_mem_load(c->session, c->hello.mem, c->hello.mem_len,
+				   &remote_mems[i], 1, &n),
+		     "the far memory");
+	}
+}
+
+/* A list in which each segment may be of another region than the last. */
+static json_t *measure_regions(struct calls *c, bool quick)
+{
+	uint64_t mems[N_REGIONS], remote_mems[N_REGIONS];
+	size_t n_lists = quick ? 3 : 9;
+	double prepared[9];
+
+	add_regions(c, mems, remote_mems);
+	for (size_t k = 0; k < n_lists; k++) {
+		for (uint32_t i = 0; i < LIST_SEGMENTS; i++) {
+			uint64_t dice = next_random(c);
+			uint64_t off = (dice >> 16) % REGION_STRIDES;
+
+			c->segments[i] = (struct tcpx_segment){
+				mems[dice % N_REGIONS], off * STRIDE_BYTES,
+				remote_mems[(dice >> 8) % N_REGIONS],
+				(dice >> 32) % LIST_SEGMENTS * STRIDE_BYTES,
+				PIECE_BYTES};
+		}
+		uint64_t xfer = prepare(c, LIST_SEGMENTS, &prepared[k]);
+
+		prepared[k] /= LIST_SEGMENTS;
+		release(c, xfer);
+	}
+	return json_pack("{sI so}", "regions", (json_int_t)N_REGIONS,
+			 "prepare_ns_a_segment", summary(prepared, n_lists));
 }
 
 /* The same of one segment: what a list's length adds shows by comparison. */
@@ -341,11 +388,10 @@ static void set_up(struct calls *c, struct far *far, int n_workers)
 {
 	struct far_params params = {
 		.n_sessions = 1, .n_workers = -1, .mem_bytes = AREA_BYTES};
-	struct far_hello hello;
 	size_t n;
 
 	far_start(far, &params);
-	far_read(far, &hello);
+	far_read(far, &c->hello);
 	c->rng = 88172645463325252u;
 	c->session = micro_session(n_workers);
 	c->area = mmap(NULL, AREA_BYTES, PROT_READ | PROT_WRITE,
@@ -353,15 +399,15 @@ static void set_up(struct calls *c, struct far *far, int n_workers)
 	c->segments = calloc(LIST_SEGMENTS, sizeof(*c->segments));
 	must(c->area == MAP_FAILED || !c->segments ? TCPX_ENOMEM : 0, "memory");
 	memset(c->area, 1, AREA_BYTES);
-	must(tcpx_peer_connect(c->session, hello.blob, hello.blob_len,
+	must(tcpx_peer_connect(c->session, c->hello.blob, c->hello.blob_len,
 			       &c->peer),
 	     "connecting");
 	must(tcpx_peer_wait(c->session, c->peer, WAIT_MS), "connecting");
 	must(tcpx_mem_register(c->session, c->area, AREA_BYTES,
 			       TCPX_ACCESS_LOCAL, &c->mem),
 	     "registering memory");
-	must(tcpx_mem_load(c->session, hello.mem, hello.mem_len, &c->remote_mem,
-			   1, &n),
+	must(tcpx_mem_load(c->session, c->hello.mem, c->hello.mem_len,
+			   &c->remote_mem, 1, &n),
 	     "the far memory");
 }
 
@@ -394,8 +440,9 @@ json_t *measure_calls(const struct micro_options *options)
 	json_t *figures;
 
 	set_up(&c, &far, -1);
-	figures = json_pack("{sf so so}", "clock_ns", clock_cost_ns(), "list",
-			    measure_list(&c, options->quick), "single",
+	figures = json_pack("{sf so so so}", "clock_ns", clock_cost_ns(),
+			    "list", measure_list(&c, options->quick), "regions",
+			    measure_regions(&c, options->quick), "single",
 			    measure_single(&c, options->quick));
 	json_object_set_new(figures, "release_in_flight_ns",
 			    measure_release_in_flight(&c));

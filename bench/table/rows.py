@@ -124,6 +124,9 @@ def _call_rows():
                    "calls", "list.prepare_ns_a_segment.p50",
                    "%.1f ns a segment",
                    [("one segment", "%.0f ns", "single.prepare_ns.p50")]),
+        _micro_row("prepare-regions", "prepare one whose segments are of 256 "
+                   "regions, in any order", 20, "ns a segment", "calls",
+                   "regions.prepare_ns_a_segment.p50", "%.1f ns a segment"),
         _micro_row("test-done", "test, of a transfer that is done", 50, "ns",
                    "calls", "test_done.p50_ns", "%.1f ns"),
         _micro_row("test-in-flight", "test, of one in flight, the status "

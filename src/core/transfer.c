@@ -14,6 +14,7 @@
 #include "base/trace.h"
 #include "core/memory.h"
 #include "core/peering.h"
+#include "core/regionmap.h"
 #include "engine/region.h"
 #include "engine/xfer.h"
 
@@ -100,29 +101,20 @@ static struct tcpx_xfer *hold_xfer(struct tcpx_session *session, uint64_t id)
 
 /* ---- preparing -------------------------------------------------------- */
 
-#define CACHE_ROWS 64
-
 _Static_assert(TCPX_REGIONS_MAX == MSG_REGIONS_MAX, "as many as a list names");
 
-/* What a list is built with: the last regions seen, by a hash of their id,
- * so that a lookup of each segment is a compare. */
+/* What a list is built with. */
 struct builder {
 	struct tcpx_session *session;
 	struct peering *peering;
 	const struct tcpx_xfer_params *params;
 	struct seglist *local, *remote;
 	uint32_t need_access;
-	struct cached {
-		uint64_t mem;
-		uint64_t base, len_bytes;
-		uint32_t index;
-	} own[CACHE_ROWS], theirs[CACHE_ROWS];
+	struct regionmap own, theirs; /* by our handles */
+	/* By what the peer calls them: a region that was loaded twice has two
+	 * handles, and one row in the list's table. */
+	struct regionmap named;
 };
-
-static struct cached *cached(struct cached *rows, uint64_t mem)
-{
-	return &rows[(mem ^ mem >> 6) % CACHE_ROWS];
-}
 
 static int complain(const struct builder *b, size_t i, int status,
 		    const char *what)
@@ -137,35 +129,64 @@ static int complain(const struct builder *b, size_t i, int status,
 	return status;
 }
 
-static int resolve_own(struct builder *b, size_t i, struct cached *row)
+/* The list's table has taken what it could. */
+static int no_more(const struct builder *b, size_t i, int err, const char *why)
 {
-	uint64_t mem = b->params->segments[i].local_mem;
-	struct region *region;
-
-	if (memory_own(b->session, mem, &region))
-		return complain(b, i, TCPX_ENOENT, "no such local region");
-	uint32_t n = b->local->n_regions, index = 0;
-
-	while (index < n && b->local->regions[index] != region)
-		index++;
-	int err = index < n ? 0 : seglist_add_region(b->local, region);
-
-	if (!err)
-		*row = (struct cached){mem, (uint64_t)(uintptr_t)region->base,
-				       region->len_bytes, index};
-	region_put(region);
-	return err == TCPX_EINVAL ? complain(b, i, err,
-					     "more than 1024 local regions "
-					     "(TCPX_REGIONS_MAX)") :
-				    err;
+	return err == TCPX_EINVAL ? complain(b, i, err, why) : err;
 }
 
-static int resolve_theirs(struct builder *b, size_t i, struct cached *row)
+/* The first segment that names it. */
+static int resolve_own(struct builder *b, size_t i,
+		       const struct regionmap_row **row)
 {
-	uint64_t mem = b->params->segments[i].remote_mem;
+	struct regionmap_row new = {.mem = b->params->segments[i].local_mem,
+				    .index = b->local->n_regions};
+	struct region *region;
+
+	if (memory_own(b->session, new.mem, &region))
+		return complain(b, i, TCPX_ENOENT, "no such local region");
+	int err = seglist_add_region(b->local, region);
+
+	new.base = (uint64_t)(uintptr_t)region->base;
+	new.len_bytes = region->len_bytes;
+	region_put(region);
+	if (err)
+		return no_more(b, i, err,
+			       "more than 1024 local regions "
+			       "(TCPX_REGIONS_MAX)");
+	*row = regionmap_add(&b->own, &new);
+	return *row ? 0 : TCPX_ENOMEM;
+}
+
+/* Its row in the table of the remote list, which may have it. */
+static int add_remote(struct builder *b, const struct remote_mem *remote,
+		      uint32_t *index)
+{
+	const struct msg_region msg = {remote->mem, remote->key};
+	const struct regionmap_row *row = regionmap_get(&b->named, msg.mem);
+
+	if (row && b->remote->remote[row->index].key == msg.key) {
+		*index = row->index;
+		return 0;
+	}
+	*index = b->remote->n_regions;
+	int err = seglist_add_remote(b->remote, &msg, remote->device);
+
+	/* Known by another key, which one of them made up: a row each. */
+	if (err || row)
+		return err;
+	const struct regionmap_row new = {.mem = msg.mem, .index = *index};
+
+	return regionmap_add(&b->named, &new) ? 0 : TCPX_ENOMEM;
+}
+
+static int resolve_theirs(struct builder *b, size_t i,
+			  const struct regionmap_row **row)
+{
+	struct regionmap_row new = {.mem = b->params->segments[i].remote_mem};
 	struct remote_mem remote;
 
-	if (memory_remote(b->session, mem, &remote))
+	if (memory_remote(b->session, new.mem, &remote))
 		return complain(b, i, TCPX_ENOENT, "no such remote region");
 	if (memcmp(remote.session, b->peering->session_id, SESSION_ID_BYTES))
 		return complain(b, i, TCPX_EINVAL,
@@ -173,24 +194,15 @@ static int resolve_theirs(struct builder *b, size_t i, struct cached *row)
 	if ((remote.access & b->need_access) != b->need_access)
 		return complain(b, i, TCPX_EACCES,
 				"the remote region does not allow it");
-	uint32_t n = b->remote->n_regions, index = 0;
-
-	while (index < n && (b->remote->remote[index].mem != remote.mem ||
-			     b->remote->remote[index].key != remote.key))
-		index++;
-	struct msg_region msg = {remote.mem, remote.key};
-	int err = index < n ?
-			  0 :
-			  seglist_add_remote(b->remote, &msg, remote.device);
+	int err = add_remote(b, &remote, &new.index);
 
 	if (err)
-		return err == TCPX_EINVAL ?
-			       complain(b, i, err,
-					"more than 1024 remote regions "
-					"(TCPX_REGIONS_MAX)") :
-			       err;
-	*row = (struct cached){mem, 0, remote.len_bytes, index};
-	return 0;
+		return no_more(b, i, err,
+			       "more than 1024 remote regions "
+			       "(TCPX_REGIONS_MAX)");
+	new.len_bytes = remote.len_bytes;
+	*row = regionmap_add(&b->theirs, &new);
+	return *row ? 0 : TCPX_ENOMEM;
 }
 
 static bool inside(uint64_t off, uint64_t len, uint64_t region_len)
@@ -201,13 +213,14 @@ static bool inside(uint64_t off, uint64_t len, uint64_t region_len)
 static int add_segment(struct builder *b, size_t i)
 {
 	const struct tcpx_segment *seg = &b->params->segments[i];
-	struct cached *row = cached(b->own, seg->local_mem);
+	const struct regionmap_row *row =
+		regionmap_get(&b->own, seg->local_mem);
 	int err;
 
 	if (!seg->len_bytes)
 		return complain(b, i, TCPX_EINVAL, "it is empty");
-	if (row->mem != seg->local_mem || !row->mem) {
-		err = resolve_own(b, i, row);
+	if (!row) {
+		err = resolve_own(b, i, &row);
 		if (err)
 			return err;
 	}
@@ -217,9 +230,9 @@ static int add_segment(struct builder *b, size_t i)
 			  seg->len_bytes);
 	if (err || !b->remote)
 		return err;
-	row = cached(b->theirs, seg->remote_mem);
-	if (row->mem != seg->remote_mem || !row->mem) {
-		err = resolve_theirs(b, i, row);
+	row = regionmap_get(&b->theirs, seg->remote_mem);
+	if (!row) {
+		err = resolve_theirs(b, i, &row);
 		if (err)
 			return err;
 	}
@@ -229,35 +242,26 @@ static int add_segment(struct builder *b, size_t i)
 			   seg->len_bytes);
 }
 
-/* Rows a list can need: long segments are split. */
-static uint32_t rows_needed(const struct tcpx_xfer_params *params)
+/* Before anything is allocated by them. Writes how many rows a list can need:
+ * long segments are split. */
+static int check_lengths(const struct builder *b, uint32_t *n_rows)
 {
-	uint64_t rows = params->n_segments;
+	const struct tcpx_segment *segs = b->params->segments;
+	uint64_t n = b->params->n_segments, total = 0, rows = n;
 
-	for (size_t i = 0; i < params->n_segments; i++)
-		if (params->segments[i].len_bytes > WIRE_SEG_MAX)
-			rows += params->segments[i].len_bytes / WIRE_SEG_MAX;
-	return rows > TCPX_SEGMENTS_MAX + (1u << 20) ?
-		       TCPX_SEGMENTS_MAX + (1u << 20) :
-		       (uint32_t)rows;
-}
-
-/* Before anything is allocated by them. */
-static int check_lengths(const struct builder *b)
-{
-	uint64_t total = 0;
-
-	for (size_t i = 0; i < b->params->n_segments; i++) {
-		uint64_t len = b->params->segments[i].len_bytes;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t len = segs[i].len_bytes;
 
 		if (len > TCPX_XFER_MAX)
 			return complain(b, i, TCPX_ERANGE,
 					"longer than any region may be");
 		total += len;
+		rows += len / WIRE_SEG_MAX;
 	}
 	if (total > TCPX_XFER_MAX)
-		return complain(b, b->params->n_segments - 1, TCPX_EINVAL,
+		return complain(b, n - 1, TCPX_EINVAL,
 				"more than 1 TiB in all");
+	*n_rows = (uint32_t)rows; /* at most WIRE_SEGS_MAX */
 	return 0;
 }
 
@@ -265,12 +269,11 @@ static int build_lists(struct builder *b)
 {
 	bool remote = b->params->op == TCPX_OP_READ ||
 		      b->params->op == TCPX_OP_WRITE;
-	int too_long = check_lengths(b);
+	uint32_t rows = 0;
+	int too_long = check_lengths(b, &rows);
 
 	if (too_long)
 		return too_long;
-	uint32_t rows = rows_needed(b->params);
-
 	b->local = seglist_create(rows);
 	b->remote = remote ? seglist_create(rows) : NULL;
 	if (!b->local || (remote && !b->remote))
@@ -282,6 +285,20 @@ static int build_lists(struct builder *b)
 			return err;
 	}
 	return 0;
+}
+
+/* Failed or not, the lists belong to the builder's caller. */
+static int make_lists(struct builder *b)
+{
+	regionmap_init(&b->own);
+	regionmap_init(&b->theirs);
+	regionmap_init(&b->named);
+	int err = build_lists(b);
+
+	regionmap_fini(&b->own);
+	regionmap_fini(&b->theirs);
+	regionmap_fini(&b->named);
+	return err;
 }
 
 static int check_params(struct tcpx_session *session,
@@ -370,7 +387,7 @@ int tcpx_xfer_prepare(struct tcpx_session *session,
 	b.need_access = params->op == TCPX_OP_READ  ? TCPX_ACCESS_REMOTE_READ :
 			params->op == TCPX_OP_WRITE ? TCPX_ACCESS_REMOTE_WRITE :
 						      0;
-	err = build_lists(&b);
+	err = make_lists(&b);
 	if (!err)
 		err = publish(session, &b, xfer);
 	if (err) {

@@ -360,6 +360,59 @@ static void many_regions(void)
 	region_fini(&there);
 }
 
+/* As many regions as a list may name, each of them many times and by turns;
+ * those over there by two handles each. */
+static void all_regions_by_turns(void)
+{
+	enum { N = TCPX_REGIONS_MAX, EACH = 8, PIECE = 24, LEN = EACH * 32 };
+	static uint64_t ours[N], theirs[2][N];
+	static struct tcpx_segment segments[N * EACH];
+	struct region here, there;
+	struct pair pair;
+	uint64_t xfer;
+
+	pair_open(&pair, PAIR_TWO, NULL);
+	region_init(&here, N * LEN, LOCAL_SEED);
+	region_init(&there, N * LEN, REMOTE_SEED);
+	for (size_t i = 0; i < N; i++) {
+		uint64_t owned;
+
+		CHECK_STATUS(tcpx_mem_register(pair.a->s, here.data + i * LEN,
+					       LEN, TCPX_ACCESS_LOCAL,
+					       &ours[i]),
+			     TCPX_OK);
+		CHECK_STATUS(tcpx_mem_register(pair.b->s, there.data + i * LEN,
+					       LEN, RW, &owned),
+			     TCPX_OK);
+		theirs[0][i] = sess_share(pair.b, owned, pair.a);
+		theirs[1][i] = sess_share(pair.b, owned, pair.a);
+	}
+	for (size_t i = 0; i < N * EACH; i++) {
+		size_t turn = i / N, from = i % N, to = i * 37 % N;
+
+		segments[i] = (struct tcpx_segment){ours[from], turn * 32 + 3,
+						    theirs[turn % 2][to],
+						    turn * 32 + turn, PIECE};
+		region_want(&there, to * LEN + turn * 32 + turn, PIECE,
+			    LOCAL_SEED, from * LEN + turn * 32 + 3);
+	}
+	xfer = xfer_make(pair.a, pair.ab, TCPX_OP_WRITE, segments, N * EACH, 0);
+	CHECK_STATUS(tcpx_xfer_post(pair.a->s, xfer, NULL), TCPX_OK);
+	CHECK_STATUS(tcpx_xfer_wait(pair.a->s, xfer, scale_ms(5000)), TCPX_OK);
+	CHECK(region_check(&there, "remote"));
+	/* A wrong one among them is found out, and nothing is kept of it. */
+	segments[N * EACH - 1].local_mem = theirs[0][0];
+	struct tcpx_xfer_params params = {.size_bytes = sizeof(params),
+					  .peer = pair.ab,
+					  .op = TCPX_OP_WRITE,
+					  .segments = segments,
+					  .n_segments = N * EACH};
+	CHECK_STATUS(tcpx_xfer_prepare(pair.a->s, &params, &xfer), TCPX_ENOENT);
+	pair_close(&pair);
+	region_fini(&here);
+	region_fini(&there);
+}
+
 static const struct check_case cases[] = {
 	{"write_lists", write_lists, 60},
 	{"read_lists", read_lists, 60},
@@ -374,6 +427,7 @@ static const struct check_case cases[] = {
 	{"edges", edges, 0},
 	{"outstanding", outstanding, 60},
 	{"many_regions", many_regions, 0},
+	{"all_regions_by_turns", all_regions_by_turns, 0},
 };
 
 int main(int argc, char **argv)

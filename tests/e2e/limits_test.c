@@ -424,6 +424,53 @@ static void ends_without_memory(void)
 	region_fini(&dst);
 }
 
+/* What a list over many regions needs of memory, failing at each allocation. */
+static void prepare_without_memory(void)
+{
+	enum { N = 200 };
+	struct tcpx_segment list[N];
+	struct tcpx_xfer_params params = {.size_bytes = sizeof(params),
+					  .op = TCPX_OP_WRITE,
+					  .segments = list,
+					  .n_segments = N};
+	struct region src, dst;
+	struct pair pair;
+	int status = TCPX_ENOMEM;
+	uint64_t xfer;
+	long k;
+
+	if (!OWN_MALLOC)
+		SKIP("a sanitizer has its own malloc");
+	region_init(&src, LEN, 1);
+	region_init(&dst, LEN, 2);
+	pair_open(&pair, PAIR_DRIVEN, NULL);
+	params.peer = pair.ab;
+	for (uint64_t i = 0; i < N; i++)
+		list[i] = (struct tcpx_segment){
+			sess_register(pair.a, &src, 0), 2 * i,
+			sess_share(pair.b, sess_register(pair.b, &dst, RW),
+				   pair.a),
+			2 * i, 1};
+	for (k = 1; status; k++) {
+		CHECK(k < 100);
+		atomic_store(&n_failed, 0);
+		atomic_store(&allocs_left, k);
+		status = tcpx_xfer_prepare(pair.a->s, &params, &xfer);
+		atomic_store(&allocs_left, 0);
+		CHECK_STATUS(status,
+			     atomic_load(&n_failed) ? TCPX_ENOMEM : TCPX_OK);
+	}
+	fprintf(stderr, "%ld allocations\n", k - 2);
+	CHECK(k > 20);
+	CHECK_STATUS(tcpx_xfer_post(pair.a->s, xfer, NULL), TCPX_OK);
+	CHECK_STATUS(pair_wait(&pair, pair.a, xfer, scale_ms(8000)), TCPX_OK);
+	for (uint64_t i = 0; i < N; i++)
+		CHECK_EQ(dst.data[2 * i], src.data[2 * i]);
+	pair_close(&pair);
+	region_fini(&src);
+	region_fini(&dst);
+}
+
 static void tweak_no_log(struct tcpx_config *config)
 {
 	config->log_fn = NULL;
@@ -645,6 +692,7 @@ static const struct check_case cases[] = {
 	{"each_allocation", each_allocation, 300},
 	{"all_from_an_allocation", all_from_an_allocation, 300},
 	{"ends_without_memory", ends_without_memory, 60},
+	{"prepare_without_memory", prepare_without_memory, 60},
 	{"message_without_memory", message_without_memory, 60},
 	{"send_after_no_memory", send_after_no_memory, 60},
 	{"each_descriptor", each_descriptor, 120},
