@@ -15,13 +15,28 @@
 
 /* A SEND that came before its RECV. */
 struct early_send {
-	struct list link; /* peer->early, in order of arrival */
+	struct keyed by_tag; /* peer->early */
+	struct keyed by_id; /* peer->early_ids */
 	uint64_t wire_id, tag, total_bytes;
 	bool early, has_note;
 	uint8_t *note;
 	uint32_t note_bytes;
 	uint8_t data[]; /* early: total_bytes */
 };
+
+static void keep(struct peer *peer, struct early_send *send)
+{
+	keytree_add(&peer->early, send->tag, &send->by_tag);
+	keytree_add(&peer->early_ids, send->wire_id, &send->by_id);
+	peer->n_early++;
+}
+
+static void unkeep(struct peer *peer, struct early_send *send)
+{
+	keytree_del(&send->by_tag);
+	keytree_del(&send->by_id);
+	peer->n_early--;
+}
 
 static void forget(struct peer *peer, struct early_send *send)
 {
@@ -177,7 +192,7 @@ static void meet(struct xfer *recv, struct early_send *send)
 	recv->matched = true;
 	recv->from_wire_id = 0;
 	recv->moved_ns = clock_coarse_ns();
-	list_del(&recv->link);
+	keytree_del(&recv->by_tag);
 	if (send->total_bytes > recv->total_bytes) {
 		truncate_both(recv, send);
 	} else if (!send->early) {
@@ -201,19 +216,16 @@ static void meet(struct xfer *recv, struct early_send *send)
 void match_recv(struct xfer *recv)
 {
 	struct peer *peer = recv->peer;
+	struct keyed *first = keytree_first(&peer->early, recv->tag);
 
-	list_for_each_safe (node, &peer->early) {
-		struct early_send *send =
-			list_entry(node, struct early_send, link);
-
-		if (send->tag != recv->tag)
-			continue;
-		list_del(&send->link);
-		peer->n_early--;
-		meet(recv, send);
+	if (!first) {
+		keytree_add(&peer->recvs, recv->tag, &recv->by_tag);
 		return;
 	}
-	list_move_tail(&peer->recvs, &recv->link);
+	struct early_send *send = list_entry(first, struct early_send, by_tag);
+
+	unkeep(peer, send);
+	meet(recv, send);
 }
 
 static struct early_send *take_send(const struct msg_send *msg)
@@ -227,7 +239,8 @@ static struct early_send *take_send(const struct msg_send *msg)
 	send->tag = msg->tag;
 	send->total_bytes = msg->total_bytes;
 	send->early = msg->early;
-	list_init(&send->link);
+	keyed_init(&send->by_tag);
+	keyed_init(&send->by_id);
 	if (msg->data.len_bytes)
 		memcpy(send->data, msg->data.data, msg->data.len_bytes);
 	return send;
@@ -255,37 +268,31 @@ int match_send(struct peer *peer, const struct msg_send *msg)
 		return err;
 	}
 	send->has_note = msg->notify != NOTIFY_NONE;
-	list_for_each_safe (node, &peer->recvs) {
-		struct xfer *recv = list_entry(node, struct xfer, link);
+	struct keyed *first = keytree_first(&peer->recvs, send->tag);
 
-		if (recv->tag != send->tag)
-			continue;
-		meet(recv, send);
+	if (first) {
+		meet(list_entry(first, struct xfer, by_tag), send);
 		return 0;
 	}
 	if (peer->n_early >= PEER_SENDS_MAX) {
 		forget(peer, send);
 		return TCPX_EPROTO;
 	}
-	list_add_tail(&peer->early, &send->link);
-	peer->n_early++;
+	keep(peer, send);
 	return 0;
 }
 
 bool match_cancel(struct peer *peer, uint64_t wire_id)
 {
-	list_for_each_safe (node, &peer->early) {
-		struct early_send *send =
-			list_entry(node, struct early_send, link);
+	struct keyed *found = keytree_first(&peer->early_ids, wire_id);
 
-		if (send->wire_id != wire_id)
-			continue;
-		list_del(&send->link);
-		peer->n_early--;
-		forget(peer, send);
-		return true;
-	}
-	return false;
+	if (!found)
+		return false;
+	struct early_send *send = list_entry(found, struct early_send, by_id);
+
+	unkeep(peer, send);
+	forget(peer, send);
+	return true;
 }
 
 void match_abandon(struct xfer *recv, int status, const char *cause)
@@ -304,12 +311,11 @@ void match_abandon(struct xfer *recv, int status, const char *cause)
 
 void match_free(struct peer *peer)
 {
-	while (!list_empty(&peer->early)) {
+	while (peer->early.root) {
 		struct early_send *send =
-			list_entry(peer->early.next, struct early_send, link);
+			list_entry(peer->early.root, struct early_send, by_tag);
 
-		list_del(&send->link);
+		unkeep(peer, send);
 		forget(peer, send);
 	}
-	peer->n_early = 0;
 }

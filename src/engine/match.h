@@ -16,7 +16,7 @@ struct msg_send;
 struct peer;
 struct xfer;
 
-/* A RECV was posted: match it, or queue it on peer->recvs. */
+/* A RECV was posted: match it, or keep it in peer->recvs. */
 void match_recv(struct xfer *recv);
 /* A SEND came. 0, or what fails the peer. */
 int match_send(struct peer *peer, const struct msg_send *msg);

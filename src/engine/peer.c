@@ -59,7 +59,6 @@ int peer_create(const struct peer_params *params, struct peer **out)
 				&peer->dying,	    &peer->sending,
 				&peer->posts,	    &peer->listing,
 				&peer->flying,	    &peer->idle_lists,
-				&peer->recvs,	    &peer->early,
 				&peer->notes,	    &peer->leaving};
 
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)

@@ -20,6 +20,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/keytree.h"
 #include "base/list.h"
 #include "base/u64map.h"
 #include "engine/ctl.h"
@@ -117,8 +118,9 @@ struct peer {
 	char refusal[96];
 
 	/* SEND and RECV */
-	struct list recvs;	/* posted, in order */
-	struct list early;	/* SENDs that came before their RECV */
+	struct keytree recvs;	/* posted, by tag */
+	struct keytree early;	/* SENDs that came before their RECV, by tag */
+	struct keytree early_ids; /* the same by wire id */
 	uint32_t n_early;
 	uint32_t n_sends_out;	/* ours that wait for a match */
 

@@ -30,6 +30,7 @@ void xfer_init(struct xfer *xfer, struct peer *peer, enum tcpx_op op,
 	list_init(&xfer->link);
 	list_init(&xfer->fly_link);
 	list_init(&xfer->list_link);
+	keyed_init(&xfer->by_tag);
 	store_relaxed(&xfer->status, TCPX_EINVAL);
 }
 
@@ -191,6 +192,7 @@ static void leave_lists(struct xfer *xfer)
 		peer->device_out -= xfer_device_cost(xfer);
 	list_del(&xfer->link);
 	list_del(&xfer->fly_link);
+	keytree_del(&xfer->by_tag);
 	xfer_list_idle(xfer);
 	if (xfer->note_reserved)
 		notes_unreserve(peer, xfer->note_bytes);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <tcpx/p2p.h>
 
+#include "base/keytree.h"
 #include "base/list.h"
 #include "engine/seglist.h"
 
@@ -28,7 +29,7 @@ struct msg_bytes;
 struct msg_send_go;
 
 struct xfer {
-	struct list link;	/* peer->posts, ->recvs or none */
+	struct list link;	/* peer->posts, ->dying or none */
 	struct list fly_link;	/* peer->flying */
 	struct list list_link;	/* peer->listing or ->idle_lists */
 	struct peer *peer;
@@ -63,6 +64,7 @@ struct xfer {
 	bool dying;
 	int end_status;		/* while dying */
 	char cause[128];
+	struct keyed by_tag;	/* RECV: peer->recvs, until it is matched */
 };
 
 /* In place; lists are taken over. */

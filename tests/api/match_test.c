@@ -173,28 +173,219 @@ static void lists(void)
  * whatever the sizes. */
 static void order_within_tag(void)
 {
-	enum { TAGS = 4, EACH = 40, SLOT = 40000 };
+	enum { TAGS = 4, EACH = 40, ROOM = 40000 };
 	uint64_t sends[TAGS * EACH], recvs[TAGS * EACH];
 	uint64_t lens[TAGS * EACH], seed = check_seed();
 	struct duo t;
 
-	duo_open(&t, PAIR_TWO, TAGS * EACH * SLOT);
+	duo_open(&t, PAIR_TWO, TAGS * EACH * ROOM);
 	for (size_t i = 0; i < TAGS * EACH; i++) {
-		lens[i] = 1 + check_rand(&seed) % (i % 3 ? SLOT : 100);
-		sends[i] = post_send(&t, i * SLOT, lens[i], i % TAGS);
+		lens[i] = 1 + check_rand(&seed) % (i % 3 ? ROOM : 100);
+		sends[i] = post_send(&t, i * ROOM, lens[i], i % TAGS);
 	}
 	for (size_t tag = TAGS; tag-- > 0;) {
 		for (size_t k = 0; k < EACH; k++) {
 			size_t i = k * TAGS + tag;
 
-			recvs[i] = post_recv(&t, i * SLOT, SLOT, tag);
-			region_want(&t.in, i * SLOT, lens[i], SEND_SEED,
-				    i * SLOT);
+			recvs[i] = post_recv(&t, i * ROOM, ROOM, tag);
+			region_want(&t.in, i * ROOM, lens[i], SEND_SEED,
+				    i * ROOM);
 		}
 	}
 	for (size_t i = 0; i < TAGS * EACH; i++)
 		finish(&t, sends[i], recvs[i], TCPX_OK, lens[i]);
 	CHECK(region_check(&t.in, "in"));
+	duo_close(&t);
+}
+
+/* ---- many tags ---- */
+
+#define SLOT 16u /* each transfer's own */
+#define EACH_MAX 4u
+
+/* A first side's transfers over many tags, then the other side's. */
+struct cross {
+	struct duo *t;
+	bool sends_first;
+	size_t n_tags, n; /* transfers of a side; the i-th has tag i % n_tags */
+	uint64_t *first, *second;
+	size_t *met; /* by the second: the first's that it must meet */
+	struct queue {
+		size_t begin, end;
+		size_t posts[EACH_MAX]; /* in their order */
+	} * queues; /* by tag: the first ones that are left */
+};
+
+static uint64_t tag_of(const struct cross *x, size_t i)
+{
+	uint64_t k = i % x->n_tags;
+
+	return k % 3 == 0 ? k : k % 3 == 1 ? k << 44 : ~k;
+}
+
+static void cross_init(struct cross *x)
+{
+	x->queues = calloc(x->n_tags, sizeof(*x->queues));
+	x->first = calloc(x->n, sizeof(*x->first));
+	x->second = calloc(x->n, sizeof(*x->second));
+	x->met = calloc(x->n, sizeof(*x->met));
+	CHECK(x->queues && x->first && x->second && x->met);
+}
+
+static void cross_fini(struct cross *x)
+{
+	free(x->queues);
+	free(x->first);
+	free(x->second);
+	free(x->met);
+}
+
+/* 0 to n - 1 in any order. */
+static size_t *shuffled(size_t n, uint64_t *seed)
+{
+	size_t *order = calloc(n, sizeof(*order));
+
+	CHECK(order);
+	for (size_t i = 0; i < n; i++) {
+		size_t k = check_rand(seed) % (i + 1);
+
+		order[i] = order[k];
+		order[k] = i;
+	}
+	return order;
+}
+
+static uint64_t post_nth(struct cross *x, bool send, size_t i)
+{
+	return (send ? post_send : post_recv)(x->t, i * SLOT, SLOT,
+					      tag_of(x, i));
+}
+
+static void post_first(struct cross *x, uint64_t *seed)
+{
+	size_t *order = shuffled(x->n, seed);
+
+	for (size_t k = 0; k < x->n; k++) {
+		size_t i = order[k];
+		struct queue *queue = &x->queues[i % x->n_tags];
+
+		x->first[i] = post_nth(x, x->sends_first, i);
+		queue->posts[queue->end++] = i;
+	}
+	free(order);
+}
+
+static void end_early(struct sess *sess, uint64_t xfer, bool cancel)
+{
+	if (cancel) {
+		CHECK_STATUS(tcpx_xfer_cancel(sess->s, xfer), TCPX_OK);
+		CHECK_STATUS(tcpx_xfer_test(sess->s, xfer), TCPX_ECANCELED);
+	}
+	CHECK_STATUS(tcpx_xfer_release(sess->s, xfer), TCPX_OK);
+}
+
+/* A fifth of them, wherever they are in their queues. */
+static void end_some(struct cross *x, uint64_t *seed)
+{
+	struct sess *sess = x->sends_first ? x->t->pair.a : x->t->pair.b;
+
+	for (size_t q = 0; q < x->n_tags; q++) {
+		struct queue *queue = &x->queues[q];
+		size_t n_left = 0;
+
+		for (size_t k = 0; k < queue->end; k++) {
+			size_t i = queue->posts[k];
+
+			if (check_rand(seed) % 5)
+				queue->posts[n_left++] = i;
+			else
+				end_early(sess, x->first[i], i % 2);
+		}
+		queue->end = n_left;
+	}
+}
+
+/* What a has sent before, a CANCEL too, has come to b. */
+static void sync_both(struct duo *t)
+{
+	uint64_t tag = 1ull << 63, recv = post_recv(t, 0, 1, tag);
+
+	finish(t, post_send(t, 0, 1, tag), recv, TCPX_OK, 1);
+	region_want(&t->in, 0, 1, SEND_SEED, 0);
+}
+
+static void post_second(struct cross *x, uint64_t *seed)
+{
+	size_t *order = shuffled(x->n, seed);
+
+	for (size_t k = 0; k < x->n; k++) {
+		size_t i = order[k];
+		struct queue *queue = &x->queues[i % x->n_tags];
+
+		if (queue->begin == queue->end)
+			continue;
+		x->met[i] = queue->posts[queue->begin++];
+		x->second[i] = post_nth(x, !x->sends_first, i);
+	}
+	free(order);
+}
+
+static void finish_all(struct cross *x)
+{
+	for (size_t i = 0; i < x->n; i++) {
+		size_t from = x->sends_first ? x->met[i] : i;
+		size_t to = x->sends_first ? i : x->met[i];
+
+		if (!x->second[i])
+			continue;
+		finish(x->t, (x->sends_first ? x->first : x->second)[from],
+		       (x->sends_first ? x->second : x->first)[to], TCPX_OK,
+		       SLOT);
+		region_want(&x->t->in, to * SLOT, SLOT, SEND_SEED, from * SLOT);
+	}
+	CHECK(region_check(&x->t->in, "in"));
+}
+
+/* Both sides in any order, and some end before they are matched: each must
+ * meet the oldest of its tag that is left. */
+static void cross_tags(struct duo *t, bool sends_first, size_t n_tags,
+		       size_t n_each, uint64_t *seed)
+{
+	struct cross x = {.t = t,
+			  .sends_first = sends_first,
+			  .n_tags = n_tags,
+			  .n = n_tags * n_each};
+
+	cross_init(&x);
+	post_first(&x, seed);
+	end_some(&x, seed);
+	sync_both(t);
+	post_second(&x, seed);
+	finish_all(&x);
+	cross_fini(&x);
+}
+
+static void many_tags_recvs_first(void)
+{
+	uint64_t seed = check_seed();
+	struct duo t;
+
+	duo_open(&t, PAIR_TWO, 1 << 20);
+	cross_tags(&t, false, 3000, EACH_MAX, &seed);
+	cross_tags(&t, false, 2000, 1, &seed);
+	duo_close(&t);
+}
+
+/* Not more than may wait, so that all of them are at the receiver. */
+static void many_tags_sends_first(void)
+{
+	uint64_t seed = check_seed();
+	struct duo t;
+
+	duo_open(&t, PAIR_TWO, 1 << 20);
+	for (int i = 0; i < 20; i++)
+		cross_tags(&t, true, i % 2 ? 240 : 60, i % 2 ? 1 : EACH_MAX,
+			   &seed);
 	duo_close(&t);
 }
 
@@ -339,6 +530,8 @@ static const struct check_case cases[] = {
 	{"sizes_driven", sizes_driven, 0},
 	{"lists", lists, 0},
 	{"order_within_tag", order_within_tag, 60},
+	{"many_tags_recvs_first", many_tags_recvs_first, 60},
+	{"many_tags_sends_first", many_tags_sends_first, 60},
 	{"truncated", truncated, 0},
 	{"unmatched", unmatched, 0},
 	{"canceled_recv", canceled_recv, 0},
