@@ -474,8 +474,13 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_gpu_copy(struct tcpx_session *session,
 
 /* ---- transfers -------------------------------------------------------- */
 
-/* A SEND without its RECV, or a RECV without its SEND, waits without limit, as
- * long as the peer lives: give it a deadline by tcpx_post_params. */
+/*
+ * A SEND without its RECV, or a RECV without its SEND, waits without limit, as
+ * long as the peer lives: give it a deadline by tcpx_post_params. At most 256
+ * SENDs wait at a peer; the next ones wait here in their order, even if the
+ * peer has posted a RECV of their tag, until one of the 256 is matched or ends.
+ * So post a RECV before SENDs of other tags can fill that up.
+ */
 enum tcpx_op {
 	TCPX_OP_READ = 1,	/* remote -> local */
 	TCPX_OP_WRITE,		/* local -> remote */

@@ -467,6 +467,69 @@ static void canceled_recv(void)
 	duo_close(&t);
 }
 
+/* ---- as many as may wait ---- */
+
+#define WAITING_MAX 256u
+#define LONG_LEN 20000u /* its bytes do not travel before they may */
+
+static uint64_t post_send_for(struct duo *t, uint64_t len_bytes, uint64_t tag,
+			      uint32_t deadline_ms)
+{
+	struct tcpx_post_params post = {.size_bytes = sizeof(post),
+					.deadline_ms = deadline_ms};
+	uint64_t xfer = make_one(t->pair.a, t->pair.ab, TCPX_OP_SEND,
+				 t->out_mem, 0, len_bytes, tag);
+
+	CHECK_STATUS(tcpx_xfer_post(t->pair.a->s, xfer, &post), TCPX_OK);
+	return xfer;
+}
+
+/* One more, of another tag, has its RECV and waits all the same. */
+static void post_one_more(struct duo *t, uint64_t *send, uint64_t *recv)
+{
+	*recv = post_recv(t, 0, LONG_LEN, 2);
+	*send = post_send(t, 0, SLOT, 2);
+	CHECK_STATUS(tcpx_xfer_wait(t->pair.b->s, *recv, 60), TCPX_ETIMEDOUT);
+	CHECK_STATUS(tcpx_xfer_test(t->pair.a->s, *send), TCPX_INPROGRESS);
+}
+
+/* It goes on when one of those that wait is matched, released or too late. */
+static void full_of_waiting(void)
+{
+	uint64_t sends[WAITING_MAX], send, recv, first;
+	uint32_t late_ms = (uint32_t)scale_ms(1200);
+	struct duo t;
+
+	duo_open(&t, PAIR_TWO, 1 << 20);
+	for (size_t i = 0; i < WAITING_MAX; i++)
+		sends[i] = post_send(&t, 0, i % 2 ? LONG_LEN : SLOT, 1);
+	post_one_more(&t, &send, &recv);
+	first = post_recv(&t, 0, LONG_LEN, 1);
+	finish(&t, sends[0], first, TCPX_OK, SLOT);
+	finish(&t, send, recv, TCPX_OK, SLOT);
+
+	sends[0] = post_send_for(&t, LONG_LEN, 1, 0);
+	post_one_more(&t, &send, &recv);
+	CHECK_STATUS(tcpx_xfer_release(t.pair.a->s, sends[1]), TCPX_OK);
+	finish(&t, send, recv, TCPX_OK, SLOT);
+
+	sends[1] = post_send_for(&t, LONG_LEN, 1, late_ms);
+	post_one_more(&t, &send, &recv);
+	finish(&t, send, recv, TCPX_OK, SLOT);
+	CHECK_STATUS(tcpx_xfer_test(t.pair.a->s, sends[1]), TCPX_ESTALLED);
+
+	/* The others are there, in their order. */
+	for (size_t i = 2; i <= WAITING_MAX; i++) {
+		uint64_t len = i % 2 || i == WAITING_MAX ? LONG_LEN : SLOT;
+
+		first = post_recv(&t, 0, LONG_LEN, 1);
+		finish(&t, sends[i % WAITING_MAX], first, TCPX_OK, len);
+	}
+	region_want(&t.in, 0, LONG_LEN, SEND_SEED, 0);
+	CHECK(region_check(&t.in, "in"));
+	duo_close(&t);
+}
+
 static void reposted(void)
 {
 	struct duo t;
@@ -535,6 +598,7 @@ static const struct check_case cases[] = {
 	{"truncated", truncated, 0},
 	{"unmatched", unmatched, 0},
 	{"canceled_recv", canceled_recv, 0},
+	{"full_of_waiting", full_of_waiting, 60},
 	{"reposted", reposted, 0},
 	{"with_notification", with_notification, 0},
 };
