@@ -438,7 +438,8 @@ static void violation(size_t i)
 	wait_lost(&status);
 	if (!violations[i].may_live) {
 		CHECK_STATUS(status, TCPX_EPROTO);
-		CHECK_EQ(sess_warnings(stage.pair.b), before + 1);
+		CHECK_EQ(sess_await_warnings(stage.pair.b, before + 1),
+			 before + 1);
 	}
 	drain_notes();
 	others_go_on();

@@ -6,7 +6,7 @@
 
 /*
  * A program's callback may take locks of its own, which others hold over calls
- * of the library: so no line is logged with a lock of the session or of a peer
+ * of the library: so it is called with no lock of the session or of a peer
  * held. This takes them all; the case hangs if one is.
  */
 static void take_locks(struct tcpx_session *s)
@@ -48,6 +48,12 @@ void sess_open(struct sess *sess, const char *name, sess_tweak_fn tweak)
 	atomic_store(&sess->live, sess->s);
 }
 
+/* Until when a line may take that is not told by the call itself. */
+static uint64_t soon_ns(void)
+{
+	return test_now_ns() + (uint64_t)scale_ms(2000) * 1000000u;
+}
+
 void sess_print_log(struct sess *sess)
 {
 	unsigned int first = 0;
@@ -70,19 +76,35 @@ void sess_close(struct sess *sess)
 	sess->s = NULL;
 }
 
-unsigned int sess_warnings(struct sess *sess)
+static unsigned int count_warnings(struct sess *sess)
 {
 	unsigned int n;
 
 	pthread_mutex_lock(&sess->lock);
 	n = sess->n_by_level[TCPX_LOG_ERROR] + sess->n_by_level[TCPX_LOG_WARN];
 	pthread_mutex_unlock(&sess->lock);
+	return n;
+}
+
+unsigned int sess_warnings(struct sess *sess)
+{
+	unsigned int n = count_warnings(sess);
+
 	if (n) /* or a check that wants none says only how many there are */
 		sess_print_log(sess);
 	return n;
 }
 
-bool sess_logged(struct sess *sess, const char *text)
+unsigned int sess_await_warnings(struct sess *sess, unsigned int at_least)
+{
+	uint64_t end_ns = soon_ns();
+
+	while (count_warnings(sess) < at_least && test_now_ns() < end_ns)
+		test_sleep_ms(1);
+	return sess_warnings(sess);
+}
+
+static bool has_line(struct sess *sess, const char *text)
 {
 	bool found = false;
 
@@ -93,13 +115,22 @@ bool sess_logged(struct sess *sess, const char *text)
 	return found;
 }
 
+bool sess_logged(struct sess *sess, const char *text)
+{
+	uint64_t end_ns = soon_ns();
+
+	while (!has_line(sess, text) && test_now_ns() < end_ns)
+		test_sleep_ms(1);
+	return has_line(sess, text);
+}
+
 void sess_must_warn(struct sess *sess, unsigned int warnings, const char *text)
 {
-	for (int i = 0; i < 500 && !sess_logged(sess, text); i++)
+	for (int i = 0; i < 500 && !has_line(sess, text); i++)
 		test_sleep_ms(10);
 	test_sleep_ms(100);
-	CHECK_EQ(sess_warnings(sess), warnings);
-	CHECK(sess_logged(sess, text));
+	CHECK_EQ(sess_await_warnings(sess, warnings), warnings);
+	CHECK(has_line(sess, text));
 }
 
 uint64_t sess_register(struct sess *sess, const struct region *region,

@@ -32,9 +32,17 @@ typedef void (*sess_tweak_fn)(struct tcpx_config *config);
 void sess_open(struct sess *sess, const char *name, sess_tweak_fn tweak);
 /* Prints the log if it has warnings and TEST_VERBOSE is set. */
 void sess_close(struct sess *sess);
+/*
+ * What is wrong with a call is logged when it returns; all other lines come a
+ * moment later, in the control thread. So those that are expected are waited
+ * for.
+ */
+
 /* Lines of level warn and error so far. */
 unsigned int sess_warnings(struct sess *sess);
-/* Has a line with this text been logged (among the last SESS_LINES)? */
+/* The same, once there are `at_least`, or in vain. */
+unsigned int sess_await_warnings(struct sess *sess, unsigned int at_least);
+/* Is there, or comes soon, a line with this text (among the last SESS_LINES)? */
 bool sess_logged(struct sess *sess, const char *text);
 /* Waits until `warnings` lines of level warn and error have come, one of them
  * with this text, and a moment more: there are not more. */
