@@ -109,8 +109,11 @@ enum tcpx_log_level {
  *
  * subsystem  constant, e.g. "boot", "socket"
  * Threads: called from any thread, also from several at once, never with a
- * lock held. It must not call back into the session, except for the
- * constant-string calls above.
+ * lock held. What is wrong with a call is told by its own thread, before it
+ * returns; all else by the session's control thread, in order and a moment
+ * later, and before tcpx_session_close() returns. That thread also sends
+ * heartbeats: a callback that blocks for liveness_ms costs the peers. It must
+ * not call back into the session, except for the constant-string calls above.
  */
 typedef void (*tcpx_log_fn)(void *arg, enum tcpx_log_level level,
 			    const char *subsystem, const char *line);

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LINE_MAX_BYTES 1024
-
 /* A peer chooses its name, and a name must not forge lines of the log. */
 static void defuse(char *line)
 {
@@ -20,7 +18,7 @@ static void defuse(char *line)
 void log_write(const struct log *log, enum tcpx_log_level level,
 	       const char *subsystem, const char *fmt, ...)
 {
-	char line[LINE_MAX_BYTES];
+	char line[LOG_LINE_BYTES];
 	int saved = errno;
 	va_list args;
 	int n;

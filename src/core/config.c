@@ -110,7 +110,7 @@ static bool size_is_sane(size_t size_bytes, const struct log *log)
 int tcpx_config_init_sized(struct tcpx_config *config, size_t size_bytes,
 			   tcpx_log_fn log_fn, void *log_arg)
 {
-	struct log log = {log_fn, log_arg, TCPX_LOG_WARN};
+	struct log log = {.fn = log_fn, .arg = log_arg, .level = TCPX_LOG_WARN};
 	struct tcpx_config full = {
 		.size_bytes = size_bytes, .log_fn = log_fn, .log_arg = log_arg};
 	int rc = 0;
@@ -138,8 +138,9 @@ void config_log(const struct tcpx_config *config, struct log *log)
 
 	memset(log, 0, sizeof(*log));
 	if (end >= offsetof(struct tcpx_config, log_arg) + sizeof(void *))
-		*log = (struct log){config->log_fn, config->log_arg,
-				    config->log_level};
+		*log = (struct log){.fn = config->log_fn,
+				    .arg = config->log_arg,
+				    .level = config->log_level};
 }
 
 /* Fills what an older, smaller struct of the program does not have. */

@@ -102,8 +102,8 @@ void connect_lost(struct peering *peering, int status, const char *cause)
 
 void connect_lost_said(struct peering *peering, int status, const char *cause)
 {
-	later_warn(&peering->session->later, "connect", "peer %s: %s",
-		   peering->name, cause);
+	log_warn(&peering->session->later.log, "connect", "peer %s: %s",
+		 peering->name, cause);
 	connect_lost(peering, status, cause);
 }
 
@@ -478,12 +478,12 @@ void connect_peer_lost(void *arg, struct peer *peer, int status,
 	pthread_mutex_lock(&session->lock);
 	bool news = peering->state < PEERING_LOST && !peering->hidden;
 
+	if (news && status != TCPX_ECLOSED)
+		log_warn(&session->later.log, "peer", "lost peer %s: %s",
+			 peering->name, cause);
 	connect_lost(peering, status, cause);
 	flows_free(peering);
 	pthread_mutex_unlock(&session->lock);
-	if (news && status != TCPX_ECLOSED)
-		log_warn(&session->log, "peer", "lost peer %s: %s",
-			 peering->name, cause);
 	engine_announce(session->engine);
 }
 

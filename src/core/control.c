@@ -3,7 +3,8 @@
 /*
  * The control thread: runs boot (handshakes), keeps dead flows being dialed,
  * and looks at every peer's clock now and then, so that a session answers and
- * notices silence even when the program calls nothing and has no workers.
+ * notices silence even when the program calls nothing and has no workers. It
+ * also tells the program's log what others have found out.
  */
 
 #include <stdlib.h>
@@ -113,10 +114,10 @@ static void *control_main(void *arg)
 						 NS_PER_MS);
 			tick_by(session, due_ns);
 		}
-		later_flush(&session->later, &session->lock, &session->log);
+		later_flush(&session->later);
 		boot_run(session->boot,
 			 clock_left_ms(load_relaxed(&session->tick_ns)));
-		later_flush(&session->later, &session->lock, &session->log);
+		later_flush(&session->later);
 		/* boot_run() returned early: there is news to look at. */
 		tick_by(session, clock_now_ns() + busy_ms * NS_PER_MS);
 	}
@@ -125,9 +126,15 @@ static void *control_main(void *arg)
 
 int control_start(struct tcpx_session *session)
 {
+	/* First: what has been found out while the session was opened is told
+	 * by the time it is open. */
+	later_flush(&session->later);
+	later_wakes(&session->later, session->boot);
 	if (sigmask_start_thread(&session->control, NULL, control_main,
-				 session))
+				 session)) {
+		later_wakes(&session->later, NULL);
 		return TCPX_ENOMEM;
+	}
 	session->has_control = true;
 	return 0;
 }
@@ -139,5 +146,6 @@ void control_stop(struct tcpx_session *session)
 	store_release(&session->stop, 1);
 	boot_wake(session->boot);
 	pthread_join(session->control, NULL);
+	later_wakes(&session->later, NULL);
 	session->has_control = false;
 }

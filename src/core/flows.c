@@ -162,8 +162,8 @@ static void log_once(struct peering *peering, struct way *way, const char *why)
 			return;
 	snprintf(way->logged[way->n_logged++ % 4], sizeof(way->logged[0]), "%s",
 		 why);
-	later_warn(&peering->session->later, "flows", "peer %s: %s: %s",
-		   peering->name, way->via->ops->name, why);
+	log_warn(&peering->session->later.log, "flows", "peer %s: %s: %s",
+		 peering->name, way->via->ops->name, why);
 }
 
 static void failed(struct flow *f, int status, const char *cause)

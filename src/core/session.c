@@ -196,7 +196,7 @@ static int open_gpus(struct tcpx_session *session)
 {
 	const struct tcpx_config *config = session->config;
 	struct gpu_params params = {
-		.log = &session->log,
+		.log = &session->later.log,
 		.slot_bytes = automatic_chunk_bytes(config),
 		.n_slots = config->gpu_slots,
 		.way = config->gpu_copy_engine ? GPU_COPY_ENGINE :
@@ -228,7 +228,7 @@ static int open_engine(struct tcpx_session *session)
 	const struct tcpx_config *config = session->config;
 	uint32_t workers = automatic_workers(config);
 	struct engine_params params = {
-		.log = &session->log,
+		.log = &session->later.log,
 		.n_contexts = workers ? workers : 1,
 		.workers = workers > 0,
 		.busy_poll_us = config->busy_poll_us,
@@ -239,7 +239,7 @@ static int open_engine(struct tcpx_session *session)
 		.transports = config->transports,
 		.transport =
 			{
-				.log = &session->log,
+				.log = &session->later.log,
 				.gpus = session->gpus,
 				.chunk_bytes = automatic_chunk_bytes(config),
 				.window_chunks = config->window_chunks,
@@ -317,6 +317,7 @@ static struct tcpx_session *new_session(void)
 
 	if (!session)
 		return NULL;
+	later_init(&session->later);
 	pthread_mutex_init(&session->lock, NULL);
 	pthread_mutex_init(&session->mem_lock, NULL);
 	pthread_mutex_init(&session->xfer_lock, NULL);
@@ -381,6 +382,7 @@ int tcpx_session_open(const struct tcpx_config *config,
 		return TCPX_ENOMEM;
 	config_log(config, &session->log);
 	err = config_copy(config, &session->log, &session->config);
+	later_begin(&session->later, &session->log);
 	if (!err)
 		err = open_parts(session);
 	if (err) {
@@ -415,6 +417,8 @@ void tcpx_session_close(struct tcpx_session *session)
 		engine_destroy(session->engine);
 	}
 	gpu_set_destroy(session->gpus);
+	/* Nobody is left who could log. */
+	later_flush(&session->later);
 	memory_free_all(session);
 	u64map_fini(&session->tokens);
 	idmap_fini(&session->peers);
@@ -424,6 +428,7 @@ void tcpx_session_close(struct tcpx_session *session)
 	if (session->inbox)
 		inbox_destroy(session->inbox);
 	config_free(session->config);
+	later_fini(&session->later);
 	pthread_mutex_destroy(&session->lock);
 	pthread_mutex_destroy(&session->mem_lock);
 	pthread_mutex_destroy(&session->xfer_lock);

@@ -42,7 +42,8 @@ struct xfer_slab;
 
 struct tcpx_session {
 	struct tcpx_config *config;
-	struct log log;
+	struct log log;		/* told at once: nothing may be held */
+	struct later later;	/* .log: whatever is held (core/later.h) */
 	uint8_t id[SESSION_ID_BYTES];
 	uint8_t secret[SECRET_BYTES];
 	struct nic nics[NICS_MAX];
@@ -68,7 +69,6 @@ struct tcpx_session {
 	uint64_t n_peerings_ever; /* lock */
 	uint64_t n_gone;	/* lock: peers that had a connection and are */
 	struct peer_totals gone; /* lock: what those have done */
-	struct later later;	/* lock */
 	struct list dialings;	/* lock; connect.c */
 	struct u64map tokens;	/* lock: token -> peering, for flows */
 	struct idmap peers;	/* -> struct peering */

@@ -651,6 +651,64 @@ static void plugin_refused(void)
 	pair_close(&pair);
 }
 
+static int said_fd;
+
+static void say(void *arg, enum tcpx_log_level level, const char *subsystem,
+		const char *line)
+{
+	(void)arg;
+	if (level == TCPX_LOG_ERROR)
+		dprintf(said_fd, "%s: %s\n", subsystem, line);
+}
+
+static void tweak_in_process(struct tcpx_config *config)
+{
+	tweak(config);
+	config->log_fn = say;
+}
+
+static void move_until_it_ends(void)
+{
+	struct pair pair;
+
+	setenv("TCPX_NETPLUGIN_ISOLATE", "0", 1);
+	setenv("TCPX_NETPLUGIN_MAP", "0=lo", 1);
+	setenv("TCPX_GPU_HOST_DEVICES", "1", 1);
+	unsetenv("DOUBLE_MEMORY"); /* the helper's */
+	setenv("DOUBLE_FAULTS", "exit accept 1", 1);
+	transports = "netplugin,socket";
+	pair_open(&pair, PAIR_SELF, tweak_in_process);
+	for (int i = 0; i < 1000; i++)
+		move(&pair, TCPX_OP_WRITE, 0, 0);
+}
+
+/* One that ends the process from within does not do so without a word, though
+ * whose thread that is tells the program nothing. */
+static void plugin_ends_the_process(void)
+{
+	char text[4096] = "";
+	int fds[2], status;
+
+	need_plugin();
+	CHECK_EQ(pipe(fds), 0);
+	said_fd = fds[1];
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		move_until_it_ends();
+		_exit(2);
+	}
+	close(fds[1]);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), 1);
+	CHECK(read(fds[0], text, sizeof(text) - 1) > 0);
+	fprintf(stderr, "%s", text);
+	CHECK(strstr(text, "probably by the net plugin") != NULL);
+	CHECK(strstr(text, "CUDA call failed") != NULL);
+	close(fds[0]);
+}
+
 static const struct check_case cases[] = {
 	{"in_the_order_given", in_the_order_given, 60},
 	{"in_the_other_order", in_the_other_order, 60},
@@ -666,6 +724,7 @@ static const struct check_case cases[] = {
 	{"nothing_in_common", nothing_in_common, 60},
 	{"plugin_not_here", plugin_not_here, 60},
 	{"plugin_refused", plugin_refused, 60},
+	{"plugin_ends_the_process", plugin_ends_the_process, 60},
 };
 
 int main(int argc, char **argv)

@@ -110,7 +110,7 @@ static void keep_line(void *arg, enum tcpx_log_level level, const char *from,
 static int try_open(struct gpu_params params, struct gpu **gpu, char *why,
 		    size_t cap_bytes)
 {
-	static const struct log log = {keep_line, NULL, TCPX_LOG_WARN};
+	static const struct log log = {.fn = keep_line, .level = TCPX_LOG_WARN};
 
 	ops = ops_of_script();
 	params.log = &log;

@@ -28,7 +28,8 @@ void fixture_open(struct fixture *fixture, const struct fixture_wish *wish)
 
 	wish = wish ? wish : &none;
 	*fixture = (struct fixture){0};
-	log = (struct log){keep_line, fixture, TCPX_LOG_WARN};
+	log = (struct log){
+		.fn = keep_line, .arg = fixture, .level = TCPX_LOG_WARN};
 	params.slot_bytes = wish->slot_bytes ? wish->slot_bytes : 1u << 18;
 	params.n_slots = wish->n_slots ? wish->n_slots : 16;
 	params.hang_ms = wish->hang_ms;

@@ -259,6 +259,41 @@ static void a_far_device_that_hangs(void)
 	rig_close(&rig);
 }
 
+#define MANY 5000u /* of 8 KiB: more than may wait at the other side */
+
+/* Many small ones for it are held back here: none is refused over there for
+ * being too many. They end when the device is given up, which is found out with
+ * locks held and said without. */
+static void a_far_device_that_hangs_for_many(void)
+{
+	struct tcpx_xfer_info info = {0};
+	static uint64_t xfers[MANY];
+	struct rig rig = {0};
+	uint64_t handle;
+
+	setenv("TCPX_GPU_HOST_FAULT", "hang:4:0", 1);
+	rig_open(&rig, LEN_BYTES);
+	handle = sess_share(rig.pair.a, rig.local, rig.pair.b);
+	for (uint32_t i = 0; i < MANY; i++) {
+		xfers[i] = xfer_one(rig.pair.b, rig.pair.ba, TCPX_OP_WRITE,
+				    rig.owned, 0, handle, 0, 8192);
+		CHECK_STATUS(tcpx_xfer_post(rig.pair.b->s, xfers[i], NULL),
+			     TCPX_OK);
+	}
+	for (uint32_t i = 0; i < MANY; i++) {
+		pair_wait(&rig.pair, rig.pair.b, xfers[i], 60000);
+		CHECK_STATUS(tcpx_xfer_query(rig.pair.b->s, xfers[i], &info),
+			     TCPX_OK);
+		CHECK(info.status != TCPX_INPROGRESS);
+		CHECK(!strstr(info.cause, "small requests"));
+		CHECK_STATUS(tcpx_xfer_release(rig.pair.b->s, xfers[i]),
+			     TCPX_OK);
+	}
+	CHECK(sess_logged(rig.pair.a, "device 0 failed"));
+	host_memory_still_moves(&rig);
+	rig_close(&rig);
+}
+
 static const struct check_case cases[] = {
 	{"a_late_producer", a_late_producer, 60},
 	{"a_late_producer_of_little", a_late_producer_of_little, 60},
@@ -269,6 +304,8 @@ static const struct check_case cases[] = {
 	{"no_event_at_all", no_event_at_all, 60},
 	{"a_device_that_hangs", a_device_that_hangs, 120},
 	{"a_far_device_that_hangs", a_far_device_that_hangs, 120},
+	{"a_far_device_that_hangs_for_many", a_far_device_that_hangs_for_many,
+	 120},
 };
 
 int main(int argc, char **argv)

@@ -395,7 +395,8 @@ static void exit_is_explained(void)
 	CHECK_EQ(pipe(fds), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
-		const struct log log = {tell, &fds[1], TCPX_LOG_ERROR};
+		const struct log log = {
+			.fn = tell, .arg = &fds[1], .level = TCPX_LOG_ERROR};
 
 		the_log = &log;
 		if (!run_open(&run))

@@ -103,7 +103,8 @@ static const struct boot_ops ops = {admit, accepted, dropped, connected, met};
 static inline void prepare(struct end *end, const char *name)
 {
 	memset(end, 0, sizeof(*end));
-	end->log = (struct log){log_line, end, TCPX_LOG_DEBUG};
+	end->log = (struct log){
+		.fn = log_line, .arg = end, .level = TCPX_LOG_DEBUG};
 	snprintf(end->rail.ifname, sizeof(end->rail.ifname), "lo");
 	CHECK_EQ(addr_parse("127.0.0.1", &end->rail.addr), 0);
 	end->params = (struct boot_params){

@@ -511,7 +511,7 @@ static void init_of_other_lengths(void)
 /* Of a struct that ends before them, log_fn and the level are not read. */
 static void log_of_older_struct(void)
 {
-	struct log log = {keep, NULL, TCPX_LOG_WARN};
+	struct log log = {.fn = keep, .level = TCPX_LOG_WARN};
 	struct tcpx_config c;
 
 	memset(&c, 0xa5, sizeof(c));
@@ -576,7 +576,7 @@ static void copy_completes(void)
 static void copy_names_every_bad_field(void)
 {
 	struct lines lines;
-	struct log log = {keep, &lines, TCPX_LOG_WARN};
+	struct log log = {.fn = keep, .arg = &lines, .level = TCPX_LOG_WARN};
 	struct tcpx_config c, *copy = NULL;
 
 	clean();

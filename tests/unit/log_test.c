@@ -26,7 +26,7 @@ static void keep(void *arg, enum tcpx_log_level level, const char *subsystem,
 static void level_decides(void)
 {
 	struct seen seen = {0};
-	struct log log = {keep, &seen, TCPX_LOG_WARN};
+	struct log log = {.fn = keep, .arg = &seen, .level = TCPX_LOG_WARN};
 
 	log_info(&log, "boot", "not this");
 	CHECK_EQ(seen.n, 0);
@@ -44,7 +44,7 @@ static void level_decides(void)
 
 static void no_callback_no_log(void)
 {
-	struct log log = {NULL, NULL, TCPX_LOG_TRACE};
+	struct log log = {.level = TCPX_LOG_TRACE};
 
 	log_error(&log, "boot", "nowhere %d", 1);
 	log_error(NULL, "boot", "nowhere %d", 2);
@@ -53,7 +53,7 @@ static void no_callback_no_log(void)
 static void errno_is_named_and_kept(void)
 {
 	struct seen seen = {0};
-	struct log log = {keep, &seen, TCPX_LOG_WARN};
+	struct log log = {.fn = keep, .arg = &seen, .level = TCPX_LOG_WARN};
 
 	errno = ENOENT;
 	log_warn(&log, "boot", "open: %m");
@@ -64,7 +64,7 @@ static void errno_is_named_and_kept(void)
 static void long_lines_are_cut(void)
 {
 	struct seen seen = {0};
-	struct log log = {keep, &seen, TCPX_LOG_WARN};
+	struct log log = {.fn = keep, .arg = &seen, .level = TCPX_LOG_WARN};
 	char big[3000];
 
 	memset(big, 'x', sizeof(big) - 1);
@@ -77,7 +77,7 @@ static void long_lines_are_cut(void)
 static void names_cannot_forge_lines(void)
 {
 	struct seen seen = {0};
-	struct log log = {keep, &seen, TCPX_LOG_WARN};
+	struct log log = {.fn = keep, .arg = &seen, .level = TCPX_LOG_WARN};
 
 	log_warn(&log, "boot", "peer %s", "a\nerror: all lost\x1b[2J\xc3\xa9");
 	CHECK_STR(seen.line, "peer a?error: all lost?[2J\xc3\xa9");

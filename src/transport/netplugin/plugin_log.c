@@ -80,8 +80,8 @@ static void warned(const char *text)
 }
 
 /* The log is called with our lock held: a session that ends takes its log
- * away (plugin_log_forget) and must be sure that nobody is in it. The log's
- * callback does not call the library back. */
+ * away (plugin_log_forget) and must be sure that nobody is in it. It is one
+ * whose lines only wait. */
 void plugin_log(int level, unsigned long flags, const char *file, int line,
 		const char *fmt, ...)
 {
@@ -123,12 +123,15 @@ static void on_exit_of_process(void)
 	if (pthread_mutex_trylock(&words.lock))
 		return;
 	if (words.to && words.n_lines &&
-	    clock_now_ns() - words.warned_ns < EXIT_AFTER_NS)
+	    clock_now_ns() - words.warned_ns < EXIT_AFTER_NS) {
 		log_error(words.to, "plugin",
 			  "this process is ending, probably by the net plugin: "
 			  "%s (a helper process would have saved it: "
 			  "TCPX_NETPLUGIN_ISOLATE=1)",
 			  words.warning);
+		if (words.to->at_exit)
+			words.to->at_exit(words.to->arg);
+	}
 	pthread_mutex_unlock(&words.lock);
 }
 
