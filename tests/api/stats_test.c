@@ -518,22 +518,29 @@ static void cut_idle(void)
 	ends_close(&t);
 }
 
+/* So often the same bytes, that a cut does not come when all is done. */
+#define TIMES 32
+
 /* Cut under a WRITE, what had not arrived is sent once more: each chunk of
  * that is told, and counted both times. */
 static void cut_under_write(void)
 {
 	uint64_t seed = check_seed();
 	long long at_a[N_KEYS], n[N_KEYS], at_b[N_KEYS], resent = 0, want = 0;
+	struct tcpx_segment segments[TIMES];
 	struct ends t;
 	struct cut cut;
 
 	ends_open(&t, PAIR_TWO);
+	for (int i = 0; i < TIMES; i++)
+		segments[i] =
+			(struct tcpx_segment){t.local, 0, t.remote, 0, CAP};
 	cut_learn(&cut, &t.pair, 1);
 	session_numbers(t.pair.a, at_a);
 	session_numbers(t.pair.b, at_b);
 	for (int i = 0; i < 200 && !resent; i++) {
-		uint64_t xfer = xfer_one(t.pair.a, t.pair.ab, TCPX_OP_WRITE,
-					 t.local, 0, t.remote, 0, CAP);
+		uint64_t xfer = xfer_make(t.pair.a, t.pair.ab, TCPX_OP_WRITE,
+					  segments, TIMES, 0);
 
 		wait_flows(t.pair.a, 1);
 		wait_flows(t.pair.b, 1);
@@ -541,7 +548,7 @@ static void cut_under_write(void)
 		cut_one(&cut, &seed);
 		CHECK_STATUS(tcpx_xfer_wait(t.pair.a->s, xfer, SOON), TCPX_OK);
 		CHECK_STATUS(tcpx_xfer_release(t.pair.a->s, xfer), TCPX_OK);
-		want += CAP;
+		want += TIMES * CAP;
 		session_numbers(t.pair.a, n);
 		resent = of(n, "resent_chunks");
 	}

@@ -338,7 +338,7 @@ static void one_subnet_routed(void)
 static void one_subnet_one_rail(void)
 {
 	const char *env[] = {"TCPX_IFNAMES=r1", "TCPX_FLOWS=1", NULL};
-	const bool used[] = {false, true};
+	const bool used[] = {false, true, false};
 	uint64_t bytes[3];
 	struct duo t;
 
