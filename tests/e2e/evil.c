@@ -63,6 +63,7 @@ static void connect_as(struct evil *evil, enum hello_purpose purpose)
 	target.addr = evil->victim.ctrl;
 	target.token = evil->hello.token;
 	target.generation = purpose == HELLO_FLOW;
+	target.flow = purpose == HELLO_FLOW ? evil->channel : 0;
 	evil->connected = false;
 	CHECK_STATUS(boot_connect(evil->boot, &target, 1, 3000), TCPX_OK);
 	for (int i = 0; i < 500 && !evil->connected; i++)
@@ -80,7 +81,7 @@ void evil_open(struct evil *evil, struct sess *victim)
 			   .window_chunks = 64,
 			   .small_bytes = 8192,
 			   .list_segments = 1000000,
-			   .n_flows = 1,
+			   .n_flows = 2,
 			   .n_rails = 1,
 			   .notify_bytes = 16 << 20,
 			   .liveness_ms = 10000},
@@ -105,6 +106,12 @@ void evil_open(struct evil *evil, struct sess *victim)
 
 void evil_open_flow(struct evil *evil)
 {
+	evil_open_flow_as(evil, 0);
+}
+
+void evil_open_flow_as(struct evil *evil, uint32_t channel)
+{
+	evil->channel = channel;
 	connect_as(evil, HELLO_FLOW);
 }
 
@@ -119,8 +126,10 @@ void evil_close(struct evil *evil)
 
 void evil_send_credit(struct evil *evil, uint64_t granted, uint64_t placed)
 {
-	struct msg_credit msg = {
-		.generation = 1, .granted = granted, .placed = placed};
+	struct msg_credit msg = {.channel = evil->channel,
+				 .generation = 1,
+				 .granted = granted,
+				 .placed = placed};
 
 	evil_begin(evil);
 	msg_credit_encode(&evil->w, &msg);

@@ -22,6 +22,7 @@ struct evil {
 	struct conn_blob victim;
 	uint8_t session[SESSION_ID_BYTES]; /* its own */
 	int ctl, flow; /* -1: none */
+	uint32_t channel; /* the flow's */
 	struct boot_result hello; /* of the control connection */
 	uint64_t seq; /* last number sent */
 	uint64_t wire_id; /* last request's */
@@ -37,6 +38,9 @@ void evil_open(struct evil *evil, struct sess *victim);
 void evil_close(struct evil *evil);
 /* A flow to the victim; evil sends chunks on it. */
 void evil_open_flow(struct evil *evil);
+/* The same as channel 0 or 1: the first lives where the control connection
+ * does, the second, if there are several workers, where another one is. */
+void evil_open_flow_as(struct evil *evil, uint32_t channel);
 
 /* Builds a body: evil_begin(), then wire_write_*() or msg_*_encode() on
  * evil->w, then evil_say(): numbered, as it should be. */

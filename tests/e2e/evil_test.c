@@ -4,7 +4,10 @@
  * its connection lives), breaks its flow, or makes noise. No byte of ours is
  * touched, and others go on.
  */
+#include <errno.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "check.h"
@@ -339,27 +342,47 @@ static void good_write_by_hand(void)
 	stage_close();
 }
 
+/* A thread of the victim's that is so long behind what it has sent. */
+static _Atomic unsigned int behind_us;
+static _Atomic int n_behind; /* and are just now */
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	ssize_t n = syscall(SYS_sendmsg, fd, msg, flags);
+	unsigned int us = n > 4096 ? atomic_load(&behind_us) : 0;
+	int error = errno;
+
+	if (us) {
+		atomic_fetch_add(&n_behind, 1);
+		usleep(us);
+		atomic_fetch_sub(&n_behind, 1);
+	}
+	errno = error;
+	return n;
+}
+
 /* Done at the very moment that the last byte has come: whatever the lane has
  * seen of it by then, that is right, and in time. */
-static void done_when_read(void)
+static void done_when_read(uint32_t channel, size_t rounds)
 {
-	enum { LEN = 512 << 10, ROUNDS = 300 };
+	enum { LEN = 512 << 10 };
 	static uint8_t buf[1 << 20];
 	struct region region;
 	struct sess *victim;
 	uint64_t mem, xfer;
 
+	setenv("TCPX_WORKERS", "2", 1);
 	stage_open();
 	victim = stage.pair.b;
 	region_init(&region, LEN, 1);
 	evil_open(&stage.evil, victim);
-	evil_open_flow(&stage.evil);
+	evil_open_flow_as(&stage.evil, channel);
 	xfer = stage_evil_peer();
 	mem = sess_register(victim, &region, 0);
 	xfer = xfer_one(victim, xfer, TCPX_OP_WRITE, mem, 0,
 			stage_evil_mem(LEN), 0, LEN);
 	evil_send_credit(&stage.evil, 64, 0);
-	for (uint64_t i = 0, placed = 0; i < scale_count(ROUNDS); i++) {
+	for (uint64_t i = 0, placed = 0; i < rounds; i++) {
 		size_t left = LEN;
 
 		CHECK_STATUS(tcpx_xfer_post(victim->s, xfer, NULL), TCPX_OK);
@@ -376,11 +399,23 @@ static void done_when_read(void)
 		evil_send_done(&stage.evil, i + 1, TCPX_OK);
 		evil_send_credit(&stage.evil, placed + 64, placed);
 		CHECK_STATUS(tcpx_xfer_wait(victim->s, xfer, SOON), TCPX_OK);
+		CHECK_EQ(atomic_load(&n_behind), 0); /* nor reads any more */
 	}
 	others_go_on();
 	evil_close(&stage.evil);
 	region_fini(&region);
 	stage_close();
+}
+
+static void done_when_sent(void)
+{
+	done_when_read(0, scale_count(300));
+}
+
+static void done_before_seen(void)
+{
+	atomic_store(&behind_us, 3000);
+	done_when_read(1, 20);
 }
 
 static uint64_t cpu_ms(void)
@@ -511,7 +546,8 @@ static const struct check_case cases[] = {
 	{"answers_unacknowledged", answers_unacknowledged, 90},
 	{"good_write_by_hand", good_write_by_hand, 0},
 	{"broken_chunks", broken_chunks, 60},
-	{"done_when_read", done_when_read, 60},
+	{"done_when_sent", done_when_sent, 60},
+	{"done_before_seen", done_before_seen, 60},
 	{"reset_while_stalled", reset_while_stalled, 0},
 	{"noise", noise, 90},
 	{"mutated", mutated, 90},
