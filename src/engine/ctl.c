@@ -14,7 +14,8 @@
 #define BUF_BYTES (16u * 1024)
 /* Acknowledge on our own after so many messages without one to ride on. */
 #define ACK_EVERY 64
-/* What a peer may leave unread or unacknowledged before it is given up. */
+/* What a peer may leave unread or unacknowledged before it is given up, besides
+ * its notifications, whose window both agreed on. */
 #define KEPT_MAX (256ull << 20)
 #define FLUSH_IOVS 16
 /* A pass takes in so much at most, so that lanes get their turn. */
@@ -127,6 +128,12 @@ bool ctl_begin_or_doom(struct peer *peer, uint16_t type, uint32_t body_max,
 	return false;
 }
 
+/* Buffers may be twice as long as what is in them. */
+static uint64_t kept_max(const struct peer *peer)
+{
+	return KEPT_MAX + 2 * peer->limits.notify_bytes;
+}
+
 void ctl_end(struct peer *peer, struct wire_writer *w)
 {
 	struct ctl *ctl = &peer->ctl;
@@ -148,7 +155,7 @@ void ctl_end(struct peer *peer, struct wire_writer *w)
 	buf->used_bytes += MSG_HEADER_BYTES + h.body_bytes;
 	ctl->unsent_bytes += MSG_HEADER_BYTES + h.body_bytes;
 	add_relaxed(&ctl->n_frames_tx, 1);
-	if (ctl->kept_bytes > KEPT_MAX)
+	if (ctl->kept_bytes > kept_max(peer))
 		peer_doom(peer, TCPX_EPROTO,
 			  "it does not take in what it is sent");
 }

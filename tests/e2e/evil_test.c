@@ -203,7 +203,7 @@ static void gets_flood_a_gpu(void)
 /* ---- answers that nobody takes in ---- */
 
 #define ANSWER_LEN 8192u
-#define KEPT_MAX (256u << 20) /* by the victim: ctl.c */
+#define KEPT_MAX (320u << 20) /* by the victim: ctl.c */
 #define ANSWERS_MAX (KEPT_MAX / ANSWER_LEN) /* more than that holds */
 
 /* The victim keeps what it has said until that is acknowledged, up to a bound:
