@@ -366,8 +366,10 @@ static void finish_loss(struct peer *peer)
 	streams_forget(peer);
 	bool quiet = peer->quiet;
 
-	store_release(&peer->state, PEER_LOST);
 	slim_down(peer);
+	/* Last: who waits for it without the lock destroys the peer next, and
+	 * has to find the lanes' tasks queued. */
+	store_release(&peer->state, PEER_LOST);
 	pthread_mutex_unlock(&peer->lock);
 	if (!quiet)
 		peer->engine->ops->peer_lost(peer->engine->arg, peer,
@@ -454,9 +456,11 @@ bool peer_tick(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
 	uint64_t heard = load_relaxed(&peer->ctl.rx_ns);
 	bool wake = false;
 
-	if (load_relaxed(&peer->state) != PEER_UP)
-		return false;
 	pthread_mutex_lock(&peer->lock);
+	if (load_relaxed(&peer->state) != PEER_UP) {
+		pthread_mutex_unlock(&peer->lock);
+		return false;
+	}
 	if (now_ns > heard + limit) {
 		peer_doom(peer, TCPX_ELIVENESS,
 			  "silent for longer than the liveness time");
