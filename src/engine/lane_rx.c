@@ -259,7 +259,8 @@ static void count_placed(struct lane *lane, struct rx_record *rec, int status)
 	pthread_mutex_lock(&lane->peer->lock);
 	add_acq_rel(&stream->n_busy, -1u);
 	if (!load_relaxed(&stream->dead)) {
-		store_relaxed(&stream->progress_ns, clock_coarse_ns());
+		lane->peer->came_ns = clock_coarse_ns();
+		store_relaxed(&stream->progress_ns, lane->peer->came_ns);
 		stream->placed_bytes += rec->desc.len_bytes;
 		if (status)
 			stream->ended(stream, status,

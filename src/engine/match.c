@@ -91,8 +91,6 @@ static void recv_ended(struct stream *stream, int status, const char *cause)
 	struct peer *peer = request->peer;
 	struct xfer *recv = request->recv;
 
-	if (!status)
-		peer->came_ns = clock_coarse_ns();
 	if (!status && request->has_note) {
 		request->has_note = false;
 		status =

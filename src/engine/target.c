@@ -148,8 +148,6 @@ static void write_ended(struct stream *stream, int status, const char *cause)
 	struct peer *peer = request->peer;
 
 	trace(TRACE_PLACED_ALL, 0, request->wire_id);
-	if (!status)
-		peer->came_ns = clock_coarse_ns();
 	if (!status && request->has_note) {
 		request->has_note = false;
 		status =

@@ -531,10 +531,8 @@ void xfer_read_ended(struct stream *stream, int status, const char *cause)
 {
 	struct xfer *xfer = stream->owner;
 
-	if (!status) {
+	if (!status)
 		xfer_answered(xfer);
-		xfer->peer->came_ns = xfer->moved_ns;
-	}
 	if (!status && tell_read_end(xfer)) {
 		status = TCPX_ENOMEM;
 		cause = "no memory to tell the peer";

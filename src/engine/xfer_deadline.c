@@ -47,20 +47,22 @@ static void move_up(uint64_t *ns, uint64_t other_ns)
 
 /*
  * When it last moved, or, while it waits its turn, what it waits behind: until
- * its request has been taken in all that is answered, until its bytes are
- * where they belong the chunks of its direction. Then others' progress says
- * nothing of it.
+ * its request has been sent whatever moves, until that has been taken in all
+ * that is answered, until its bytes are where they belong the chunks of its
+ * direction. Then others' progress says nothing of it.
  */
 static uint64_t last_moved(struct xfer *xfer)
 {
 	const struct peer *peer = xfer->peer;
 	bool comes = xfer->op == TCPX_OP_READ || xfer->op == TCPX_OP_RECV;
+	bool queued = xfer->op != TCPX_OP_RECV && !xfer->wire_id;
 
 	if (!is_taken_in(xfer))
 		move_up(&xfer->moved_ns, peer->answered_ns);
-	if (waits_for_lanes(xfer))
-		move_up(&xfer->moved_ns,
-			comes ? peer->came_ns : peer->placed_ns);
+	if (queued || (comes && waits_for_lanes(xfer)))
+		move_up(&xfer->moved_ns, peer->came_ns);
+	if (queued || (!comes && waits_for_lanes(xfer)))
+		move_up(&xfer->moved_ns, peer->placed_ns);
 	if (xfer->stream)
 		move_up(&xfer->moved_ns,
 			load_relaxed(&xfer->stream->progress_ns));
