@@ -118,6 +118,7 @@ static bool tell_taken(struct peer *peer)
 	struct wire_writer w;
 
 	if (load_relaxed(&peer->state) != PEER_UP ||
+	    peer->note_read_bytes == peer->note_told_bytes ||
 	    peer->note_read_bytes - peer->note_told_bytes <
 		    peer->limits.notify_bytes / 4 ||
 	    ctl_begin(peer, MSG_NOTIFY_TAKEN, 16, &w))
@@ -126,6 +127,17 @@ static bool tell_taken(struct peer *peer)
 	ctl_end(peer, &w);
 	peer->note_told_bytes = peer->note_read_bytes;
 	return true;
+}
+
+/* What was reserved for it is given back if there is no memory for it. */
+static int emit_reserved(struct peer *peer, const void *data,
+			 uint32_t len_bytes)
+{
+	int err = notes_emit(peer, data, len_bytes);
+
+	if (err)
+		notes_unreserve(peer, len_bytes);
+	return err;
 }
 
 bool notes_pump(struct peer *peer)
@@ -138,10 +150,8 @@ bool notes_pump(struct peer *peer)
 
 		if (!notes_reserve(peer, note->len_bytes))
 			break;
-		if (notes_emit(peer, note->data, note->len_bytes)) {
-			peer->note_sent_bytes -= cost_of(note->len_bytes);
+		if (emit_reserved(peer, note->data, note->len_bytes))
 			break;
-		}
 		peer->notes_waiting_bytes -= cost_of(note->len_bytes);
 		list_del(&note->link);
 		free(note);
@@ -175,7 +185,7 @@ int notes_send(struct peer *peer, const void *data, uint32_t len_bytes)
 	if (load_relaxed(&peer->state) != PEER_UP)
 		err = peer->status;
 	else if (list_empty(&peer->notes) && notes_reserve(peer, len_bytes))
-		err = notes_emit(peer, data, len_bytes);
+		err = emit_reserved(peer, data, len_bytes);
 	else
 		err = keep_waiting(peer, data, len_bytes);
 	pthread_mutex_unlock(&peer->lock);
