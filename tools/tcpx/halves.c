@@ -209,6 +209,22 @@ int bench_run_raw(struct bench *bench, uint64_t count, struct half *half)
 	return 0;
 }
 
+/* From the address that ours come from, if that goes. */
+static bool find_raw_way(const struct path_way *path, uint16_t port,
+			 struct raw_way *way)
+{
+	*way = (struct raw_way){0};
+	if (addr_parse(path->remote, &way->to))
+		return false;
+	addr_set_port(&way->to, port);
+	if (!addr_parse(path->local, &way->from) &&
+	    way->from.sa.sa_family == way->to.sa.sa_family &&
+	    raw_way_is_open(way, RAW_WAY_MS))
+		return true;
+	way->from = (struct net_addr){0};
+	return raw_way_is_open(way, RAW_WAY_MS);
+}
+
 /* Bare connections go by the rails that ours go by; where one is not open to
  * them, all go to the host's name. */
 static int find_raw_ways(const struct bench *bench, uint16_t port,
@@ -217,22 +233,13 @@ static int find_raw_ways(const struct bench *bench, uint16_t port,
 	const struct path_summary *path = &bench->result->path;
 	unsigned n = 0;
 
-	for (; n < path->n_ways; n++) {
-		ways[n] = (struct raw_way){0};
-		if (addr_parse(path->ways[n].remote, &ways[n].to))
-			break;
-		addr_set_port(&ways[n].to, port);
-		if (path->n_ways > 1 &&
-		    (addr_parse(path->ways[n].local, &ways[n].from) ||
-		     ways[n].from.sa.sa_family != ways[n].to.sa.sa_family))
-			break;
-		if (!raw_way_is_open(&ways[n], RAW_WAY_MS))
-			break;
-	}
-	*n_ways = n && n == path->n_ways ? n : 1;
-	return n && n == path->n_ways ? 0 :
-					raw_way_to(bench->remote->raw_host,
-						   port, RAW_WAIT_MS, &ways[0]);
+	while (n < path->n_ways && find_raw_way(&path->ways[n], port, &ways[n]))
+		n++;
+	*n_ways = n;
+	if (n && n == path->n_ways)
+		return 0;
+	*n_ways = 1;
+	return raw_way_to(bench->remote->raw_host, port, RAW_WAIT_MS, &ways[0]);
 }
 
 int bench_open_raw(struct bench *bench)

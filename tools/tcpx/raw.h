@@ -20,7 +20,7 @@
  * The client's clock runs from "all threads ready" to "the last byte of the
  * last flow is in the sink's memory".
  *
- * All functions return 0 or a negative errno.
+ * Functions that return an int return 0 or a negative errno.
  */
 
 #include "base/addr.h"
