@@ -3,8 +3,6 @@
 
 #include <stddef.h>
 
-#define WAYS 4
-
 /* One to one, and each bit of the key changes half of the hash: whoever can
  * choose keys has to work for a deep tree, which is not deeper than 32. */
 static uint64_t hash_of(uint64_t key)
@@ -18,8 +16,8 @@ static uint64_t hash_of(uint64_t key)
 static struct keyed **find(struct keyed **at, uint64_t key)
 {
 	for (uint64_t hash = hash_of(key); *at && (*at)->key != key;
-	     hash /= WAYS)
-		at = &(*at)->below[hash % WAYS];
+	     hash /= KEYTREE_WAYS)
+		at = &(*at)->below[hash % KEYTREE_WAYS];
 	return at;
 }
 
@@ -54,7 +52,7 @@ static void replace(struct keyed *entry, struct keyed *heir)
 {
 	heir->at = entry->at;
 	*heir->at = heir;
-	for (int i = 0; i < WAYS; i++) {
+	for (int i = 0; i < KEYTREE_WAYS; i++) {
 		heir->below[i] = entry->below[i];
 		if (heir->below[i])
 			heir->below[i]->at = &heir->below[i];
@@ -64,7 +62,7 @@ static void replace(struct keyed *entry, struct keyed *heir)
 
 static struct keyed *any_below(const struct keyed *entry)
 {
-	for (int i = 0; i < WAYS; i++)
+	for (int i = 0; i < KEYTREE_WAYS; i++)
 		if (entry->below[i])
 			return entry->below[i];
 	return NULL;

@@ -21,11 +21,13 @@
 
 #include "base/list.h"
 
+#define KEYTREE_WAYS 4
+
 struct keyed {
 	uint64_t key;
 	struct list same;	/* all entries of a key, a ring */
 	struct keyed **at;	/* what points here; NULL: not in the tree */
-	struct keyed *below[4];
+	struct keyed *below[KEYTREE_WAYS];
 };
 
 struct keytree {
