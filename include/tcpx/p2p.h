@@ -113,7 +113,9 @@ enum tcpx_log_level {
  * returns; all else by the session's control thread, in order and a moment
  * later, and before tcpx_session_close() returns. That thread also sends
  * heartbeats: a callback that blocks for liveness_ms costs the peers. It must
- * not call back into the session, except for the constant-string calls above.
+ * not take a lock that is held over tcpx_session_close(), which waits for it,
+ * nor one that its own thread holds over a call, and must not call back into
+ * the session, except for the constant-string calls above.
  */
 typedef void (*tcpx_log_fn)(void *arg, enum tcpx_log_level level,
 			    const char *subsystem, const char *line);
