@@ -534,7 +534,7 @@ static void done_early(const struct early *early)
 	check_flow('S');
 	wait_lost(&status);
 	CHECK_STATUS(status, TCPX_EPROTO);
-	CHECK_EQ(sess_warnings(victim), before + 1);
+	sess_must_warn(victim, before + 1, "lost peer evil: ");
 	evil_close(&stage.evil);
 	CHECK_STATUS(tcpx_mem_deregister(victim->s, mem), TCPX_OK);
 	region_fini(&region);
