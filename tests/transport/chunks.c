@@ -472,8 +472,8 @@ static bool sleeps_well(const struct subject *s, const struct lane *lane)
 	return poll(fds, 2, 5000) > 0;
 }
 
-/* An event may have been taken before its ring: that wakes once for nothing,
- * and a few times where the one that rings is slow. */
+/* An event may have been taken before its ring: that wakes for nothing, until
+ * whoever rings, if it lost its CPU to us over that, gets on. */
 static bool is_quiet(const struct subject *s, struct lane *lane)
 {
 	for (int i = 0; i < 20; i++) {
@@ -481,6 +481,7 @@ static bool is_quiet(const struct subject *s, struct lane *lane)
 			;
 		if (!is_ready(s, lane->rx.channel, 20))
 			return true;
+		usleep(5000);
 	}
 	return false;
 }
