@@ -70,7 +70,7 @@ static bool run(struct landing *landing, bool may_start)
 }
 
 int landing_start(struct peer *peer, struct stream *stream, const void *data,
-		  uint32_t len_bytes, bool for_peer)
+		  uint32_t len_bytes, uint64_t cost)
 {
 	struct landing *landing = calloc(1, sizeof(*landing) + len_bytes);
 
@@ -80,9 +80,8 @@ int landing_start(struct peer *peer, struct stream *stream, const void *data,
 	landing->stream = stream_get(stream);
 	add_relaxed(&stream->n_busy, 1);
 	landing->len_bytes = len_bytes;
-	landing->cost = for_peer ? msg_device_cost(stream->list->n, len_bytes) :
-				   0;
-	peer->device_waiting += landing->cost;
+	landing->cost = cost;
+	peer->device_waiting += cost;
 	memcpy(landing->data, data, len_bytes);
 	list_init(&landing->link);
 	list_add_tail(&peer->landings, &landing->link);

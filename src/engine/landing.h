@@ -19,10 +19,10 @@ struct peer;
 struct stream;
 
 /* stream's list has device memory; its total is len_bytes. data is copied.
- * for_peer: its request, counted in peer->device_waiting until it has landed.
- * The peer's lock held. Returns 0 or TCPX_ENOMEM. */
+ * cost: counted in peer->device_waiting until it has landed; 0: not the peer's
+ * request. The peer's lock held. Returns 0 or TCPX_ENOMEM. */
 int landing_start(struct peer *peer, struct stream *stream, const void *data,
-		  uint32_t len_bytes, bool for_peer);
+		  uint32_t len_bytes, uint64_t cost);
 /* Goes on with them all; whether any ended. Home's owner, lock held. */
 bool landings_run(struct peer *peer);
 /* The peer's state is PEER_FAILING: waits for what runs, without starting

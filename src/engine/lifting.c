@@ -38,7 +38,7 @@ static bool begin(struct lifting *lifting)
 	return true;
 }
 
-int lifting_start(struct peer *peer, struct stream *stream, bool for_peer,
+int lifting_start(struct peer *peer, struct stream *stream, uint64_t cost,
 		  void (*ended)(struct lifting *lifting, int status,
 				const void *data))
 {
@@ -50,10 +50,8 @@ int lifting_start(struct peer *peer, struct stream *stream, bool for_peer,
 	lifting->stream = stream_get(stream);
 	add_relaxed(&stream->n_busy, 1);
 	lifting->len_bytes = (uint32_t)stream->total_bytes;
-	lifting->cost = for_peer ? msg_device_cost(stream->list->n,
-						   stream->total_bytes) :
-				   0;
-	peer->device_waiting += lifting->cost;
+	lifting->cost = cost;
+	peer->device_waiting += cost;
 	lifting->ended = ended;
 	list_init(&lifting->link);
 	list_add_tail(&peer->liftings, &lifting->link);

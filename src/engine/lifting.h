@@ -36,9 +36,9 @@ struct lifting {
 
 /* Can these bytes be lifted: all of one device, few enough? */
 bool lifting_fits(const struct stream *stream);
-/* stream: its list is what is lifted, whole. for_peer: as landing_start().
- * Lock held. 0 or TCPX_ENOMEM. */
-int lifting_start(struct peer *peer, struct stream *stream, bool for_peer,
+/* stream: its list is what is lifted, whole. cost: as landing_start(). Lock
+ * held. 0 or TCPX_ENOMEM. */
+int lifting_start(struct peer *peer, struct stream *stream, uint64_t cost,
 		  void (*ended)(struct lifting *lifting, int status,
 				const void *data));
 /* Goes on with them all; whether any ended. Home's owner, lock held. */

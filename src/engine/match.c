@@ -151,7 +151,7 @@ static int receive_early_on_device(struct xfer *recv, struct early_send *send)
 	if (err)
 		return err;
 	err = landing_start(recv->peer, request->stream, send->data,
-			    (uint32_t)send->total_bytes, false);
+			    (uint32_t)send->total_bytes, 0);
 	if (err)
 		request_end(request);
 	else

@@ -293,13 +293,16 @@ int target_on_cancel(struct peer *peer, uint64_t wire_id)
 
 /* ---- small ones ------------------------------------------------------- */
 
+static uint64_t device_cost(const struct seglist *segs)
+{
+	return msg_device_cost(segs->n, segs->total_bytes);
+}
+
 /* One more would wait for a GPU that is too far behind: 0, or why not. */
 static int check_waiting(struct peer *peer, const struct seglist *segs,
 			 char *cause)
 {
-	if (peer->device_waiting +
-		    msg_device_cost(segs->n, segs->total_bytes) <=
-	    MSG_DEVICE_WAITING_MAX)
+	if (peer->device_waiting + device_cost(segs) <= MSG_DEVICE_WAITING_MAX)
 		return 0;
 	snprintf(cause, CAUSE_BYTES,
 		 "%u MiB of small requests wait for its GPU",
@@ -331,7 +334,7 @@ static int land(struct peer *peer, const struct msg_put *msg,
 		request->has_note = true;
 	}
 	err = landing_start(peer, request->stream, msg->data.data,
-			    msg->data.len_bytes, true);
+			    msg->data.len_bytes, device_cost(segs));
 	if (!err)
 		return TCPX_INPROGRESS;
 err_end:
@@ -444,7 +447,7 @@ static int lift(struct peer *peer, const struct msg_get *msg,
 		request_end(request);
 		return TCPX_EPROTO; /* such a list does not go small */
 	}
-	if (!lifting_start(peer, request->stream, true, lifted))
+	if (!lifting_start(peer, request->stream, device_cost(segs), lifted))
 		return 0;
 err_end:
 	request_end(request);

@@ -106,7 +106,7 @@ static bool lift(struct xfer *xfer)
 	stream->event = xfer->event;
 	stream->next = stream->limit = stream->total_bytes;
 	if (!lifting_fits(stream) ||
-	    lifting_start(xfer->peer, stream, false, lifted)) {
+	    lifting_start(xfer->peer, stream, 0, lifted)) {
 		stream_put(stream);
 		return false;
 	}
@@ -476,7 +476,7 @@ static int land(struct xfer *xfer, const struct msg_bytes *data)
 		xfer->stream->ended = landed;
 	}
 	if (!xfer->stream || landing_start(xfer->peer, xfer->stream, data->data,
-					   data->len_bytes, false))
+					   data->len_bytes, 0))
 		xfer_end(xfer, TCPX_ENOMEM, "no memory for its bytes");
 	return 0;
 }
