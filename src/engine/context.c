@@ -390,15 +390,46 @@ static uint64_t sleep_limit(struct context *ctx, uint64_t deadline_ns)
 	return until(deadline_ns, limit);
 }
 
+/*
+ * Beside one that leads there is nothing to do but to be told, and all that
+ * tell do it so:
+ *
+ *   this one                    who ends a transfer, or has led
+ *   seq_waiters + 1             status stored, or led = 0
+ *   done()? led?                seq_waiters? seq + 1, futex
+ *
+ * in one order for all (seq_cst). Others that own tell without such an order,
+ * so beside those this is but a nap.
+ */
 static void wait_for_driver(struct context *ctx, uint32_t seq,
-			    uint64_t deadline_ns)
+			    bool (*done)(void *), void *arg,
+			    uint64_t deadline_ns, bool leads)
 {
 	atomic_fetch_add(&ctx->seq_waiters, 1);
-	futex_wait(&ctx->seq, seq, until(deadline_ns, NAP_NS));
+	bool led = !leads && atomic_load(&ctx->led);
+	uint64_t limit = led ? IDLE_SLEEP_NS : NAP_NS;
+
+	if (!done(arg))
+		futex_wait(&ctx->seq, seq, until(deadline_ns, limit));
 	atomic_fetch_sub(&ctx->seq_waiters, 1);
 }
 
 /* ---- callers ---------------------------------------------------------- */
+
+static bool try_lead(struct context *ctx)
+{
+	uint32_t nobody = 0;
+
+	return load_relaxed(&ctx->led) == 0 &&
+	       atomic_compare_exchange_strong(&ctx->led, &nobody, 1);
+}
+
+/* Another of those who wait shall lead. */
+static void resign(struct context *ctx)
+{
+	atomic_store(&ctx->led, 0);
+	context_announce(ctx);
+}
 
 static void caller_leaves(struct context *ctx, bool is_long)
 {
@@ -426,14 +457,11 @@ static bool nothing_yet(struct context *ctx, const struct harvest *harvest)
 /* Counted before done() is looked at a last time: see
  * context_call_sleepers(). */
 static void sleep_caller(struct context *ctx, struct harvest *harvest,
-			 bool (*done)(void *), void *arg, uint64_t timeout_ns,
-			 bool watches)
+			 bool (*done)(void *), void *arg, uint64_t timeout_ns)
 {
-	if (watches)
-		atomic_fetch_add(&ctx->n_watchers, 1);
+	atomic_fetch_add(&ctx->n_watchers, 1);
 	sleep_epoll(ctx, harvest, done, arg, timeout_ns);
-	if (watches)
-		atomic_fetch_sub(&ctx->n_watchers, 1);
+	atomic_fetch_sub(&ctx->n_watchers, 1);
 }
 
 static int drive(struct context *ctx, bool (*done)(void *), void *arg,
@@ -441,7 +469,7 @@ static int drive(struct context *ctx, bool (*done)(void *), void *arg,
 {
 	uint64_t long_ns = clock_now_ns() + SHORT_STAY_NS;
 	int status = TCPX_ETIMEDOUT;
-	bool is_long = false;
+	bool is_long = false, leads = false;
 	struct harvest harvest = {.n = 0};
 
 	if (done(arg))
@@ -461,7 +489,8 @@ static int drive(struct context *ctx, bool (*done)(void *), void *arg,
 		if (own) {
 			over = spin(ctx, &harvest, done, arg, deadline_ns);
 			context_release(ctx);
-			context_announce(ctx);
+			if (!leads) /* else it goes on, or resigns */
+				context_announce(ctx);
 		}
 		if (over || done(arg)) {
 			status = 0;
@@ -469,15 +498,17 @@ static int drive(struct context *ctx, bool (*done)(void *), void *arg,
 		}
 		if (deadline_ns != UINT64_MAX && clock_now_ns() >= deadline_ns)
 			break;
+		leads = leads || (!watches && try_lead(ctx));
 		if (wanted || context_is_wanted(ctx))
 			sched_yield(); /* its turn, before ours */
-		else if (own || nothing_yet(ctx, &harvest))
+		else if ((leads || watches) &&
+			 (own || nothing_yet(ctx, &harvest)))
 			sleep_caller(ctx, &harvest, done, arg,
 				     is_long ? sleep_limit(ctx, deadline_ns) :
-					       SHORT_STAY_NS,
-				     watches);
+					       SHORT_STAY_NS);
 		else
-			wait_for_driver(ctx, seq, deadline_ns);
+			wait_for_driver(ctx, seq, done, arg, deadline_ns,
+					leads);
 		if (!is_long && clock_now_ns() >= long_ns) {
 			/* From now on the worker need not look after this
 			 * context until it is told. */
@@ -485,6 +516,8 @@ static int drive(struct context *ctx, bool (*done)(void *), void *arg,
 			atomic_fetch_add(&ctx->n_long, 1);
 		}
 	}
+	if (leads)
+		resign(ctx);
 	caller_leaves(ctx, is_long);
 	return status;
 }
@@ -669,11 +702,20 @@ void context_submit(struct context *ctx, struct task *task)
 
 void context_announce(struct context *ctx)
 {
-	if (!load_relaxed(&ctx->seq_waiters))
+	if (!atomic_load(&ctx->seq_waiters))
 		return;
 	add_acq_rel(&ctx->seq, 1);
 	futex_wake(&ctx->seq, INT32_MAX);
 	store_relaxed(&ctx->has_woken, 1);
+}
+
+void context_announce_end(struct context *ctx)
+{
+	atomic_thread_fence(memory_order_seq_cst); /* sleep_epoll() */
+	if (load_relaxed(&ctx->led) && load_relaxed(&ctx->n_watchers))
+		context_call(ctx);
+	else
+		context_announce(ctx);
 }
 
 void context_call(struct context *ctx)

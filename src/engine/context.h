@@ -16,7 +16,9 @@
  *   nobody came for 100 us: own, pass         it, a short one does not
  *
  * so a thread that waits does the work itself, without a switch, and nobody
- * fights it for its core. Lock order: ownership, then a peer's lock, then
+ * fights it for its core. Of several that wait for transfers one leads, that
+ * is, sleeps in epoll between its passes; the others sleep on `seq`, and one of
+ * them leads when it leaves. Lock order: ownership, then a peer's lock, then
  * leaf locks. Nothing sleeps while it owns.
  */
 
@@ -80,8 +82,9 @@ struct context {
 	_Atomic uint32_t handoff;	/* futex the worker naps on */
 	_Atomic uint32_t seq;		/* futex of callers that cannot own */
 	_Atomic uint32_t seq_waiters;
-	_Atomic uint32_t n_watchers;	/* callers in epoll_wait() for what may
-					   happen in any context */
+	_Atomic uint32_t led;		/* one of those who wait here sleeps in
+					   epoll_wait(), or drives */
+	_Atomic uint32_t n_watchers;	/* callers in epoll_wait() */
 	_Atomic uint32_t calls;		/* counts context_call() */
 	_Atomic uint64_t visited_ns;	/* a caller's last pass, or knock */
 	_Atomic uint32_t stop;
@@ -193,6 +196,10 @@ static inline void context_warm_up(const struct context *ctx)
 void context_kick(struct context *ctx);
 /* Something a caller may wait for has happened. */
 void context_announce(struct context *ctx);
+/* A transfer of this context's has ended: who waits for it in context_drive()
+ * looks, also one that sleeps in the set, from which another has taken what
+ * would have woken it. */
+void context_announce_end(struct context *ctx);
 /* Something those in context_watch() may wait for has happened. */
 void context_call(struct context *ctx);
 /* The same for who has said so by a seq_cst store that their done() reads so:

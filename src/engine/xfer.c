@@ -216,7 +216,7 @@ static void finish(struct xfer *xfer, int status)
 	trace(TRACE_DONE, 0, xfer->wire_id);
 	/* Pairs with the load in tests: what the bytes are is seen first. */
 	store_release(&xfer->status, status);
-	context_announce(peer->home);
+	context_announce_end(peer->home);
 }
 
 /* Of one in flight. Lock held. */
