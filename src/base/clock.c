@@ -45,7 +45,7 @@ int clock_left_ms(uint64_t deadline_ns)
 }
 
 static pthread_once_t ticks_once = PTHREAD_ONCE_INIT;
-static uint64_t ticks_per_us;
+_Atomic uint64_t clock_rate;
 
 #if defined(__aarch64__)
 static void read_ticks_rate(void)
@@ -53,7 +53,7 @@ static void read_ticks_rate(void)
 	uint64_t hz;
 
 	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(hz));
-	ticks_per_us = hz / 1000000 ? hz / 1000000 : 1;
+	store_relaxed(&clock_rate, hz / 1000000 ? hz / 1000000 : 1);
 }
 #else
 /* Ticks and nanoseconds read as close together as they came in a few tries:
@@ -83,14 +83,14 @@ static void read_ticks_rate(void)
 	do {
 		read_pair(&ticks1, &ns1);
 	} while (ns1 - ns0 < NS_PER_MS);
-	ticks_per_us = (ticks1 - ticks0) * NS_PER_US / (ns1 - ns0);
-	if (ticks_per_us == 0)
-		ticks_per_us = 1;
+	uint64_t rate = (ticks1 - ticks0) * NS_PER_US / (ns1 - ns0);
+
+	store_relaxed(&clock_rate, rate ? rate : 1);
 }
 #endif
 
-uint64_t clock_ticks_per_us(void)
+uint64_t clock_find_rate(void)
 {
 	pthread_once(&ticks_once, read_ticks_rate);
-	return ticks_per_us;
+	return load_relaxed(&clock_rate);
 }

@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include "base/atomic.h"
+
 #define NS_PER_US 1000ull
 #define NS_PER_MS 1000000ull
 #define NS_PER_S 1000000000ull
@@ -37,6 +39,13 @@ static inline uint64_t clock_ticks(void)
 	return clock_now_ns();
 #endif
 }
-uint64_t clock_ticks_per_us(void);
+extern _Atomic uint64_t clock_rate; /* 0: not known yet */
+uint64_t clock_find_rate(void);
+static inline uint64_t clock_ticks_per_us(void)
+{
+	uint64_t rate = load_relaxed(&clock_rate);
+
+	return rate ? rate : clock_find_rate();
+}
 
 #endif

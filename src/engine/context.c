@@ -23,9 +23,11 @@
 #define NAP_NS NS_PER_MS /* of a caller, beside who drives */
 #define POLLEE_NAP_NS (50 * NS_PER_US) /* things to poll, nothing moves; ... */
 #define POLLEE_NAP_MAX_NS (800 * NS_PER_US) /* ... and has not for long */
-/* Visits of who polls: as often as this; and, soon after one that was worth it,
- * in every call, or nearly so. */
+/* Visits of who polls: as often as this; soon after one that was worth it in
+ * every call, or nearly so; and seldom where nothing comes for long. */
 #define VISIT_EVERY_US 2
+#define VISIT_SELDOM_US 8 /* none was worth it for so long: */
+#define IDLE_US 1000
 #define VISIT_OFTEN_NS 200
 #define LUCKY_US 20
 #define ROOM_AFTER_US 50
@@ -571,10 +573,12 @@ static void make_room(struct context *ctx, uint64_t now)
 bool pace_is_due(struct pace *pace)
 {
 	uint64_t now = clock_ticks(), us = clock_ticks_per_us();
-	bool lucky = now - load_relaxed(&pace->lucky_ticks) < LUCKY_US * us;
+	uint64_t luckless = now - load_relaxed(&pace->lucky_ticks);
+	uint64_t pause = luckless < LUCKY_US * us ? us * VISIT_OFTEN_NS / 1000 :
+			 luckless < IDLE_US * us  ? VISIT_EVERY_US * us :
+						    VISIT_SELDOM_US * us;
 
-	if (now - load_relaxed(&pace->visit_ticks) <
-	    (lucky ? us * VISIT_OFTEN_NS / 1000 : VISIT_EVERY_US * us))
+	if (now - load_relaxed(&pace->visit_ticks) < pause)
 		return false;
 	store_relaxed(&pace->visit_ticks, now);
 	return true;
