@@ -93,6 +93,14 @@ struct gpu_ops {
 	int (*ipc_open)(struct gpu_device *device,
 			const uint8_t handle[GPU_IPC_BYTES], void **mem);
 	void (*ipc_close)(struct gpu_device *device, void *mem);
+	/* As gpu_share_export(). open gives, and close takes, the base of all
+	 * that the handle opens; its length is share's. */
+	int (*share_export)(struct gpu_device *device, const void *mem,
+			    struct gpu_share *share, int *fd);
+	int (*share_open)(struct gpu_device *device,
+			  const struct gpu_share *share, int fd, void **base);
+	void (*share_close)(struct gpu_device *device,
+			    const struct gpu_share *share, void *base);
 
 	/* One kernel for all of launch's jobs, of which some may have no
 	 * copies. launch is copied. Of launch, copy and resident_feed:

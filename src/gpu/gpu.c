@@ -248,6 +248,34 @@ void gpu_ipc_close(struct gpu *gpu, void *mem)
 	gpu->ops->ipc_close(gpu->device, mem);
 }
 
+/* ---- memory of somebody else's ----------------------------------------- */
+
+int gpu_share_export(struct gpu *gpu, const void *mem, struct gpu_share *share,
+		     int *fd)
+{
+	*share = (struct gpu_share){0};
+	*fd = -1;
+	return gpu->ops->share_export(gpu->device, mem, share, fd);
+}
+
+int gpu_share_open(struct gpu *gpu, const struct gpu_share *share, int fd,
+		   void **mem)
+{
+	void *base;
+	int rc = share->off < share->all_bytes ?
+			 gpu->ops->share_open(gpu->device, share, fd, &base) :
+			 TCPX_EINVAL;
+
+	if (!rc)
+		*mem = (uint8_t *)base + share->off;
+	return rc;
+}
+
+void gpu_share_close(struct gpu *gpu, const struct gpu_share *share, void *mem)
+{
+	gpu->ops->share_close(gpu->device, share, (uint8_t *)mem - share->off);
+}
+
 /* ---- counters --------------------------------------------------------- */
 
 void gpu_get_counters(struct gpu *gpu, struct gpu_counters *counters)

@@ -114,6 +114,31 @@ int gpu_ipc_open(struct gpu *gpu, const uint8_t handle[GPU_IPC_BYTES],
 		 void **mem);
 void gpu_ipc_close(struct gpu *gpu, void *mem);
 
+/*
+ * The same for memory that somebody else in this process has allocated, in
+ * whatever way: from mem on, which may be anywhere in an allocation, as far as
+ * that goes. All of the allocation is opened over there.
+ */
+struct gpu_share {
+	uint8_t handle[GPU_IPC_BYTES];
+	uint32_t kind; /* the driver's; some need a descriptor */
+	uint32_t zero;
+	uint64_t off; /* of mem, in what is opened */
+	uint64_t all_bytes; /* what is opened */
+};
+/* *fd: a descriptor that must travel along, the caller's to close; -1: none.
+ * TCPX_EUNSUPPORTED: this memory cannot be shared. No failure is the
+ * device's. */
+int gpu_share_export(struct gpu *gpu, const void *mem, struct gpu_share *share,
+		     int *fd);
+/* Borrows fd. *mem: where the exporter's is. TCPX_EUNSUPPORTED: it cannot be
+ * opened here. The memory stays, for who has it open, when its owner is
+ * gone. */
+int gpu_share_open(struct gpu *gpu, const struct gpu_share *share, int fd,
+		   void **mem);
+/* No job uses it any more. share, mem: as they were. */
+void gpu_share_close(struct gpu *gpu, const struct gpu_share *share, void *mem);
+
 /* ---- a device --------------------------------------------------------- */
 
 uint32_t gpu_index(const struct gpu *gpu);

@@ -6,6 +6,7 @@
 
 #include "gpu/fixture.h"
 #include "gpu/driver.h"
+#include "support/pass.h"
 #include "support/scale.h"
 #include "support/vram.h"
 
@@ -464,6 +465,82 @@ static void handed_to_another_process(void)
 	fixture_close(&d);
 }
 
+/* ---- somebody else's memory --------------------------------------------- */
+
+/* The middle of an allocation; then the process ends without a word. */
+static void lender(int fd)
+{
+	struct gpu_share share;
+	struct fixture d;
+	uint8_t word;
+	int lent;
+
+	fixture_open(&d, NULL);
+	uint8_t *mem = fixture_alloc(&d, 20000);
+	fixture_fill(&d, mem + 5000, 10000, 3);
+	CHECK_STATUS(gpu_share_export(d.gpu, &word, &share, &lent),
+		     TCPX_EUNSUPPORTED);
+	CHECK_EQ(lent, -1);
+	CHECK_STATUS(gpu_share_export(d.gpu, mem + 5000, &share, &lent), 0);
+	CHECK_EQ(share.off, 5000);
+	CHECK_EQ(share.all_bytes, 20000);
+	pass_send(fd, &share, sizeof(share), lent);
+	CHECK_EQ(read(fd, &word, 1), 1);
+	fixture_check(&d, mem + 5000, 10000, 4);
+	_exit(0);
+}
+
+static void open_lent(struct fixture *d, const struct gpu_share *share, int fd,
+		      void **mem)
+{
+	struct gpu_share bad = *share;
+	struct gpu *other;
+	char why[200];
+
+	CHECK_STATUS(gpu_set_open(d->set, 1, &other, why, sizeof(why)), 0);
+	CHECK_STATUS(gpu_share_open(other, &bad, fd, mem), TCPX_EUNSUPPORTED);
+	bad.all_bytes += 1u << 20;
+	CHECK_STATUS(gpu_share_open(d->gpu, &bad, fd, mem), TCPX_EUNSUPPORTED);
+	bad.off = bad.all_bytes;
+	CHECK_STATUS(gpu_share_open(d->gpu, &bad, fd, mem), TCPX_EINVAL);
+	CHECK_STATUS(gpu_share_open(d->gpu, share, fd, mem), 0);
+}
+
+static void lent_to_another_process(void)
+{
+	struct gpu_share share, again;
+	int fds[2], status, fd;
+	struct fixture d;
+	void *mem;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		lender(fds[1]);
+		_exit(1);
+	}
+	close(fds[1]);
+	fd = pass_receive(fds[0], &share, sizeof(share));
+	fixture_open(&d, NULL);
+	open_lent(&d, &share, fd, &mem);
+	close(fd);
+	fixture_check(&d, mem, 10000, 3);
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	pattern_fill(slot, 10000, 4, 0);
+	CHECK_STATUS(fixture_copy(&d, mem, slot, 10000), 0);
+	CHECK_EQ(write(fds[0], "w", 1), 1);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	/* Its owner is gone, it is not; and it may be handed on. */
+	fixture_check(&d, mem, 10000, 4);
+	CHECK_STATUS(gpu_share_export(d.gpu, mem, &again, &fd), 0);
+	CHECK_EQ(again.off, 5000);
+	close(fd);
+	gpu_share_close(d.gpu, &share, mem);
+	check_find(&d, mem, 1, TCPX_EINVAL, NULL, "freed");
+	fixture_close(&d);
+}
+
 /* ---- many allocations -------------------------------------------------- */
 
 /* Freed addresses come back at last, or a process would run out of them. */
@@ -574,6 +651,7 @@ static const struct check_case cases[] = {
 	{"finding_opens_the_device", finding_opens_the_device, 0},
 	{"sets_by_name", sets_by_name, 0},
 	{"handed_to_another_process", handed_to_another_process, 0},
+	{"lent_to_another_process", lent_to_another_process, 0},
 	{"memory_comes_and_goes", memory_comes_and_goes, 0},
 	{"memory_of_the_programs", memory_of_the_programs, 0},
 	{"memory_that_is_not_theirs", memory_that_is_not_theirs, 0},

@@ -19,9 +19,14 @@ static _Atomic bool ready;
 static const struct {
 	const char *symbol;
 	size_t off;
+	bool optional;
 } symbols[] = {
-#define X(field, symbol, args) {symbol, offsetof(struct cuda_api, field)},
+#define X(field, symbol, args)                                                 \
+	{symbol, offsetof(struct cuda_api, field), false},
 	CUDA_API_MAP(X)
+#undef X
+#define X(field, symbol, args) {symbol, offsetof(struct cuda_api, field), true},
+		CUDA_API_OPTIONAL_MAP(X)
 #undef X
 };
 
@@ -58,7 +63,7 @@ static int find_symbols(void *lib, char *why, size_t cap_bytes)
 	for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols); i++) {
 		void *found = dlsym(lib, symbols[i].symbol);
 
-		if (!found) {
+		if (!found && !symbols[i].optional) {
 			snprintf(why, cap_bytes,
 				 "the NVIDIA driver has no %s: too old, R535 "
 				 "or newer is needed",

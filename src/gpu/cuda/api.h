@@ -67,6 +67,8 @@ enum {
 	CUDA_HOST_DEVICEMAP = 2,
 	CUDA_IPC_LAZY_PEER = 1,
 	CUDA_CAPTURE_RELAXED = 2,
+	CUDA_HANDLE_POSIX_FD = 1,
+	CUDA_LOCATION_DEVICE = 1,
 	CUDA_JIT_ERROR_LOG = 5,
 	CUDA_JIT_ERROR_LOG_BYTES = 6,
 };
@@ -148,9 +150,39 @@ enum {
 	  (cuda_ptr * mem, struct cuda_ipc_handle handle, unsigned int flags)) \
 	X(ipc_close, "cuIpcCloseMemHandle", (cuda_ptr mem))
 
+/* A right to a range, and whose: a device of that number. */
+struct cuda_access {
+	int kind, id;
+	int rights;
+};
+
+/* Memory that is mapped by hand (CUDA 10.2 on): NULL where the driver has
+ * none of it. */
+#define CUDA_API_OPTIONAL_MAP(X)                                               \
+	X(vmm_retain, "cuMemRetainAllocationHandle",                           \
+	  (unsigned long long *handle, void *at))                              \
+	X(vmm_release, "cuMemRelease", (unsigned long long handle))            \
+	X(vmm_export, "cuMemExportToShareableHandle",                          \
+	  (void *shared, unsigned long long handle, int kind,                  \
+	   unsigned long long flags))                                          \
+	X(vmm_import, "cuMemImportFromShareableHandle",                        \
+	  (unsigned long long *handle, void *shared, int kind))                \
+	X(vmm_reserve, "cuMemAddressReserve",                                  \
+	  (cuda_ptr * at, size_t len_bytes, size_t alignment, cuda_ptr wanted, \
+	   unsigned long long flags))                                          \
+	X(vmm_unreserve, "cuMemAddressFree", (cuda_ptr at, size_t len_bytes))  \
+	X(vmm_map, "cuMemMap",                                                 \
+	  (cuda_ptr at, size_t len_bytes, size_t off,                          \
+	   unsigned long long handle, unsigned long long flags))               \
+	X(vmm_unmap, "cuMemUnmap", (cuda_ptr at, size_t len_bytes))            \
+	X(vmm_access, "cuMemSetAccess",                                        \
+	  (cuda_ptr at, size_t len_bytes, const struct cuda_access *access,    \
+	   size_t n))
+
 struct cuda_api {
 #define X(field, symbol, args) cuda_result(*field) args;
 	CUDA_API_MAP(X)
+	CUDA_API_OPTIONAL_MAP(X)
 #undef X
 };
 

@@ -9,7 +9,7 @@
 #include "gpu/cuda/device.h"
 #include "gpu/kernels/copy.h"
 
-#define BLOCKS_A_PROCESSOR 4u	/* as the kernel's launch bounds say */
+#define BLOCKS_A_PROCESSOR 4u /* as the kernel's launch bounds say */
 #define OPEN_TIMEOUT_MS 10000
 #define CLOSE_TIMEOUT_MS 2000
 #define RESIDENT_IDLE_NS (10 * NS_PER_MS)
@@ -405,6 +405,9 @@ const struct gpu_ops gpu_cuda_ops = {
 	.ipc_export = cuda_ipc_export,
 	.ipc_open = cuda_ipc_open,
 	.ipc_close = cuda_ipc_close,
+	.share_export = cuda_share_export,
+	.share_open = cuda_share_open,
+	.share_close = cuda_share_close,
 	.launch = cuda_launch,
 	.copy = cuda_copy,
 	.wait_event = cuda_wait_event,

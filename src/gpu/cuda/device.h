@@ -11,6 +11,7 @@
  *      launch.c    kernels, copies, events: what is queued
  *      memory.c    pinned, device and other processes' memory
  *      resident.c  the kernel that stays
+ *      share.c     memory of others' allocation, to other processes
  *
  * The device's primary context is retained, which the runtime API, and so
  * every framework, uses too; each call makes it current for its duration.
@@ -89,6 +90,12 @@ int cuda_ipc_export(struct gpu_device *device, void *mem,
 int cuda_ipc_open(struct gpu_device *device,
 		  const uint8_t handle[GPU_IPC_BYTES], void **mem);
 void cuda_ipc_close(struct gpu_device *device, void *mem);
+int cuda_share_export(struct gpu_device *device, const void *mem,
+		      struct gpu_share *share, int *fd);
+int cuda_share_open(struct gpu_device *device, const struct gpu_share *share,
+		    int fd, void **base);
+void cuda_share_close(struct gpu_device *device, const struct gpu_share *share,
+		      void *base);
 
 int cuda_launch(struct gpu_device *device, uint32_t stream,
 		const struct gpu_launch *launch);

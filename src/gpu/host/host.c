@@ -216,6 +216,40 @@ static void host_ipc_close(struct gpu_device *device, void *mem)
 	host_mem_free(device, mem);
 }
 
+/* What the handle says: the device. The rest is the descriptor. */
+static int host_share_export(struct gpu_device *device, const void *mem,
+			     struct gpu_share *share, int *fd)
+{
+	uint64_t base;
+	int rc;
+
+	foreign_look((uintptr_t)mem);
+	rc = ranges_share(device->index, (uintptr_t)mem, fd, &base,
+			  &share->all_bytes);
+	if (rc)
+		return rc;
+	share->off = (uintptr_t)mem - base;
+	memcpy(share->handle, &device->index, sizeof(device->index));
+	return TCPX_OK;
+}
+
+static int host_share_open(struct gpu_device *device,
+			   const struct gpu_share *share, int fd, void **base)
+{
+	uint32_t index;
+
+	memcpy(&index, share->handle, sizeof(index));
+	if (index != device->index)
+		return TCPX_EUNSUPPORTED;
+	return ranges_join(index, fd, share->all_bytes, base);
+}
+
+static void host_share_close(struct gpu_device *device,
+			     const struct gpu_share *share, void *base)
+{
+	host_mem_free(device, base);
+}
+
 /* ---- open, close ------------------------------------------------------ */
 
 static struct shared *share_get(uint32_t index)
@@ -294,6 +328,9 @@ const struct gpu_ops gpu_host_ops = {
 	.ipc_export = host_ipc_export,
 	.ipc_open = host_ipc_open,
 	.ipc_close = host_ipc_close,
+	.share_export = host_share_export,
+	.share_open = host_share_open,
+	.share_close = host_share_close,
 	.launch = pretend_launch,
 	.copy = pretend_copy,
 	.wait_event = pretend_wait_event,

@@ -263,21 +263,28 @@ int ranges_adopt(uint32_t index, uint64_t base, uint64_t len_bytes, int fd)
 		.hidden = hidden,
 		.kind = RANGE_DEVICE,
 		.index = index,
-		.fd = -1,
+		.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
 		.adopted = true,
 	};
 	const struct range *last;
 	int rc = TCPX_EINVAL;
 
-	if (!hidden)
-		return TCPX_ENOMEM;
+	if (!hidden || range.fd < 0) {
+		rc = TCPX_ENOMEM;
+		goto err_drop;
+	}
 	pthread_rwlock_wrlock(&lock);
 	last = ranges_find(base + len_bytes - 1);
 	if (!last || last->base + last->map_bytes <= base)
 		rc = insert(&range);
 	pthread_rwlock_unlock(&lock);
-	if (rc)
+	if (!rc)
+		return TCPX_OK;
+err_drop:
+	if (hidden)
 		munmap(hidden, len_bytes);
+	if (range.fd >= 0)
+		close(range.fd);
 	return rc;
 }
 
@@ -289,6 +296,7 @@ void ranges_disown(uint64_t base)
 	n = n_up_to(base);
 	if (n && ranges[n - 1].base == base && ranges[n - 1].adopted) {
 		munmap(ranges[n - 1].hidden, ranges[n - 1].map_bytes);
+		close(ranges[n - 1].fd);
 		delete_at(n - 1);
 	}
 	pthread_rwlock_unlock(&lock);
@@ -406,5 +414,39 @@ int ranges_import(uint32_t index, const uint8_t in[GPU_IPC_BYTES], void **mem)
 		return TCPX_ENOENT;
 	rc = add_device(fd, index, handle.len_bytes, true, mem);
 	close(fd);
+	return rc;
+}
+
+int ranges_share(uint32_t index, uint64_t addr, int *fd, uint64_t *base,
+		 uint64_t *all_bytes)
+{
+	const struct range *range;
+	int rc = TCPX_EUNSUPPORTED;
+
+	ranges_hold();
+	range = ranges_find(addr);
+	if (range && range->kind == RANGE_DEVICE && range->index == index &&
+	    range->fd >= 0 && addr - range->base < range->len_bytes) {
+		*fd = fcntl(range->fd, F_DUPFD_CLOEXEC, 0);
+		*base = range->base;
+		*all_bytes = range->len_bytes;
+		rc = *fd < 0 ? TCPX_ENFILE : TCPX_OK;
+	}
+	ranges_release();
+	return rc;
+}
+
+int ranges_join(uint32_t index, int fd, uint64_t all_bytes, void **mem)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0), rc = TCPX_EUNSUPPORTED;
+	struct stat st;
+
+	if (own < 0)
+		return TCPX_ENFILE;
+	if (fstat(own, &st) == 0 &&
+	    (uint64_t)st.st_size == whole_pages(all_bytes))
+		rc = add_device(own, index, all_bytes, false, mem);
+	if (rc)
+		close(own);
 	return rc;
 }

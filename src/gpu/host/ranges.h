@@ -34,8 +34,8 @@ struct range {
 	uint8_t *hidden;	/* where the device touches it */
 	enum range_kind kind;
 	uint32_t index;		/* RANGE_DEVICE: of the device */
-	int fd;			/* RANGE_DEVICE; -1: another process's, or
-				 * the program's */
+	int fd;			/* RANGE_DEVICE: of the memfd; -1: another
+				 * process's, by ranges_import() */
 	bool adopted;		/* RANGE_DEVICE: base is the program's */
 	uint64_t freed;		/* RANGE_FREED: when, in frees */
 };
@@ -68,5 +68,12 @@ void *ranges_at(uint32_t index, uint64_t addr, uint64_t len_bytes,
 int ranges_export(void *mem, uint8_t handle[GPU_IPC_BYTES]);
 int ranges_import(uint32_t index, const uint8_t handle[GPU_IPC_BYTES],
 		  void **mem);
+/* The range with addr in it, also one of the program's own: a descriptor of it
+ * (the caller's), where it begins, and how long it is. TCPX_EUNSUPPORTED:
+ * there is none. */
+int ranges_share(uint32_t index, uint64_t addr, int *fd, uint64_t *base,
+		 uint64_t *all_bytes);
+/* Such a range of any process; borrows fd. TCPX_EUNSUPPORTED: it is not one. */
+int ranges_join(uint32_t index, int fd, uint64_t all_bytes, void **mem);
 
 #endif

@@ -5,9 +5,11 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "base/atomic.h"
 #include "gpu/cuda/rig.h"
+#include "support/pass.h"
 #include "support/scale.h"
 
 #define MIB (1ull << 20)
@@ -349,6 +351,135 @@ static void other_process(void)
 	rig_close(&rig);
 }
 
+/* ---- memory of others', to another process -------------------------------------- */
+
+enum kind {
+	PLAIN, /* cuMemAlloc */
+	EXPORTABLE, /* cuMemCreate, with the right to a descriptor */
+	IMPORTED, /* that, handed over by a descriptor: as a plugin's pool */
+	KINDS,
+};
+
+static void opens_shares(int from)
+{
+	struct gpu_share share;
+	struct rig rig;
+	void *mem;
+
+	rig_open(&rig, NULL);
+	for (int kind = PLAIN; kind < KINDS; kind++) {
+		int fd = pass_receive(from, &share, sizeof(share));
+
+		CHECK_STATUS(gpu_share_open(rig.gpu, &share, fd, &mem), 0);
+		if (fd >= 0)
+			close(fd);
+		is_device(&rig, (uintptr_t)mem, MIB);
+		CHECK_EQ(rig_mismatches(&rig, mem, 1000, 7), 0);
+		is_usable(&rig, (uintptr_t)mem, 4096);
+		gpu_share_close(rig.gpu, &share, mem);
+	}
+	pass_send(from, "k", 1, -1);
+	rig_close(&rig);
+	_exit(0);
+}
+
+/* handle_types 1: may be exported to a descriptor. */
+static unsigned long long create_piece(int handle_types)
+{
+	struct rig_mem_prop prop = {
+		.type = 1, .handle_types = handle_types, .location_type = 1};
+	unsigned long long piece;
+
+	RIG_DO(rig_driver.create(&piece, PIECE, &prop, 0));
+	return piece;
+}
+
+static cuda_ptr map_whole(unsigned long long piece)
+{
+	struct rig_mem_access access = {.location_type = 1, .flags = 3};
+	cuda_ptr at;
+
+	RIG_DO(rig_driver.reserve(&at, PIECE, 0, 0, 0));
+	RIG_DO(rig_driver.map(at, PIECE, 0, piece, 0));
+	RIG_DO(rig_driver.set_access(at, PIECE, &access, 1));
+	RIG_DO(cuda_api.vmm_release(piece));
+	return at;
+}
+
+static cuda_ptr make(enum kind kind)
+{
+	unsigned long long piece, again;
+	cuda_ptr at;
+	int fd;
+
+	if (kind == PLAIN) {
+		RIG_DO(cuda_api.mem_alloc(&at, PIECE));
+		return at;
+	}
+	piece = create_piece(1);
+	if (kind == EXPORTABLE)
+		return map_whole(piece);
+	RIG_DO(cuda_api.vmm_export(&fd, piece, CUDA_HANDLE_POSIX_FD, 0));
+	RIG_DO(cuda_api.vmm_import(&again, (void *)(intptr_t)fd,
+				   CUDA_HANDLE_POSIX_FD));
+	close(fd);
+	RIG_DO(cuda_api.vmm_release(piece));
+	return map_whole(again);
+}
+
+/* What may not be exported is refused, and the device none the worse. */
+static void not_shared(struct rig *rig)
+{
+	struct gpu_share share;
+	int fd;
+	void *mem = (void *)(uintptr_t)map_whole(create_piece(0));
+
+	CHECK_STATUS(gpu_share_export(rig->gpu, mem, &share, &fd),
+		     TCPX_EUNSUPPORTED);
+	CHECK_EQ(fd, -1);
+	is_usable(rig, (uintptr_t)mem, 4096);
+	CHECK_STATUS(gpu_share_export(rig->gpu, rig, &share, &fd),
+		     TCPX_EUNSUPPORTED);
+	CHECK_STATUS(gpu_status(rig->gpu), 0);
+}
+
+static void shared_with_other_process(void)
+{
+	uint32_t words[1000];
+	struct gpu_share share;
+	int fds[2], status;
+	struct rig rig;
+	char answer;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	pid_t pid = fork(); /* before the driver is touched */
+
+	if (pid == 0)
+		opens_shares(fds[1]);
+	close(fds[1]);
+	rig_open(&rig, NULL);
+	rig_fill(words, 1000, 7);
+	for (int kind = PLAIN; kind < KINDS; kind++) {
+		cuda_ptr at = make((enum kind)kind) + 8192;
+		void *mem = (void *)(uintptr_t)at;
+		int fd;
+
+		CHECK_STATUS(gpu_copy_wait(rig.gpu, mem, words, sizeof(words)),
+			     0);
+		CHECK_STATUS(gpu_share_export(rig.gpu, mem, &share, &fd), 0);
+		CHECK_EQ(share.off, 8192);
+		CHECK_EQ(share.all_bytes, PIECE);
+		pass_send(fds[0], &share, sizeof(share), fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	not_shared(&rig);
+	CHECK_EQ(pass_receive(fds[0], &answer, 1), -1);
+	waitpid(pid, &status, 0);
+	CHECK_EQ(status, 0);
+	rig_close(&rig);
+}
+
 /* ---- failures ------------------------------------------------------------------- */
 
 static void too_much_memory(void)
@@ -413,6 +544,7 @@ static const struct check_case cases[] = {
 	{"capture_is_kept", capture_is_kept, 0},
 	{"event_is_awaited", event_is_awaited, 0},
 	{"other_process", other_process, 0},
+	{"shared_with_other_process", shared_with_other_process, 0},
 	{"too_much_memory", too_much_memory, 0},
 	{"context_is_lost", context_is_lost, 0},
 	{"job_goes_astray", job_goes_astray, 0},
