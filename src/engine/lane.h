@@ -12,7 +12,10 @@
  *               ring[placed..next): what was sent and not yet placed there;
  *               if the lane dies, the receiver says how many were placed and
  *               the rest is sent again over other lanes
- *   receiving   consumed <= bound <= announced <= posted
+ *   receiving   consumed <= returned <= bound <= announced <= posted;
+ *               ring[consumed..returned): lent by the transport, copied and
+ *               given back, but not known to be right yet; if the lane dies,
+ *               they are lost. Others are consumed as soon as returned
  *
  * All of it is the owner's of lane->ctx; the peer's lock covers what control
  * messages change (granted, acked, fence) and `idle`.
@@ -54,7 +57,10 @@ struct rx_record {
 	const uint8_t *base;	/* of an arrived one, if not in place */
 	const struct transport_fragment *fragments;
 	uint32_t n_fragments;
-	bool announced, bound, arrived, placed;
+	bool announced, bound, arrived;
+	bool placed;		/* nothing touches its memory any more */
+	bool lent;		/* its bytes are sure only when CONSUMED */
+	bool counted;		/* placed, and sure; or nobody waits for it */
 	bool right;		/* its checksum, where one was made */
 	bool is_placing;	/* by GPU jobs: */
 	struct placing placing;
@@ -90,7 +96,8 @@ struct lane {
 	uint64_t next, given, sent, placed;
 	struct tx_record *tx_ring; /* window long */
 
-	uint64_t posted, announced, bound, arrived, consumed, credited;
+	uint64_t posted, announced, bound, arrived, returned, consumed;
+	uint64_t credited;
 	struct rx_record *rx_ring;
 
 	/* The owner's: records that GPU jobs work for, a device with jobs that

@@ -29,7 +29,7 @@ static void release_record(struct rx_record *rec)
 	rec->spans = NULL;
 	rec->base = NULL;
 	rec->announced = rec->bound = rec->arrived = rec->placed = false;
-	rec->is_placing = false;
+	rec->lent = rec->counted = rec->is_placing = false;
 }
 
 /* ---- credits ---------------------------------------------------------- */
@@ -252,6 +252,7 @@ static void count_placed(struct lane *lane, struct rx_record *rec, int status)
 {
 	struct stream *stream = rec->stream;
 
+	rec->counted = true;
 	add_relaxed(&lane->rx_bytes, rec->desc.len_bytes);
 	add_relaxed(&lane->rx_chunks, 1);
 	if (!stream)
@@ -279,6 +280,15 @@ static void count_placed(struct lane *lane, struct rx_record *rec, int status)
 static bool is_dead(const struct rx_record *rec)
 {
 	return !rec->stream || load_acquire(&rec->stream->dead);
+}
+
+/* Its copy has ended. Whether a lent one is right is not known yet; who waits
+ * for the end of a dead one does not wait for that. */
+static void set_placed(struct lane *lane, struct rx_record *rec, int status)
+{
+	rec->placed = true;
+	if (!rec->lent || is_dead(rec))
+		count_placed(lane, rec, status);
 }
 
 /* Starts or goes on with what the GPUs do for it. list NULL: starts nothing. */
@@ -324,8 +334,7 @@ static int go_on_placing(struct lane *lane, struct rx_record *rec)
 	lane->n_jobs--;
 	trace(TRACE_PLACED, lane->id,
 	      trace_chunk(rec->desc.seq, rec->desc.len_bytes));
-	count_placed(lane, rec, status);
-	rec->placed = true;
+	set_placed(lane, rec, status);
 	if (dead)
 		peer_wake(lane->peer); /* who waits for it may end now */
 	return 0;
@@ -356,23 +365,42 @@ static int place(struct lane *lane, struct rx_record *rec)
 	if (rec->base && !dead)
 		scatter(rec);
 	rec->right = dead || checksum_right(lane, rec);
-	count_placed(lane, rec, 0);
-	rec->placed = true;
+	set_placed(lane, rec, 0);
 	return 0;
 }
 
 /* Gives back, in order, what has been placed. */
 static int consume(struct lane *lane)
 {
-	while (lane->consumed < lane->bound &&
-	       rx_at(lane, lane->consumed)->placed) {
-		int err = lane->via->ops->consume(lane->rx, lane->consumed);
+	while (lane->returned < lane->bound &&
+	       rx_at(lane, lane->returned)->placed) {
+		struct rx_record *rec = rx_at(lane, lane->returned);
+		int err = lane->via->ops->consume(lane->rx, lane->returned);
 
 		if (err)
 			return err;
-		release_record(rx_at(lane, lane->consumed));
+		lane->returned++;
+		if (rec->lent)
+			continue; /* on_consumed() */
+		release_record(rec);
 		lane->consumed++;
 	}
+	return 0;
+}
+
+/* The oldest that was given back had been held until then: what was copied is
+ * right. */
+static int on_consumed(struct lane *lane, uint64_t cookie)
+{
+	struct rx_record *rec = rx_at(lane, lane->consumed);
+
+	if (lane->consumed == lane->returned || cookie != lane->consumed)
+		return TCPX_EINTERNAL;
+	if (!rec->counted)
+		count_placed(lane, rec,
+			     rec->is_placing ? rec->placing.status : 0);
+	release_record(rec);
+	lane->consumed++;
 	return 0;
 }
 
@@ -394,7 +422,10 @@ static int on_event(struct lane *lane, const struct channel_event *event)
 		rec->base = event->base;
 		rec->fragments = event->fragments;
 		rec->n_fragments = event->n_fragments;
+		rec->lent = event->lent;
 		return 0;
+	case CHANNEL_CONSUMED:
+		return on_consumed(lane, event->cookie);
 	case CHANNEL_FAULT:
 		lane_fault(lane, rx_at(lane, event->cookie)->stream,
 			   "its memory cannot be written");
@@ -431,7 +462,7 @@ static int advance(struct lane *lane, bool *did)
 		*did = true;
 	if (err && err != TCPX_EAGAIN)
 		return err;
-	for (uint64_t k = lane->consumed; k < lane->bound; k++) {
+	for (uint64_t k = lane->returned; k < lane->bound; k++) {
 		struct rx_record *rec = rx_at(lane, k);
 
 		if (!rec->arrived || rec->placed)
@@ -496,9 +527,9 @@ bool lane_rx_pending(const struct lane *lane)
 bool lane_rx_ready(const struct lane *lane)
 {
 	const struct rx_record *rec =
-		&lane->rx_ring[lane->consumed % lane->window];
+		&lane->rx_ring[lane->returned % lane->window];
 
-	if (lane->consumed == lane->bound || !rec->is_placing)
+	if (lane->returned == lane->bound || !rec->is_placing)
 		return false;
 	return !rec->placing.n_jobs ||
 	       gpu_job_poll(rec->placing.jobs[0]) != TCPX_INPROGRESS ||
@@ -531,10 +562,9 @@ bool lane_rx_drain(struct lane *lane)
 				in_order = false;
 				continue;
 			}
-			count_placed(lane, rec, status);
-			rec->placed = true;
+			set_placed(lane, rec, status);
 		}
-		in_order &= rec->placed;
+		in_order &= rec->counted;
 	}
 	return drained;
 }
@@ -545,7 +575,7 @@ void lane_rx_sweep(struct lane *lane)
 		struct rx_record *rec = rx_at(lane, k);
 
 		/* Running GPU jobs are waited for: see go_on_placing(). */
-		if (!rec->stream || rec->is_placing ||
+		if (!rec->stream || (rec->is_placing && !rec->placed) ||
 		    !load_acquire(&rec->stream->dead))
 			continue;
 		if (!rec->arrived)
@@ -558,14 +588,14 @@ void lane_rx_sweep(struct lane *lane)
 
 void lane_rx_close(struct lane *lane)
 {
-	/* What is placed is counted, so the fence must name it, or it would
-	 * be sent and counted again. */
+	/* What is counted the fence must name, or it would be sent and counted
+	 * again; what may be wrong it must not. */
 	while (lane->consumed < lane->bound &&
-	       rx_at(lane, lane->consumed)->placed)
+	       rx_at(lane, lane->consumed)->counted)
 		release_record(rx_at(lane, lane->consumed++));
 	for (uint64_t k = lane->consumed; k < lane->announced; k++)
 		release_record(rx_at(lane, k));
-	lane->bound = lane->announced = lane->consumed;
+	lane->returned = lane->bound = lane->announced = lane->consumed;
 }
 
 void lane_rx_free(struct lane *lane)

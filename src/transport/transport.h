@@ -20,11 +20,20 @@
  *                   ====== payload ======>   ARRIVED {fragments}   arrived
  *   SENT {cookie}                            (engine copies fragments)
  *                                            consume(cookie)       consumed
+ *                                            CONSUMED {cookie}     sure, if
+ *                                                                  it was lent
  *
  * In place (bound to spans): ARRIVED has no fragments, the bytes are where
  * they belong. In memory of the transport's own: ARRIVED lists fragments,
  * which stay valid until consume(). Every chunk that ARRIVED is consumed, in
  * FIFO order, whichever way it came; until then it counts for the window.
+ *
+ * LENT fragments are memory that another process holds, and that goes to
+ * somebody else the moment that process ends, whoever reads it just then. So
+ * what was copied from there is not known to be right before CONSUMED, which
+ * says that they were still held after consume(), and so all the time of the
+ * copy. Until then such a chunk counts for nothing but the window. Several may
+ * be in that state at once; CONSUMED comes in FIFO order.
  *
  * Rules for all slots
  * - A channel belongs to one thread at a time (its owner); slots that take a
@@ -42,8 +51,9 @@
  *   fragment outside the transport's own memory, or a total that differs from
  *   what was announced, fails the channel, and nothing of it is delivered.
  * - After FAILED a channel delivers nothing more; only abandon() and
- *   channel_close() may follow. Chunks not SENT or ARRIVED by then are lost:
- *   the engine knows which, and repeats them elsewhere. What was complete
+ *   channel_close() may follow. Chunks not SENT or ARRIVED by then, and lent
+ *   ones not CONSUMED, are lost: the engine knows which, and repeats them
+ *   elsewhere. What was complete
  *   before the failure is delivered before FAILED. The status is TCPX_ECLOSED
  *   (the other end is gone), TCPX_EPROTO (it broke these rules), TCPX_ENOMEM
  *   or TCPX_ECHANNEL (all else). A post on a channel that has failed and not
@@ -152,6 +162,7 @@ enum channel_event_kind {
 	CHANNEL_SENT = 1,	/* cookie of post_send: its memory is free */
 	CHANNEL_ANNOUNCED,	/* desc; cookie of the receive it meets */
 	CHANNEL_ARRIVED,	/* cookie of post_recv */
+	CHANNEL_CONSUMED,	/* cookie, of a lent one: its bytes were right */
 	CHANNEL_FAULT,		/* cookie: its spans cannot be read, or written;
 				   FAILED comes next, for half a chunk cannot
 				   be taken back */
@@ -166,6 +177,8 @@ struct channel_event {
 	const uint8_t *base;	/* ARRIVED with fragments, else NULL */
 	const struct transport_fragment *fragments; /* until consume() */
 	uint32_t n_fragments;
+	bool lent;		/* ARRIVED: CONSUMED comes behind consume(); a
+				   channel's chunks all are, or none */
 	const char *cause;	/* FAILED; valid until channel_close() */
 };
 
@@ -253,7 +266,8 @@ struct transport_ops {
 		     struct transport_rail *rail);
 
 	/* Ends a channel, in any state. Spans and slots are not touched any
-	 * more when it returns. */
+	 * more when it returns. No GPU job reads its fragments: the owner has
+	 * waited for those, for their memory may go. */
 	void (*channel_close)(struct channel *channel);
 
 	/* Promises to take one more chunk. TCPX_EAGAIN: window full. Cookies
@@ -273,8 +287,10 @@ struct transport_ops {
 	int (*bind)(struct channel *channel, uint64_t cookie,
 		    const struct span *spans, uint32_t n_spans,
 		    uint32_t len_bytes, struct gpu *gpu);
-	/* The oldest ARRIVED chunk is done with; another cookie gives
-	 * TCPX_EINVAL. */
+	/* The oldest ARRIVED chunk that was not is done with: nobody reads its
+	 * fragments any more. Another cookie gives TCPX_EINVAL. A lent one is
+	 * consumed whether its bytes were wanted or not, and counts for the
+	 * window until CONSUMED. */
 	int (*consume)(struct channel *channel, uint64_t cookie);
 
 	/* Memory of the transport's own to send from, limits.slot_bytes long;

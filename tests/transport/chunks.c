@@ -96,6 +96,7 @@ void window_is_a_bound(void)
 		CHECK_STATUS(lane_recv(&lane), TCPX_EAGAIN);
 	}
 	lane_consume(&lane);
+	lane_await_sure(&lane);
 	CHECK_STATUS(lane_recv(&lane), TCPX_OK);
 	CHECK_STATUS(lane_recv(&lane), TCPX_EAGAIN);
 	lane.hold_consumes = false;
@@ -327,6 +328,35 @@ void fragments_stay(void)
 		     i && lane.consumed < lane.arrived; i--)
 			lane_consume(&lane);
 	}
+	lane_close(&lane);
+	subject_close(&s);
+}
+
+/* Several may be given back before the first is sure; what is not given back
+ * never is. TRANSPORT_LENT: whether chunks are lent at all, if that is told. */
+void lent_is_confirmed(void)
+{
+	const char *lent = getenv("TRANSPORT_LENT");
+	struct subject s;
+	struct lane lane;
+
+	subject_open(&s, CHUNK_BYTES);
+	lane_open(&lane, &s, 8, s.limits.slot_bytes);
+	lane.own_memory = true;
+	lane.hold_consumes = true;
+	while (lane.arrived < 8) {
+		lane_run_rx(&lane);
+		lane_run_tx(&lane);
+	}
+	if (lent)
+		CHECK_EQ(lane.lent, lent[0] == '1');
+	for (int i = 0; i < 5; i++)
+		lane_consume(&lane);
+	lane_await_sure(&lane);
+	for (int i = 0; i < 100; i++)
+		lane_poll_rx(&lane);
+	CHECK_EQ(lane.sure, 5);
+	lane_consume(&lane); /* closed before it is sure, perhaps */
 	lane_close(&lane);
 	subject_close(&s);
 }

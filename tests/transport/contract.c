@@ -82,6 +82,7 @@ static const struct {
 	{{"own_memory", own_memory, 0}, FRAGMENTS, 0},
 	{{"consume_in_order", consume_in_order, 0}, 0, 0},
 	{{"fragments_stay", fragments_stay, 0}, FRAGMENTS, 0},
+	{{"lent_is_confirmed", lent_is_confirmed, 0}, FRAGMENTS, 0},
 	{{"slots_are_bounded", slots_are_bounded, 0}, SLOTS, 0},
 	{{"pool_runs_dry", pool_runs_dry, 60}, 0, 0},
 	{{"wait_fd_tells", wait_fd_tells, 0}, WAITABLE | INLINE, 0},

@@ -108,7 +108,9 @@ struct lane {
 
 	struct end rx; /* the receiving half */
 	struct rx_chunk *rx_chunks;
-	uint64_t announced, bound, arrived, consumed;
+	/* sure: CONSUMED, or consumed if it was not lent */
+	uint64_t announced, bound, arrived, consumed, sure;
+	bool lent;
 };
 
 /* n_chunks of 1 to max_bytes. */
@@ -132,6 +134,8 @@ int lane_recv(struct lane *lane);
 int lane_bind(struct lane *lane);
 int lane_poll_rx(struct lane *lane);
 void lane_consume(struct lane *lane);
+/* Polls until what has been consumed is sure. */
+void lane_await_sure(struct lane *lane);
 void lane_abandon_rx(struct lane *lane, uint64_t k);
 /* Fragments of chunk k once more. */
 void lane_check_fragments(const struct lane *lane, uint64_t k);
@@ -164,6 +168,7 @@ void bind_refuses(void);
 void own_memory(void);
 void consume_in_order(void);
 void fragments_stay(void);
+void lent_is_confirmed(void);
 void slots_are_bounded(void);
 void pool_runs_dry(void);
 void wait_fd_tells(void);

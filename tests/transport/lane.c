@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "contract.h"
 #include "gpu/gpu.h"
 
@@ -343,6 +344,9 @@ static void on_arrived(struct lane *lane, const struct channel_event *event)
 	CHECK_EQ(event->cookie, RX_COOKIE(k));
 	CHECK_EQ(!event->base, !event->n_fragments);
 	CHECK_EQ(!event->base, !!chunk->dst.map);
+	CHECK(event->base || !event->lent);
+	CHECK(k == 0 || event->lent == lane->lent);
+	lane->lent = event->lent;
 	chunk->base = event->base;
 	chunk->fragments = event->fragments;
 	chunk->n_fragments = event->n_fragments;
@@ -353,10 +357,22 @@ static void on_arrived(struct lane *lane, const struct channel_event *event)
 	area_destroy(&chunk->dst);
 }
 
+/* Only what was lent, and given back; in order. */
+static void on_consumed(struct lane *lane, const struct channel_event *event)
+{
+	CHECK(lane->lent);
+	CHECK(lane->sure < lane->consumed);
+	CHECK_EQ(event->cookie, RX_COOKIE(lane->sure));
+	lane->sure++;
+}
+
 int lane_poll_rx(struct lane *lane)
 {
 	struct channel_event events[TRANSPORT_EVENTS_MAX];
 	int max = 1 + check_rand(&lane->rx.rand) % TRANSPORT_EVENTS_MAX;
+
+	/* As a stack may be: every field is the transport's to set. */
+	memset(events, 0x01, sizeof(events));
 	int n = lane->subject->ops->poll(lane->rx.channel, events, max);
 
 	CHECK(n >= 0 && n <= max);
@@ -368,6 +384,8 @@ int lane_poll_rx(struct lane *lane)
 			on_announced(lane, &events[i]);
 		else if (events[i].kind == CHANNEL_ARRIVED)
 			on_arrived(lane, &events[i]);
+		else if (events[i].kind == CHANNEL_CONSUMED)
+			on_consumed(lane, &events[i]);
 		else
 			CHECK(!"an event that a receiver may not see");
 	}
@@ -382,6 +400,18 @@ void lane_consume(struct lane *lane)
 	if (lane->rx_chunks[k].base)
 		lane_check_fragments(lane, k);
 	CHECK_STATUS(ops->consume(lane->rx.channel, RX_COOKIE(k)), TCPX_OK);
+	if (!lane->lent)
+		lane->sure++;
+}
+
+void lane_await_sure(struct lane *lane)
+{
+	uint64_t limit_ns = clock_now_ns() + 10 * NS_PER_S;
+
+	while (!lane->rx.failed && lane->sure < lane->consumed) {
+		lane_poll_rx(lane);
+		CHECK(clock_now_ns() < limit_ns);
+	}
 }
 
 void lane_abandon_rx(struct lane *lane, uint64_t k)
@@ -415,7 +445,7 @@ bool lane_run_rx(struct lane *lane)
 
 bool lane_done_rx(const struct lane *lane)
 {
-	return lane->rx.failed || lane->consumed == lane->n_chunks;
+	return lane->rx.failed || lane->sure == lane->n_chunks;
 }
 
 void lane_finish(struct lane *lane)

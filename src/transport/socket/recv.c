@@ -247,6 +247,7 @@ static int deliver(struct socket_receiver *rx, struct channel_event *event)
 	event->base = NULL;
 	event->fragments = NULL;
 	event->n_fragments = 0;
+	event->lent = false;
 	if (recv->slot) {
 		recv->slot->whole =
 			(struct transport_fragment){.len_bytes = rx->len_bytes};
