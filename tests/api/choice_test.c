@@ -515,6 +515,42 @@ static void helper_killed(void)
 	pair_close(&pair);
 }
 
+/*
+ * The same with pages that become somebody else's under copies that run, a
+ * while before it is noticed: no byte of those is in what is done. GPUs take
+ * their time, so that there are such copies.
+ */
+static void pages_taken_away(void)
+{
+	enum { BIG = 64 << 20 };
+	struct mem local, remote;
+	struct pair pair;
+	uint64_t xfer;
+
+	setenv("TCPX_GPU_HOST_DELAY_US", "3000", 1);
+	setenv("TCPX_LOG_LEVEL", "info", 1);
+	open_with_plugin(&pair, "scribble irecv_consumed 40");
+	await_lanes(&pair, "netplugin", 4);
+	mem_open(&local, pair.a, 0, BIG);
+	mem_open(&remote, pair.b, 0, BIG);
+	for (uint64_t seed = 20; seed < 22; seed++) {
+		mem_fill(&local, seed);
+		xfer = xfer_one(pair.a, pair.ab, TCPX_OP_WRITE, local.id, 0,
+				sess_share(pair.b, remote.id, pair.a), 0, BIG);
+		CHECK_STATUS(tcpx_xfer_post(pair.a->s, xfer, NULL), TCPX_OK);
+		CHECK_STATUS(pair_wait(&pair, pair.a, xfer, SOON), TCPX_OK);
+		mem_check(&remote, seed);
+		CHECK_STATUS(tcpx_xfer_release(pair.a->s, xfer), TCPX_OK);
+		CHECK(saw_flow_lost(pair.a));
+		CHECK(sent_by(pair.a, "netplugin") > 0);
+		await_lanes(&pair, "netplugin", 4);
+	}
+	CHECK(sess_logged(pair.b, "the plugin's pages are lent"));
+	mem_close(&local);
+	mem_close(&remote);
+	pair_close(&pair);
+}
+
 /* With nothing under way it is noticed, too, and said why. */
 static void helper_killed_idle(void)
 {
@@ -720,6 +756,7 @@ static const struct check_case cases[] = {
 	{"matched", matched, 60},
 	{"slow_accept", slow_accept, 60},
 	{"helper_killed", helper_killed, 120},
+	{"pages_taken_away", pages_taken_away, 120},
 	{"helper_killed_idle", helper_killed_idle, 60},
 	{"forbidden", forbidden, 60},
 	{"forbidden_and_broken", forbidden_and_broken, 60},

@@ -3,7 +3,7 @@
 /*
  * What the transport makes of a plugin that fails: a status in time, no wrong
  * byte, no hang. Each fault in this process and, unless it would end that, in
- * a helper's.
+ * a helper's; some in one that lends its pages, which are a pretend GPU's.
  */
 
 #include <dlfcn.h>
@@ -12,25 +12,33 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "check.h"
+#include "gpu/gpu.h"
 #include "transport/netplugin/abi.h"
 #include "transport/transport.h"
 
 #define CHUNKS 60u
 #define CHUNK 20000u
+#define WINDOW 16u
 #define LIMIT_NS (12 * NS_PER_S)
 
 struct run {
 	const struct transport_ops *ops;
+	struct gpu_set *gpus;
+	struct gpu *gpu; /* whose memory chunks arrive in */
 	struct transport *t;
 	struct listener *listener;
 	struct channel *tx, *rx;
 	uint64_t limit_ns;
 	uint64_t sent, posted, granted, arrived;
+	uint64_t good; /* arrived, sure, and right */
+	uint8_t copies[WINDOW][CHUNK]; /* of lent ones, until they are sure */
+	uint32_t lens[WINDOW];
 	int tx_failed, rx_failed;
 	char cause[256];
 };
 
 static const struct log *the_log;
+static const char *gpu_driver; /* NULL: no GPU */
 
 static uint8_t byte_at(uint64_t chunk, uint32_t off)
 {
@@ -60,17 +68,38 @@ static void set_up(const char *faults, bool isolated)
 	setenv("DOUBLE_FAULTS", faults, 1);
 }
 
+/* The same, in a helper whose plugin has its pages on a pretend GPU. */
+static void set_up_lent(const char *faults)
+{
+	const char *helper = getenv("TEST_HELPER");
+
+	if (!helper)
+		SKIP("TEST_HELPER is not set");
+	set_up(faults, true);
+	setenv("TCPX_NETPLUGIN_HELPER", helper, 1);
+	setenv("DOUBLE_MEMORY", ":double_on_pretend_gpu", 1);
+	setenv("TCPX_GPU_HOST_DEVICES", "1", 1);
+	gpu_driver = "host";
+}
+
 /* Returns the status of what failed while opening and connecting, or 0. */
 static int run_open(struct run *run)
 {
+	const struct gpu_params gpu_params = {.slot_bytes = 4096, .n_slots = 2};
 	struct transport_params params = {.log = the_log,
 					  .chunk_bytes = 64 << 10};
 	int connecting = TCPX_INPROGRESS, accepting = TCPX_INPROGRESS;
 	uint8_t addr[TRANSPORT_ADDR_MAX];
 	size_t addr_bytes = 0;
 
-	*run = (struct run){.ops = transport_find("netplugin")};
+	memset(run, 0, sizeof(*run));
+	run->ops = transport_find("netplugin");
 	run->limit_ns = clock_now_ns() + LIMIT_NS;
+	if (gpu_driver)
+		CHECK_STATUS(gpu_set_create(gpu_driver, &gpu_params,
+					    &run->gpus),
+			     TCPX_OK);
+	params.gpus = run->gpus;
 	int err = run->ops->open(&params, &run->t);
 	if (err)
 		return err;
@@ -87,6 +116,8 @@ static int run_open(struct run *run)
 				       0;
 		usleep(100);
 	}
+	if (!err)
+		run->gpu = run->ops->channel_gpu(run->rx);
 	return err;
 }
 
@@ -100,6 +131,7 @@ static void run_close(struct run *run)
 		run->ops->listener_close(run->listener);
 	if (run->t)
 		run->ops->close(run->t);
+	gpu_set_destroy(run->gpus);
 	CHECK(clock_now_ns() < run->limit_ns + LIMIT_NS);
 }
 
@@ -120,24 +152,56 @@ static void send_one(struct run *run)
 		run->posted++;
 }
 
-static void check_chunk(struct run *run, const struct channel_event *event)
+static void copy_chunk(struct run *run, const struct channel_event *event)
 {
-	uint32_t sum = 0;
+	uint32_t at = run->arrived % WINDOW, sum = 0;
 
 	for (uint32_t i = 0; i < event->n_fragments; i++) {
 		const struct transport_fragment *f = &event->fragments[i];
+		uint8_t *to = run->copies[at] + f->dst_off;
+		const uint8_t *from = event->base + f->src_off;
 
 		CHECK(f->dst_off + f->len_bytes <= CHUNK);
-		for (uint32_t k = 0; k < f->len_bytes; k++)
-			CHECK_EQ(event->base[f->src_off + k],
-				 byte_at(run->arrived, f->dst_off + k));
+		if (run->gpu)
+			CHECK_STATUS(gpu_copy_wait(run->gpu, to, from,
+						   f->len_bytes),
+				     TCPX_OK);
+		else
+			memcpy(to, from, f->len_bytes);
 		sum += f->len_bytes;
 	}
 	/* A list may say less than was sent; the engine, who knows how much
 	 * that was, sees it. */
 	CHECK(sum <= CHUNK);
+	run->lens[at] = sum;
+}
+
+static bool is_right(const struct run *run, uint64_t chunk)
+{
+	uint32_t at = chunk % WINDOW, wrong = 0;
+
+	for (uint32_t i = 0; i < run->lens[at]; i++)
+		wrong += run->copies[at][i] != byte_at(chunk, i);
+	return !wrong;
+}
+
+static void check_chunk(struct run *run, uint64_t cookie)
+{
+	CHECK_EQ(cookie, run->good);
+	/* One that is short may have its hole anywhere. */
+	CHECK(run->lens[run->good % WINDOW] < CHUNK ||
+	      is_right(run, run->good));
+	run->good++;
+}
+
+static void on_arrived(struct run *run, const struct channel_event *event)
+{
+	CHECK_EQ(event->lent, run->gpu != NULL);
+	copy_chunk(run, event);
 	CHECK_STATUS(run->ops->consume(run->rx, event->cookie), TCPX_OK);
 	run->arrived++;
+	if (!event->lent)
+		check_chunk(run, event->cookie);
 }
 
 static void on_event(struct run *run, const struct channel_event *event,
@@ -146,19 +210,21 @@ static void on_event(struct run *run, const struct channel_event *event,
 	if (event->kind == CHANNEL_SENT)
 		run->sent++;
 	else if (event->kind == CHANNEL_ARRIVED)
-		check_chunk(run, event);
+		on_arrived(run, event);
+	else if (event->kind == CHANNEL_CONSUMED)
+		check_chunk(run, event->cookie);
 	else
 		*failed = event->status;
 	if (event->kind == CHANNEL_FAILED && !run->cause[0])
 		snprintf(run->cause, sizeof(run->cause), "%s", event->cause);
 }
 
-/* Until all has arrived, or an end has failed. */
+/* Until all is there, or an end has failed. */
 static void run_traffic(struct run *run)
 {
 	struct channel_event event;
 
-	while (run->arrived < CHUNKS && !run->tx_failed && !run->rx_failed) {
+	while (run->good < CHUNKS && !run->tx_failed && !run->rx_failed) {
 		if (run->granted < CHUNKS &&
 		    !run->ops->post_recv(run->rx, run->granted))
 			run->granted++;
@@ -178,12 +244,11 @@ enum outcome {
 	WHOLE, /* nothing is to be seen of it */
 };
 
-static void try(const char *faults, bool isolated, enum outcome want)
+static void go(enum outcome want)
 {
-	struct run run;
-
-	set_up(faults, isolated);
+	static struct run run;
 	int err = run_open(&run);
+
 	if (want == REFUSED) {
 		CHECK(err < 0);
 		CHECK(!run.tx || !run.rx);
@@ -196,9 +261,15 @@ static void try(const char *faults, bool isolated, enum outcome want)
 		CHECK(run.tx_failed < 0 || run.rx_failed < 0);
 		CHECK(run.cause[0]);
 	} else {
-		CHECK_EQ(run.arrived, CHUNKS);
+		CHECK_EQ(run.good, CHUNKS);
 	}
 	run_close(&run);
+}
+
+static void try(const char *faults, bool isolated, enum outcome want)
+{
+	set_up(faults, isolated);
+	go(want);
 }
 
 #define BOTH(name, faults, want)                                               \
@@ -214,6 +285,12 @@ static void try(const char *faults, bool isolated, enum outcome want)
 	static void name##_helper(void)                                        \
 	{                                                                      \
 		try(faults, true, want);                                       \
+	}
+#define LENT(name, faults, want)                                               \
+	static void name##_lent(void)                                          \
+	{                                                                      \
+		set_up_lent(faults);                                           \
+		go(want);                                                      \
 	}
 
 BOTH(no_fault, "", WHOLE)
@@ -244,40 +321,21 @@ HELPER(crashes, "crash test 40", BROKEN)
 HELPER(hangs, "hang test 40", BROKEN)
 HELPER(hangs_accepting, "hang accept 1", REFUSED)
 
-/* A plugin whose connect is done with its first call, as version 3.1.6's. */
-static void connects_at_once_inside(void)
-{
-	setenv("DOUBLE_EARLY_COMM", "1", 1);
-	try("", false, WHOLE);
-}
-
-static void connects_at_once_helper(void)
-{
-	setenv("DOUBLE_EARLY_COMM", "1", 1);
-	try("", true, WHOLE);
-}
-
-/* The words of a plugin that ends its process reach the session. */
-static void last_words(void)
-{
-	struct run run;
-
-	set_up("exit isend 9", true);
-	CHECK_STATUS(run_open(&run), TCPX_OK);
-	run_traffic(&run);
-	CHECK_STATUS(run.tx_failed ? run.tx_failed : run.rx_failed,
-		     TCPX_ECHANNEL);
-	/* A sanitizer's process takes its time to end. */
-	CHECK(strstr(run.cause, "exited with status 1") ||
-	      strstr(run.cause, "is gone"));
-	CHECK(strstr(run.cause, "last words"));
-	/* It stays so, and says so. */
-	uint8_t addr[TRANSPORT_ADDR_MAX];
-	size_t addr_bytes;
-	struct listener *none;
-	CHECK(run.ops->listen(run.t, 0, &none, addr, &addr_bytes) < 0);
-	run_close(&run);
-}
+LENT(no_fault, "", WHOLE)
+LENT(accept_fails, "error accept 1", REFUSED)
+LENT(irecv_fails, "error irecv 20", BROKEN)
+LENT(test_fails, "error test 30+", BROKEN)
+LENT(consumed_fails, "error irecv_consumed 3", BROKEN)
+LENT(close_fails, "error close_send 1; error close_recv 1", WHOLE)
+LENT(data_dies, "data_dies 200000", BROKEN)
+LENT(pool_empty, "pool_empty 4", BROKEN)
+LENT(oversize, "oversize 4 100000", BROKEN)
+LENT(count, "count 4 5000", BROKEN)
+LENT(exits, "exit isend 9", BROKEN)
+LENT(exits_at_bytes, "exit_bytes 300000", BROKEN)
+LENT(crashes, "crash test 40", BROKEN)
+LENT(hangs, "hang test 40", BROKEN)
+LENT(scribbles, "scribble test 60", BROKEN)
 
 /* Polls only when the fd says so. */
 static void sleep_until_failed(struct run *run, struct channel *channel,
@@ -297,11 +355,101 @@ static void sleep_until_failed(struct run *run, struct channel *channel,
 	}
 }
 
+/* One visit, without consuming: what arrives is kept. */
+static void keep_arrived(struct run *run, struct channel_event *kept)
+{
+	struct channel_event event;
+
+	if (run->granted < CHUNKS &&
+	    !run->ops->post_recv(run->rx, run->granted))
+		run->granted++;
+	send_one(run);
+	while (run->ops->poll(run->tx, &event, 1))
+		on_event(run, &event, &run->tx_failed);
+	while (run->ops->poll(run->rx, &event, 1)) {
+		if (event.kind == CHANNEL_ARRIVED)
+			kept[run->arrived++ % WINDOW] = event;
+		else
+			on_event(run, &event, &run->rx_failed);
+	}
+	CHECK(clock_now_ns() < run->limit_ns);
+}
+
+/* Pages that were somebody else's before they were read: whoever reads them
+ * does not know, and so none of it counts. */
+static void read_too_late(void)
+{
+	struct channel_event kept[WINDOW];
+	static struct run run;
+	uint64_t wrong = 0;
+
+	set_up_lent("scribble irecv 20");
+	CHECK_STATUS(run_open(&run), TCPX_OK);
+	while (run.arrived < WINDOW)
+		keep_arrived(&run, kept);
+	/* Four are right, and make room for four receives, the last of which
+	 * is the end. The receiver does not hear of it yet. */
+	run.arrived = 0;
+	for (uint32_t k = 0; k < 4; k++)
+		on_arrived(&run, &kept[k]);
+	run.arrived = WINDOW;
+	while (run.granted < WINDOW + 4)
+		keep_arrived(&run, kept);
+	sleep_until_failed(&run, run.tx, &run.tx_failed);
+	CHECK_EQ(run.good, 4);
+	for (run.arrived = 4; run.arrived < WINDOW;) {
+		uint64_t k = run.arrived;
+
+		on_arrived(&run, &kept[k]);
+		wrong += !is_right(&run, k);
+	}
+	CHECK_EQ(wrong, WINDOW - 4);
+	while (!run.rx_failed)
+		keep_arrived(&run, kept);
+	CHECK_EQ(run.good, 4);
+	run_close(&run);
+}
+
+/* A plugin whose connect is done with its first call, as version 3.1.6's. */
+static void connects_at_once_inside(void)
+{
+	setenv("DOUBLE_EARLY_COMM", "1", 1);
+	try("", false, WHOLE);
+}
+
+static void connects_at_once_helper(void)
+{
+	setenv("DOUBLE_EARLY_COMM", "1", 1);
+	try("", true, WHOLE);
+}
+
+/* The words of a plugin that ends its process reach the session. */
+static void last_words(void)
+{
+	static struct run run;
+
+	set_up("exit isend 9", true);
+	CHECK_STATUS(run_open(&run), TCPX_OK);
+	run_traffic(&run);
+	CHECK_STATUS(run.tx_failed ? run.tx_failed : run.rx_failed,
+		     TCPX_ECHANNEL);
+	/* A sanitizer's process takes its time to end. */
+	CHECK(strstr(run.cause, "exited with status 1") ||
+	      strstr(run.cause, "is gone"));
+	CHECK(strstr(run.cause, "last words"));
+	/* It stays so, and says so. */
+	uint8_t addr[TRANSPORT_ADDR_MAX];
+	size_t addr_bytes;
+	struct listener *none;
+	CHECK(run.ops->listen(run.t, 0, &none, addr, &addr_bytes) < 0);
+	run_close(&run);
+}
+
 /* Who sleeps on a channel that has nothing to do wakes when the helper ends. */
 static void end_wakes(void)
 {
 	uint32_t events;
-	struct run run;
+	static struct run run;
 
 	set_up("exit isend 1", true);
 	CHECK_STATUS(run_open(&run), TCPX_OK);
@@ -329,7 +477,7 @@ static void quiet(int level, unsigned long flags, const char *file, int line,
  * refused, and it works all the same. */
 static void init_taken(void)
 {
-	struct run run;
+	static struct run run;
 
 	set_up("", false);
 	void *lib = dlopen(getenv("TEST_DOUBLE"), RTLD_NOW | RTLD_LOCAL);
@@ -339,7 +487,7 @@ static void init_taken(void)
 	CHECK_EQ(table->init(quiet), 0);
 	CHECK_STATUS(run_open(&run), TCPX_OK);
 	run_traffic(&run);
-	CHECK_EQ(run.arrived, CHUNKS);
+	CHECK_EQ(run.good, CHUNKS);
 	run_close(&run);
 }
 
@@ -351,7 +499,7 @@ static void started_again(void)
 	uint8_t addr[TRANSPORT_ADDR_MAX];
 	struct channel_event event;
 	size_t addr_bytes;
-	struct run run;
+	static struct run run;
 	int err;
 
 	set_up("exit isend 9", true);
@@ -389,7 +537,7 @@ static void exit_is_explained(void)
 {
 	int fds[2], status;
 	char text[8192] = "";
-	struct run run;
+	static struct run run;
 
 	set_up("exit isend 9", false);
 	CHECK_EQ(pipe(fds), 0);
@@ -447,6 +595,22 @@ static const struct check_case cases[] = {
 	CASE(crashes_helper),
 	CASE(hangs_helper),
 	CASE(hangs_accepting_helper),
+	CASE(no_fault_lent),
+	CASE(accept_fails_lent),
+	CASE(irecv_fails_lent),
+	CASE(test_fails_lent),
+	CASE(consumed_fails_lent),
+	CASE(close_fails_lent),
+	CASE(data_dies_lent),
+	CASE(pool_empty_lent),
+	CASE(oversize_lent),
+	CASE(count_lent),
+	CASE(exits_lent),
+	CASE(exits_at_bytes_lent),
+	CASE(crashes_lent),
+	CASE(hangs_lent),
+	CASE(scribbles_lent),
+	CASE(read_too_late),
 	CASE(last_words),
 	CASE(started_again),
 	CASE(end_wakes),

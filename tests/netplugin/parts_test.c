@@ -12,6 +12,7 @@
 #include "transport/netplugin/comm.h"
 #include "transport/netplugin/options.h"
 #include "base/sigpipe.h"
+#include "transport/netplugin/shared.h"
 #include "transport/netplugin/slots.h"
 #include "transport/transport.h"
 
@@ -508,7 +509,79 @@ static void sigpipe_shut(void)
 	CHECK(!sigmask_pipe_is_shut());
 }
 
+/* ---- lists that a helper writes ---------------------------------------- */
+
+struct entry {
+	uint32_t src_off, dst_off, len_bytes;
+};
+
+static int take(const struct entry *entries, uint32_t n, uint32_t len_bytes)
+{
+	static struct transport_fragment fragments[NETPLUGIN_UNPACK_ENTRIES];
+	static struct shared_list list;
+
+	for (uint32_t i = 0; i < n && i < NETPLUGIN_UNPACK_ENTRIES; i++)
+		list.entries[i] = (struct shared_entry){entries[i].src_off,
+							entries[i].dst_off,
+							entries[i].len_bytes};
+	int rc = shared_take_list(&list, n, 65536, len_bytes, fragments);
+
+	for (uint32_t i = 0; !rc && i < n; i++) {
+		CHECK_EQ(fragments[i].src_off, entries[i].src_off);
+		CHECK_EQ(fragments[i].dst_off, entries[i].dst_off);
+		CHECK_EQ(fragments[i].len_bytes, entries[i].len_bytes);
+	}
+	return rc;
+}
+
+/* The pool has 65536 bytes; none of these is believed. */
+static void lent_lists(void)
+{
+	static const struct {
+		struct entry entries[2];
+		uint32_t n, len_bytes;
+		int rc;
+	} tries[] = {
+		{{{0, 0, 0}}, 0, 0, TCPX_OK},
+		{{{61440, 0, 4096}}, 1, 4096, TCPX_OK},
+		{{{0, 100, 50}, {65436, 0, 100}}, 2, 150, TCPX_OK},
+		{{{0, 0, 65536}}, 1, 65536, TCPX_OK},
+		{{{61441, 0, 4096}}, 1, 4096, TCPX_EPROTO},
+		{{{UINT32_MAX, 0, 4096}}, 1, 4096, TCPX_EPROTO},
+		{{{0, 0, UINT32_MAX}}, 1, UINT32_MAX, TCPX_EPROTO},
+		{{{1, 0, 65536}}, 1, 65536, TCPX_EPROTO},
+		{{{0, 0, 65537}}, 1, 65537, TCPX_EPROTO},
+		{{{0, 1, 100}}, 1, 100, TCPX_EPROTO},
+		{{{0, UINT32_MAX, 100}}, 1, 100, TCPX_EPROTO},
+		{{{0, UINT32_MAX - 99, 100}}, 1, 100, TCPX_EPROTO},
+		{{{0, 0, 100}, {200, 0, 0}}, 2, 100, TCPX_EPROTO},
+		{{{0, 0, 100}, {200, 50, 100}}, 2, 150, TCPX_EPROTO},
+		{{{0, 0, 100}}, 1, 150, TCPX_EPROTO},
+		{{{0, 0, 200}}, 1, 150, TCPX_EPROTO},
+		{{{0, 0, 0}}, 0, 1, TCPX_EPROTO},
+	};
+
+	for (size_t i = 0; i < sizeof(tries) / sizeof(*tries); i++)
+		CHECK_STATUS(take(tries[i].entries, tries[i].n,
+				  tries[i].len_bytes),
+			     tries[i].rc);
+}
+
+static void lent_list_too_long(void)
+{
+	static struct entry entries[NETPLUGIN_UNPACK_ENTRIES + 1];
+	uint32_t n = NETPLUGIN_UNPACK_ENTRIES;
+
+	for (uint32_t i = 0; i <= n; i++)
+		entries[i] = (struct entry){i, i, 1};
+	CHECK_STATUS(take(entries, n, n), TCPX_OK);
+	CHECK_STATUS(take(entries, n + 1, n + 1), TCPX_EPROTO);
+	CHECK_STATUS(take(entries, UINT32_MAX, n), TCPX_EPROTO);
+}
+
 static const struct check_case cases[] = {
+	{"lent_lists", lent_lists, 0},
+	{"lent_list_too_long", lent_list_too_long, 0},
 	{"defaults", defaults, 0},
 	{"paths", paths, 0},
 	{"bad_settings", bad_settings, 0},

@@ -216,6 +216,13 @@ static void host_ipc_close(struct gpu_device *device, void *mem)
 	host_mem_free(device, mem);
 }
 
+static bool is_unshared(const char *half)
+{
+	const char *text = getenv("TCPX_GPU_HOST_UNSHARED");
+
+	return text && strcmp(text, half) == 0;
+}
+
 /* What the handle says: the device. The rest is the descriptor. */
 static int host_share_export(struct gpu_device *device, const void *mem,
 			     struct gpu_share *share, int *fd)
@@ -223,6 +230,8 @@ static int host_share_export(struct gpu_device *device, const void *mem,
 	uint64_t base;
 	int rc;
 
+	if (is_unshared("export"))
+		return TCPX_EUNSUPPORTED;
 	foreign_look((uintptr_t)mem);
 	rc = ranges_share(device->index, (uintptr_t)mem, fd, &base,
 			  &share->all_bytes);
@@ -239,7 +248,7 @@ static int host_share_open(struct gpu_device *device,
 	uint32_t index;
 
 	memcpy(&index, share->handle, sizeof(index));
-	if (index != device->index)
+	if (index != device->index || is_unshared("open"))
 		return TCPX_EUNSUPPORTED;
 	return ranges_join(index, fd, share->all_bytes, base);
 }

@@ -17,6 +17,8 @@
  *       refuse              the call fails, and with it the device
  *       break               the device fails while it runs
  *       hang                it never ends
+ *   TCPX_GPU_HOST_UNSHARED  export or open: that half of sharing others' memory
+ *                           is refused
  */
 
 #include "gpu/driver.h"

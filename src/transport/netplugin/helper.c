@@ -193,6 +193,9 @@ static bool read_messages(struct helper *h)
 		case SHARED_CLOSE:
 			on_close(h, m.id);
 			break;
+		case SHARED_POOL_TAKEN:
+			helper_lend_answered(h, m.status);
+			break;
 		default:
 			return false;
 		}
@@ -288,17 +291,12 @@ static bool run_channels(struct helper *h)
 	return any;
 }
 
-static bool has_commands(struct helper *h)
+static bool has_work(struct helper *h)
 {
-	struct shared_item item;
-
-	list_for_each (node, &h->channels) {
-		struct helper_channel *c =
-			list_entry(node, struct helper_channel, link);
-
-		if (!c->failed && shared_peek(&c->shared->commands, &item))
+	list_for_each (node, &h->channels)
+		if (helper_channel_has_work(
+			    list_entry(node, struct helper_channel, link)))
 			return true;
-	}
 	return false;
 }
 
@@ -316,7 +314,7 @@ static void nap(struct helper *h, uint64_t ns)
 	/* Pairs with the session's look at sleeps behind its push. */
 	atomic_store(&h->area->sleeps, 1);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!has_commands(h))
+	if (!has_work(h))
 		ppoll(fds, 2, forever ? NULL : &time, NULL);
 	atomic_store(&h->area->sleeps, 0);
 	if (fds[1].revents && read(SHARED_FD_WAKE, &count, sizeof(count)) < 0)

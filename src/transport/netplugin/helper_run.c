@@ -10,44 +10,8 @@
 
 static const struct transport_ops *const inside = &netplugin_inside;
 
-/* ---- into the slots ---------------------------------------------------- */
-
-static uint8_t *slot_at(struct helper_channel *c, uint32_t slot)
-{
-	return c->mem + (uint64_t)slot * c->helper->t->limits.chunk_bytes;
-}
-
-static void copy_on_host(uint8_t *to, const struct channel_event *event)
-{
-	for (uint32_t i = 0; i < event->n_fragments; i++) {
-		const struct transport_fragment *f = &event->fragments[i];
-
-		memcpy(to + f->dst_off, event->base + f->src_off, f->len_bytes);
-	}
-}
-
-/* false: no job is free now. */
-static bool copy_on_gpu(struct gpu *gpu, uint8_t *to,
-			struct helper_chunk *chunk)
-{
-	struct gpu_job *job = gpu_job_get(gpu);
-
-	if (!job)
-		return false;
-	for (uint32_t i = 0; i < chunk->event.n_fragments; i++) {
-		const struct transport_fragment *f = &chunk->event.fragments[i];
-
-		/* A job takes more than a list can have. */
-		if (!gpu_job_add(job, to + f->dst_off,
-				 chunk->event.base + f->src_off, f->len_bytes))
-			break;
-	}
-	gpu_job_submit(job);
-	chunk->job = job;
-	return true;
-}
-
-static bool tell(struct helper_channel *c, const struct shared_item *item)
+bool helper_channel_tell(struct helper_channel *c,
+			 const struct shared_item *item)
 {
 	bool told = shared_push(&c->shared->events, item);
 
@@ -72,89 +36,14 @@ static void wake(struct helper_channel *c)
 	store_release(&c->shared->waits, 0);
 }
 
-static bool start(struct helper_channel *c, uint64_t k)
-{
-	struct helper_chunk *chunk = &c->chunks[k % COMM_RING];
-	struct gpu *gpu = c->helper->the_rail->gpu;
-
-	chunk->slot = shared_slot_top(&c->free);
-	if (!gpu) {
-		copy_on_host(slot_at(c, chunk->slot), &chunk->event);
-		chunk->copied = true;
-	} else {
-		if (!copy_on_gpu(gpu, slot_at(c, chunk->slot), chunk))
-			return false;
-		c->helper->flush = true;
-	}
-	shared_slot_pop(&c->free);
-	chunk->started = true;
-	return true;
-}
-
-static void fail(struct helper_channel *c, int status, const char *cause)
+void helper_channel_fail(struct helper_channel *c, int status,
+			 const char *cause)
 {
 	if (c->failed)
 		return;
 	c->failed = true;
 	c->status = status;
 	snprintf(c->shared->cause, sizeof(c->shared->cause), "%s", cause);
-}
-
-/* Jobs that have ended. */
-static bool reap(struct helper_channel *c)
-{
-	bool any = false;
-
-	for (uint64_t k = c->given; k < c->arrived; k++) {
-		struct helper_chunk *chunk = &c->chunks[k % COMM_RING];
-		int status = chunk->job ? gpu_job_poll(chunk->job) :
-					  TCPX_INPROGRESS;
-
-		if (status == TCPX_INPROGRESS)
-			continue;
-		gpu_job_put(chunk->job);
-		chunk->job = NULL;
-		chunk->copied = true;
-		any = true;
-		if (status)
-			fail(c, status, "the GPU failed to unpack");
-	}
-	return any;
-}
-
-/* In order: pages back to the plugin, the chunk to the session. */
-static bool give(struct helper_channel *c)
-{
-	bool any = false;
-
-	while (c->given < c->arrived) {
-		struct helper_chunk *chunk = &c->chunks[c->given % COMM_RING];
-		struct shared_item item = {
-			.kind = SHARED_ARRIVED,
-			.slot = chunk->slot,
-			.len_bytes = chunk->len_bytes,
-			.cookie = chunk->event.cookie,
-		};
-
-		if (!chunk->copied || (c->failed && c->status == TCPX_EGPU) ||
-		    !tell(c, &item))
-			break;
-		inside->consume(c->in, chunk->event.cookie);
-		c->given++;
-		any = true;
-	}
-	return any;
-}
-
-static bool unpack(struct helper_channel *c)
-{
-	bool any = false;
-
-	for (uint64_t k = c->given; k < c->arrived; k++)
-		if (!c->chunks[k % COMM_RING].started)
-			any |= start(c, k);
-	any |= reap(c);
-	return give(c) || any;
 }
 
 /* ---- commands and events ----------------------------------------------- */
@@ -184,7 +73,7 @@ static bool obey(struct helper_channel *c, const struct shared_item *item)
 		if (item->slot >= t->limits.window)
 			return true;
 		return !inside->post_recv(c->in, item->cookie) &&
-		       shared_slot_put(&c->free, item->slot);
+		       (c->lends || shared_slot_put(&c->free, item->slot));
 	default:
 		return true;
 	}
@@ -225,9 +114,10 @@ static bool poll_inside(struct helper_channel *c)
 		if (events[i].kind == CHANNEL_ARRIVED)
 			on_arrived(c, &events[i]);
 		else if (events[i].kind == CHANNEL_FAILED)
-			fail(c, events[i].status, events[i].cause);
+			helper_channel_fail(c, events[i].status,
+					    events[i].cause);
 		else
-			tell(c, &item);
+			helper_channel_tell(c, &item);
 	}
 	return n > 0;
 }
@@ -241,27 +131,9 @@ static void tell_failed(struct helper_channel *c)
 	if (c->status == TCPX_INPROGRESS ||
 	    (c->given < c->arrived && c->status != TCPX_EGPU))
 		return;
-	if (tell(c, &item))
+	if (helper_channel_tell(c, &item))
 		c->status = TCPX_INPROGRESS; /* told */
 }
-
-bool helper_channel_run(struct helper_channel *c)
-{
-	bool any;
-
-	if (c->closing)
-		return false;
-	any = run_commands(c);
-	any |= poll_inside(c);
-	if (!c->in->sends)
-		any |= unpack(c);
-	if (c->failed)
-		tell_failed(c);
-	wake(c);
-	return any;
-}
-
-/* ---- beginning and end ------------------------------------------------- */
 
 static void tell_ready(struct helper_channel *c, int status)
 {
@@ -277,8 +149,9 @@ static void tell_ready(struct helper_channel *c, int status)
 	uint8_t *mem = sends ? in->comm.mem : c->mem;
 	int fd = sends ? in->mem_fd : c->mem_fd;
 
+	m.lends = c->lends;
 	m.mem_bytes = sends ? in->mem_bytes : c->mem_bytes;
-	m.on_gpu = fd < 0;
+	m.on_gpu = fd < 0 && mem;
 	if (m.on_gpu && !status)
 		m.status = gpu_ipc_export(in->rail->gpu, mem, m.ipc);
 	if (fd >= 0)
@@ -289,6 +162,53 @@ static void tell_ready(struct helper_channel *c, int status)
 	}
 	helper_tell(&m, fds, n_fds);
 }
+
+/* false: how chunks will reach the session is not known yet. */
+static bool become_ready(struct helper_channel *c)
+{
+	struct helper *h = c->helper;
+	enum helper_lending lending = helper_lend(h, &c->in->comm);
+	int err = TCPX_OK;
+
+	if (lending == LEND_OFFERED)
+		return false;
+	c->lends = lending == LEND_YES;
+	if (!c->in->sends && !c->lends) {
+		c->mem_bytes = (uint64_t)h->t->limits.window *
+			       h->t->limits.chunk_bytes;
+		err = device_alloc(h->t, c->in->rail, c->mem_bytes, &c->mem,
+				   &c->mem_fd);
+	}
+	tell_ready(c, err);
+	c->ready = true;
+	return true;
+}
+
+bool helper_channel_run(struct helper_channel *c)
+{
+	bool any;
+
+	if (c->closing || (!c->ready && !become_ready(c)))
+		return false;
+	any = run_commands(c);
+	any |= poll_inside(c);
+	if (!c->in->sends)
+		any |= c->lends ? helper_lend_run(c) : helper_copy_run(c);
+	if (c->failed)
+		tell_failed(c);
+	wake(c);
+	return any;
+}
+
+bool helper_channel_has_work(const struct helper_channel *c)
+{
+	struct shared_item item;
+
+	return (!c->failed && shared_peek(&c->shared->commands, &item)) ||
+	       (c->lends && helper_lend_has_work(c));
+}
+
+/* ---- beginning and end ------------------------------------------------- */
 
 void helper_channel_create(struct helper *h, uint32_t id, uint32_t index,
 			   struct channel *in)
@@ -310,15 +230,6 @@ void helper_channel_create(struct helper *h, uint32_t id, uint32_t index,
 	c->shared = &h->area->channels[index];
 	list_init(&c->link);
 	list_add_tail(&h->channels, &c->link);
-	int err = TCPX_OK;
-
-	if (!in->sends) {
-		c->mem_bytes = (uint64_t)h->t->limits.window *
-			       h->t->limits.chunk_bytes;
-		err = device_alloc(h->t, in->rail, c->mem_bytes, &c->mem,
-				   &c->mem_fd);
-	}
-	tell_ready(c, err);
 }
 
 bool helper_channel_end(struct helper_channel *c)
@@ -326,12 +237,8 @@ bool helper_channel_end(struct helper_channel *c)
 	struct helper *h = c->helper;
 	uint32_t index = c->index;
 
-	if (!c->closing)
+	if (!c->closing || !helper_copy_ended(c))
 		return false;
-	reap(c);
-	for (uint64_t k = c->given; k < c->arrived; k++)
-		if (c->chunks[k % COMM_RING].job)
-			return false;
 	if (c->mem)
 		device_free(c->helper->t, c->in->rail, c->mem, c->mem_bytes,
 			    c->mem_fd);

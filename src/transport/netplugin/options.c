@@ -118,15 +118,17 @@ static void read_paths(const struct options_env *env, struct options *options)
 	options->paths[n] = NULL;
 }
 
-static int read_isolate(const struct options_env *env, struct options *options,
-			struct text *why)
+static int read_bool(const struct options_env *env,
+		     enum options_setting setting, bool *value,
+		     struct text *why)
 {
-	const char *text = get_own(env, OPTIONS_ISOLATE);
+	const char *text = get_own(env, setting);
 
-	options->isolate = options_settings[OPTIONS_ISOLATE].def;
-	if (!text || parse_bool(text, &options->isolate))
+	*value = options_settings[setting].def;
+	if (!text || parse_bool(text, value))
 		return TCPX_OK;
-	text_add(why, "TCPX_NETPLUGIN_ISOLATE is \"%s\", not 0 or 1", text);
+	text_add(why, "%s is \"%s\", not 0 or 1",
+		 options_settings[setting].variable, text);
 	return TCPX_EINVAL;
 }
 
@@ -189,7 +191,9 @@ int options_read(const struct options_env *env, uint32_t chunk_bytes,
 	text_init(&out, why, cap_bytes);
 	int err = read_allow(get_own(env, OPTIONS_ALLOW), &o.allow, &out);
 	if (!err)
-		err = read_isolate(env, &o, &out);
+		err = read_bool(env, OPTIONS_ISOLATE, &o.isolate, &out);
+	if (!err)
+		err = read_bool(env, OPTIONS_LEND, &o.lend, &out);
 	if (!err)
 		err = read_numbers(env, &o, &out);
 	if (err)

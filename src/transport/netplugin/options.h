@@ -38,6 +38,7 @@ struct options_env {
 enum options_setting {
 	OPTIONS_PATH,
 	OPTIONS_ISOLATE,
+	OPTIONS_LEND,
 	OPTIONS_HELPER,
 	OPTIONS_MAP,
 	OPTIONS_ALLOW,
@@ -84,6 +85,7 @@ struct options {
 	const char *helper; /* its path; NULL: found by itself */
 	int64_t only_gpu; /* a helper's; -1: all */
 	bool isolate;
+	bool lend; /* a helper its plugin's pages, if they can be */
 	uint32_t allow; /* of enum options_check */
 	uint32_t chunk_bytes; /* NCCL_DYNAMIC_CHUNK_SIZE, or ours if unset */
 	bool chunk_given;

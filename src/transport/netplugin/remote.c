@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <tcpx/status.h>
 #include <time.h>
@@ -376,235 +375,6 @@ static void remote_channel_close(struct channel *channel)
 	channel_free(channel);
 }
 
-/* ---- the data path ----------------------------------------------------- */
-
-static int command(struct channel *c, const struct shared_item *item)
-{
-	uint64_t one = 1;
-
-	if (load_relaxed(&c->helper->generation) != c->generation ||
-	    c->told_failed || !shared_push(&c->shared->commands, item))
-		return TCPX_EAGAIN;
-	/* Pairs with the helper's look at its rings before it sleeps. */
-	atomic_thread_fence(memory_order_seq_cst);
-	if (load_relaxed(&c->helper->area->sleeps) &&
-	    write(c->helper->wake_fd, &one, sizeof(one)) < 0)
-		return TCPX_OK; /* full: it is awake */
-	return TCPX_OK;
-}
-
-static int slot_get(struct channel *c, struct gpu *gpu, void **slot)
-{
-	return slots_get(&c->slots, !gpu, slot);
-}
-
-static void slot_put(struct channel *c, void *slot)
-{
-	slots_put(&c->slots, slot);
-}
-
-static int post_send(struct channel *c, const struct chunk_desc *desc,
-		     const struct span *spans, uint32_t n_spans,
-		     uint64_t cookie)
-{
-	const struct transport *t = c->transport;
-	uint32_t i;
-	int err = slots_find(&c->slots, desc, spans, n_spans, &i);
-
-	if (err)
-		return err;
-	if (c->posted - c->done >= t->limits.sends_max)
-		return TCPX_EAGAIN;
-	const struct shared_item item = {
-		.kind = SHARED_SEND,
-		.slot = i % c->slots.n,
-		.on_host = i >= c->slots.n,
-		.len_bytes = desc->len_bytes,
-		.cookie = cookie,
-	};
-	err = command(c, &item);
-	if (err)
-		return err;
-	slots_post(&c->slots, i);
-	c->sent_slots[c->posted % REMOTE_WINDOW] = spans[0].base;
-	c->sent_lens[c->posted++ % REMOTE_WINDOW] = desc->len_bytes;
-	return TCPX_OK;
-}
-
-static int post_recv(struct channel *c, uint64_t cookie)
-{
-	struct shared_item item = {.kind = SHARED_RECV, .cookie = cookie};
-
-	if (c->posted - c->consumed >= c->transport->limits.window)
-		return TCPX_EAGAIN;
-	item.slot = shared_slot_top(&c->free);
-	int err = command(c, &item);
-
-	if (err)
-		return err;
-	shared_slot_pop(&c->free);
-	c->lent |= 1u << item.slot;
-	c->cookies[c->posted++ % REMOTE_WINDOW] = cookie;
-	return TCPX_OK;
-}
-
-/* The helper gave the pages back when it had copied them; the slot goes to it
- * with the next receive. */
-static int consume(struct channel *c, uint64_t cookie)
-{
-	if (c->consumed == c->done ||
-	    c->cookies[c->consumed % REMOTE_WINDOW] != cookie)
-		return TCPX_EINVAL;
-	shared_slot_put(&c->free, c->recv_slots[c->consumed % REMOTE_WINDOW]);
-	c->consumed++;
-	return TCPX_OK;
-}
-
-static bool abandon(struct channel *c, uint64_t cookie)
-{
-	return false;
-}
-
-static bool on_sent(struct channel *c, const struct shared_item *item,
-		    struct channel_event *event)
-{
-	uint32_t at = c->done % REMOTE_WINDOW;
-
-	if (!c->sends || c->done == c->posted)
-		return false;
-	slots_put(&c->slots, c->sent_slots[at]);
-	c->bytes += c->sent_lens[at];
-	c->done++;
-	*event = (struct channel_event){.kind = CHANNEL_SENT,
-					.cookie = item->cookie};
-	return true;
-}
-
-static bool on_arrived(struct channel *c, const struct shared_item *item,
-		       struct channel_event *event)
-{
-	const struct transport *t = c->transport;
-	uint32_t at = c->done % REMOTE_WINDOW;
-
-	if (c->sends || c->done == c->posted || item->slot >= SHARED_SLOTS ||
-	    !(c->lent & 1u << item->slot) ||
-	    item->len_bytes > t->limits.chunk_bytes ||
-	    item->cookie != c->cookies[at])
-		return false;
-	c->lent &= ~(1u << item->slot);
-	c->recv_slots[at] = (uint8_t)item->slot;
-	c->whole[at] = (struct transport_fragment){0, 0, item->len_bytes};
-	*event = (struct channel_event){
-		.kind = CHANNEL_ARRIVED,
-		.cookie = item->cookie,
-		.base = c->mem + (uint64_t)item->slot * t->limits.chunk_bytes,
-		.fragments = &c->whole[at],
-		.n_fragments = item->len_bytes > 0,
-	};
-	c->bytes += item->len_bytes;
-	c->done++;
-	return true;
-}
-
-static int failed(struct channel *c, int status, const char *cause,
-		  struct channel_event *event)
-{
-	c->told_failed = true;
-	snprintf(c->cause, sizeof(c->cause), "%.*s", (int)sizeof(c->cause) - 1,
-		 cause);
-	*event = (struct channel_event){
-		.kind = CHANNEL_FAILED,
-		.status = status,
-		.cause = c->cause,
-	};
-	return 1;
-}
-
-/* One from the helper: 1, or 0 if there is none. */
-static int next_event(struct channel *c, struct channel_event *event)
-{
-	struct shared_item item;
-	bool dead = load_acquire(&c->helper->generation) != c->generation;
-	bool good = true;
-
-	if (!shared_peek(&c->shared->events, &item))
-		return dead ? failed(c, TCPX_ECHANNEL, c->end_cause, event) : 0;
-	switch (item.kind) {
-	case SHARED_SENT:
-		good = on_sent(c, &item, event);
-		break;
-	case SHARED_ARRIVED:
-		good = on_arrived(c, &item, event);
-		break;
-	default:
-		return failed(c, item.status < 0 ? item.status : TCPX_ECHANNEL,
-			      c->shared->cause, event);
-	}
-	shared_pop(&c->shared->events);
-	c->chunks++;
-	return good ? 1 :
-		      failed(c, TCPX_EPROTO,
-			     "the helper process talks nonsense", event);
-}
-
-/* The eventfd is empty again, if the helper has written to it: see shared.h. */
-static void hush(struct channel *c)
-{
-	uint64_t count;
-
-	if (!c->waits || load_acquire(&c->shared->waits))
-		return;
-	c->waits = false;
-	(void)!read(c->wake_fd, &count, sizeof(count));
-}
-
-static int poll_channel(struct channel *c, struct channel_event *events,
-			int max)
-{
-	int n = 0;
-
-	hush(c);
-	while (n < max && !c->told_failed && next_event(c, &events[n]))
-		n++;
-	return n;
-}
-
-/* The helper's end is told by the same eventfd: remote_hear.c. */
-static int wait_fd(struct channel *c, uint32_t *events)
-{
-	struct shared_item item;
-
-	*events = EPOLLIN;
-	if (!c->waits) {
-		c->waits = true;
-		store_relaxed(&c->shared->waits, 1);
-		/* Pairs with the helper's between an event and its look. */
-		atomic_thread_fence(memory_order_seq_cst);
-	}
-	if (shared_peek(&c->shared->events, &item))
-		*events |= EPOLLOUT; /* as an eventfd is at any time */
-	return c->wake_fd;
-}
-
-static struct gpu *channel_gpu(struct channel *c)
-{
-	return c->on_gpu ? c->helper->gpu : NULL;
-}
-
-static int get_counters(struct channel *c, struct transport_counter *counters,
-			int max)
-{
-	const struct transport_counter all[] = {
-		{"bytes", c->bytes},
-		{"chunks", c->chunks},
-	};
-	int n = 0;
-
-	for (; n < max && n < 2; n++)
-		counters[n] = all[n];
-	return n;
-}
-
 /* ---- the table ---------------------------------------------------------- */
 
 static void get_limits(struct transport *t, struct transport_limits *limits)
@@ -626,14 +396,14 @@ const struct transport_ops netplugin_remote = {
 	.refusal = refusal_get,
 	.rail = remote_rail,
 	.channel_close = remote_channel_close,
-	.post_recv = post_recv,
-	.consume = consume,
-	.slot_get = slot_get,
-	.slot_put = slot_put,
-	.post_send = post_send,
-	.abandon = abandon,
-	.poll = poll_channel,
-	.wait_fd = wait_fd,
-	.channel_gpu = channel_gpu,
-	.counters = get_counters,
+	.post_recv = remote_post_recv,
+	.consume = remote_consume,
+	.slot_get = remote_slot_get,
+	.slot_put = remote_slot_put,
+	.post_send = remote_post_send,
+	.abandon = remote_abandon,
+	.poll = remote_poll,
+	.wait_fd = remote_wait_fd,
+	.channel_gpu = remote_channel_gpu,
+	.counters = remote_counters,
 };

@@ -5,10 +5,12 @@
 /*
  * Transport `netplugin` with the plugin in helper processes (shared.h).
  *
- *      remote.c        the table: what owners call
+ *      remote.c        the table: making and ending what owners have
+ *      remote_data.c   chunks
  *      remote_open.c   starts the helpers, and ends them
  *      remote_hear.c   the thread that reads what helpers say, and sees them
  *                      end
+ *      remote_pool.c   the pages that a helper lends
  *
  * Objects are found by their id in messages; lists and states are covered by
  * the transport's lock, and a channel's state is read without it once more
@@ -33,6 +35,16 @@ enum remote_state {
 	REMOTE_FAILED,
 };
 
+/* A plugin's pool of pages, opened here: as long as its helper lives, and as
+ * channels of that time do. */
+struct remote_pool {
+	struct gpu *gpu; /* whose memory it is */
+	struct gpu_share share;
+	uint8_t *base;
+	uint64_t len_bytes;
+	uint32_t n_users; /* the transport's lock */
+};
+
 struct helper_process {
 	struct transport *transport;
 	struct gpu *gpu; /* NULL: host memory */
@@ -49,6 +61,7 @@ struct helper_process {
 	char ifname[SHARED_TEXT];
 	char words[REMOTE_WORDS]; /* the plugin's last, with newlines */
 	uint8_t used[SHARED_CHANNELS]; /* indices */
+	struct remote_pool *pool; /* NULL: none is lent */
 	uint64_t beats, beaten_ns; /* the last seen, and when */
 	char cause[SHARED_TEXT]; /* of its last end, or of not starting */
 	uint64_t ended_ns, wait_ns; /* when, and how long until the next start;
@@ -73,13 +86,17 @@ struct channel {
 	bool on_gpu;
 	uint8_t *mem, *host_mem;
 	uint64_t mem_bytes;
+	struct remote_pool *pool; /* a receiver's whose pages are lent: no mem */
+	struct transport_fragment *fragments; /* of all of the window, then */
 	/* why it was not made; else why it ended, written before its
 	 * generation is over (release) */
 	char end_cause[SHARED_TEXT];
 	_Atomic uint32_t state; /* enum remote_state */
 
 	/* the owner's */
-	uint64_t posted, done, consumed;
+	/* sure <= consumed: what the helper has confirmed, if pages are lent;
+	 * until then a chunk counts for the window. */
+	uint64_t posted, done, consumed, sure;
 	uint64_t bytes, chunks;
 	bool told_failed;
 	bool waits; /* it has said so, and was not woken since */
@@ -131,6 +148,21 @@ struct transport {
 
 extern const struct transport_ops netplugin_remote;
 
+/* remote_data.c: slots of the table. */
+int remote_slot_get(struct channel *c, struct gpu *gpu, void **slot);
+void remote_slot_put(struct channel *c, void *slot);
+int remote_post_send(struct channel *c, const struct chunk_desc *desc,
+		     const struct span *spans, uint32_t n_spans,
+		     uint64_t cookie);
+int remote_post_recv(struct channel *c, uint64_t cookie);
+int remote_consume(struct channel *c, uint64_t cookie);
+bool remote_abandon(struct channel *c, uint64_t cookie);
+int remote_poll(struct channel *c, struct channel_event *events, int max);
+int remote_wait_fd(struct channel *c, uint32_t *events);
+struct gpu *remote_channel_gpu(struct channel *c);
+int remote_counters(struct channel *c, struct transport_counter *counters,
+		    int max);
+
 /* remote_open.c */
 /* Starts it, or starts it again. */
 int remote_start(struct helper_process *h, char *why, size_t cap_bytes);
@@ -149,7 +181,18 @@ void remote_helper_end(struct helper_process *h, uint64_t limit_ns);
  * transport's lock held. */
 int remote_tell(struct helper_process *h, const struct shared_message *m,
 		int fd);
-/* Unmaps what a channel had of its helper; the lock is held. */
+/* Unmaps what a channel had of its helper; the lock is held. No job reads it
+ * any more: who closes a channel sees to that. */
 void remote_unmap(struct channel *channel);
+
+/* remote_pool.c */
+/* Opens what the helper offers, and tells it whether that went well. Not with
+ * the lock held. */
+void remote_pool_offered(struct helper_process *h,
+			 const struct shared_message *m, const int *fds,
+			 uint32_t n_fds);
+/* The lock is held; the last put closes it. NULL is allowed. */
+void remote_pool_get(struct remote_pool *pool);
+void remote_pool_put(struct remote_pool *pool);
 
 #endif

@@ -43,12 +43,29 @@ static uint64_t wanted_bytes(const struct channel *c)
 	       (c->sends ? t->options.n_slots : t->limits.window);
 }
 
+/* The lists that come with them are copied there. */
+static int map_pool(struct channel *c)
+{
+	if (!c->helper->pool || c->sends)
+		return TCPX_EPROTO;
+	c->fragments = calloc((size_t)REMOTE_WINDOW * NETPLUGIN_UNPACK_ENTRIES,
+			      sizeof(*c->fragments));
+	if (!c->fragments)
+		return TCPX_ENOMEM;
+	c->pool = c->helper->pool;
+	remote_pool_get(c->pool);
+	c->on_gpu = true;
+	return TCPX_OK;
+}
+
 static int map_memory(struct channel *c, const struct shared_message *m,
 		      const int *fds, uint32_t n_fds)
 {
 	uint32_t next = 0;
 	void *mem = NULL;
 
+	if (m->lends)
+		return map_pool(c);
 	if (m->mem_bytes < wanted_bytes(c))
 		return TCPX_EPROTO;
 	c->mem_bytes = m->mem_bytes;
@@ -80,7 +97,11 @@ void remote_unmap(struct channel *c)
 		munmap(c->mem, c->mem_bytes);
 	if (c->host_mem)
 		munmap(c->host_mem, c->mem_bytes);
+	remote_pool_put(c->pool);
+	free(c->fragments);
 	c->mem = c->host_mem = NULL;
+	c->pool = NULL;
+	c->fragments = NULL;
 }
 
 /* ---- messages, the lock held ------------------------------------------- */
@@ -281,6 +302,8 @@ static void on_end(struct helper_process *h, const char *how, char *line,
 	struct transport *t = h->transport;
 
 	drop_socket(h);
+	remote_pool_put(h->pool);
+	h->pool = NULL;
 	memset(h->used, 0, sizeof(h->used));
 	if (h->state == REMOTE_READY || !h->cause[0])
 		snprintf(h->cause, sizeof(h->cause),
@@ -334,6 +357,8 @@ static bool hear_one(struct helper_process *h)
 		return false;
 	if (rc)
 		describe_end(h, how, sizeof(how));
+	else if (m.type == SHARED_POOL)
+		remote_pool_offered(h, &m, fds, n_fds);
 	pthread_mutex_lock(&t->lock);
 	stopping = t->stop;
 	if (rc)

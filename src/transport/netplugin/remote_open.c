@@ -123,6 +123,7 @@ static void end_helpers(struct transport *t)
 		struct helper_process *h = &t->helpers[i];
 
 		remote_helper_end(h, limit_ns);
+		remote_pool_put(h->pool); /* nobody else is there any more */
 		pthread_mutex_destroy(&h->send_lock);
 		if (h->wake_fd >= 0)
 			close(h->wake_fd);

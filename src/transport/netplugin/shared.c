@@ -7,6 +7,8 @@
 #include <tcpx/status.h>
 #include <unistd.h>
 
+#include "transport/transport.h"
+
 union control {
 	struct cmsghdr align;
 	char bytes[CMSG_SPACE(SHARED_FDS_MAX * sizeof(int))];
@@ -76,4 +78,43 @@ int shared_receive(int fd, struct shared_message *message,
 		close(fds[i]);
 	*n_fds = 0;
 	return TCPX_ECLOSED;
+}
+
+int shared_take_list(const struct shared_list *list, uint32_t n_entries,
+		     uint64_t pool_bytes, uint32_t len_bytes,
+		     struct transport_fragment *fragments)
+{
+	uint64_t sum = 0;
+
+	if (n_entries > NETPLUGIN_UNPACK_ENTRIES)
+		return TCPX_EPROTO;
+	for (uint32_t i = 0; i < n_entries; i++) {
+		const struct shared_entry *e = &list->entries[i];
+		/* Read once: what is checked is what is used. */
+		uint32_t src = load_relaxed(&e->src_off);
+		uint32_t dst = load_relaxed(&e->dst_off);
+		uint32_t len = load_relaxed(&e->len_bytes);
+
+		if (!len || len > len_bytes || dst > len_bytes - len ||
+		    len > pool_bytes || src > pool_bytes - len)
+			return TCPX_EPROTO;
+		fragments[i] = (struct transport_fragment){src, dst, len};
+		sum += len;
+	}
+	return sum == len_bytes ? TCPX_OK : TCPX_EPROTO;
+}
+
+/* Behind it comes the release of a ring's head. */
+void shared_put_list(struct shared_list *list,
+		     const struct transport_fragment *fragments,
+		     uint32_t n_fragments)
+{
+	for (uint32_t i = 0; i < n_fragments; i++) {
+		const struct transport_fragment *f = &fragments[i];
+		struct shared_entry *e = &list->entries[i];
+
+		store_relaxed(&e->src_off, (uint32_t)f->src_off);
+		store_relaxed(&e->dst_off, (uint32_t)f->dst_off);
+		store_relaxed(&e->len_bytes, f->len_bytes);
+	}
 }

@@ -15,12 +15,35 @@
  *   post_recv
  *   poll          <========= ring of events =============
  *
- *   slots to send from and received chunks: VRAM of the helper, opened here
- *   by IPC handle; host memory by descriptor. User memory is never shared.
+ *   slots to send from: VRAM of the helper, opened here by IPC handle; host
+ *   memory by descriptor. What is received: the plugin's own pages, opened
+ *   here once a helper, and lists that say where in them. Where those cannot
+ *   be opened, slots of the helper's, into which it copies. User memory is
+ *   never shared.
  *
  * Both ends are the same build, so structs travel as they are. What comes
- * from a helper is checked all the same as far as it names memory: slots and
- * lengths.
+ * from a helper is checked all the same as far as it names memory: slots,
+ * lengths, and each entry of a list, in a copy of our own.
+ *
+ * Pages are lent, and when the helper ends, the kernel gives them to others at
+ * once, also under a copy that runs; the session learns of it later. So a copy
+ * counts only once the helper has said, behind its end, that it had the pages
+ * still:
+ *
+ *   session                              helper
+ *                                        a chunk is there: its list into
+ *                                        lists[k % 16]
+ *                    <=== ARRIVED {k} == (release of the ring's head)
+ *   list copied, checked
+ *   bytes copied from the pages; the
+ *   copy has ended
+ *   returned = k + 1 ==================> irecvConsumed(k): till now the pages
+ *                                        were its
+ *   bytes count      <================== consumed = k + 1
+ *
+ * Both numbers only grow, so that one look serves for many chunks. A helper
+ * that has ended answers no more: what it had not answered is lost, and comes
+ * again by other lanes, over whatever was written.
  */
 
 #include <stdbool.h>
@@ -29,8 +52,11 @@
 
 #include "base/atomic.h"
 #include "gpu/gpu.h"
+#include "transport/netplugin/abi.h"
 
-#define SHARED_VERSION 3u
+struct transport_fragment;
+
+#define SHARED_VERSION 4u
 #define SHARED_CHANNELS 512u /* of one helper */
 #define SHARED_RING 64u /* more than a window of each kind */
 #define SHARED_SLOTS 16u /* of a receiver, at most */
@@ -41,9 +67,9 @@
 
 enum shared_kind {
 	SHARED_SEND = 1, /* slot, on_host, len_bytes, cookie */
-	SHARED_RECV, /* cookie, slot: one that is free */
+	SHARED_RECV, /* cookie; unless pages are lent slot: one that is free */
 	SHARED_SENT, /* cookie */
-	SHARED_ARRIVED, /* cookie, slot, len_bytes */
+	SHARED_ARRIVED, /* cookie, len_bytes, slot; lent: n_entries */
 	SHARED_FAILED, /* status; the channel's cause */
 };
 
@@ -53,8 +79,19 @@ struct shared_item {
 	uint32_t len_bytes;
 	uint32_t on_host;
 	int32_t status;
-	uint32_t zero;
+	uint32_t n_entries;
 	uint64_t cookie;
+};
+
+/* A piece of a chunk, in the plugin's pool. */
+struct shared_entry {
+	_Atomic uint32_t src_off, dst_off, len_bytes;
+};
+
+/* The k-th chunk's is in k % SHARED_SLOTS: the session has read it before it
+ * takes one more. Touched, and so there, only as far as lists are long. */
+struct shared_list {
+	struct shared_entry entries[NETPLUGIN_UNPACK_ENTRIES];
 };
 
 /* One producer, one consumer, in different processes. head is the producer's
@@ -83,6 +120,11 @@ struct shared_channel {
 	struct shared_ring commands, events;
 	_Atomic uint32_t waits __attribute__((aligned(64)));
 	char cause[SHARED_TEXT]; /* before SHARED_FAILED */
+	/* Of lent chunks: how many the session has given back, how many the
+	 * helper has to the plugin. */
+	_Atomic uint64_t returned __attribute__((aligned(64)));
+	_Atomic uint64_t consumed __attribute__((aligned(64)));
+	struct shared_list lists[SHARED_SLOTS] __attribute__((aligned(64)));
 };
 
 struct shared_area {
@@ -159,7 +201,21 @@ static inline void shared_reset(struct shared_channel *channel)
 	store_relaxed(&channel->events.head, 0);
 	store_relaxed(&channel->events.tail, 0);
 	store_relaxed(&channel->waits, 0);
+	store_relaxed(&channel->returned, 0);
+	store_relaxed(&channel->consumed, 0);
 }
+
+/*
+ * Copies a list out of shared memory and checks the copy: each entry inside
+ * pool_bytes and inside the chunk, len_bytes in all. Returns 0 or
+ * TCPX_EPROTO.
+ */
+int shared_take_list(const struct shared_list *list, uint32_t n_entries,
+		     uint64_t pool_bytes, uint32_t len_bytes,
+		     struct transport_fragment *fragments);
+void shared_put_list(struct shared_list *list,
+		     const struct transport_fragment *fragments,
+		     uint32_t n_fragments);
 
 enum shared_type {
 	/* to the helper */
@@ -170,11 +226,15 @@ enum shared_type {
 	SHARED_CONNECT, /* id, index, addr, an eventfd */
 	SHARED_CLOSE, /* id of a channel: its memory is not used any
 				   more */
+	SHARED_POOL_TAKEN, /* status: the pool can be lent, or not */
 	/* to the session */
 	SHARED_STARTED, /* status, text: the interface, or why not */
 	SHARED_LISTENED, /* id, status, addr */
+	SHARED_POOL, /* share, mem_bytes, and a descriptor if it has
+				   one: the plugin's pool, once; answered */
 	SHARED_READY, /* id (a listener's: its receiver), status,
-				   memory; a descriptor if it is the host's */
+				   memory; a descriptor if it is the host's;
+				   or lends: none, but the pool */
 	SHARED_CLOSED, /* index: may be used again */
 	SHARED_LOG, /* status: the level; text */
 };
@@ -195,12 +255,13 @@ struct shared_message {
 	uint32_t addr_bytes;
 	uint32_t on_gpu; /* memory: an IPC handle, else a descriptor */
 	uint32_t has_host; /* a descriptor of host slots too */
-	uint32_t zero;
+	uint32_t lends;
 	uint64_t mem_bytes;
 	union {
 		struct shared_start start;
 		uint8_t addr[256];
 		uint8_t ipc[GPU_IPC_BYTES];
+		struct gpu_share share;
 		char text[SHARED_TEXT];
 	};
 };

@@ -13,6 +13,11 @@ const struct transport_setting options_settings[] = {
 			     .kind = TRANSPORT_SETTING_BOOL,
 			     .def = 1,
 			     .help = "the plugin runs in a helper process"},
+	[OPTIONS_LEND] = {.variable = "TCPX_NETPLUGIN_LEND",
+			  .kind = TRANSPORT_SETTING_BOOL,
+			  .def = 1,
+			  .help = "a helper process lends the plugin's pages; "
+				  "0: it copies what comes"},
 	[OPTIONS_HELPER] = {.variable = "TCPX_NETPLUGIN_HELPER",
 			    .allowed = "path of a file",
 			    .help = "the helper program; not set: the one "

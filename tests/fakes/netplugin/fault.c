@@ -16,7 +16,7 @@
 
 struct fault {
 	char name[WORD_BYTES];
-	char call[WORD_BYTES]; /* of error, exit, crash, hang; else empty */
+	char call[WORD_BYTES]; /* of error, exit, crash, hang, scribble; else empty */
 	int64_t a, b; /* -1: not said */
 	bool onwards; /* "5+": the fifth and all after it */
 };
@@ -35,6 +35,7 @@ static const char *const kinds[] = {
 	"data_dies",	"ctrl_closes",	 "accept_slow", "accept_never",
 	"connect_slow", "connect_never", "pool_empty",	"oversize",
 	"junk",		"count",	 "short",	"exit_bytes",
+	"scribble",
 };
 #define N_KINDS (sizeof(kinds) / sizeof(*kinds))
 
@@ -114,6 +115,20 @@ static void parse(void)
 	free(copy);
 }
 
+fault_fn *_Atomic fault_scribble;
+
+/* The kernel gives the pages of a process that ends to others at once; who
+ * shares them learns of it later. */
+static _Noreturn void scribble(void)
+{
+	fault_fn *fn = atomic_load(&fault_scribble);
+
+	if (fn)
+		fn();
+	usleep(20000);
+	rules_exit("CUDA call failed");
+}
+
 /* At its n-th call. Returns the result of the call, 0 to go on. */
 static int strike(const struct fault *fault)
 {
@@ -123,6 +138,8 @@ static int strike(const struct fault *fault)
 		rules_exit("CUDA call failed");
 	if (strcmp(fault->name, "crash") == 0)
 		rules_crash();
+	if (strcmp(fault->name, "scribble") == 0)
+		scribble();
 	if (strcmp(fault->name, "hang") == 0) {
 		for (;;)
 			pause();

@@ -27,6 +27,10 @@ bool fault_wanted(const char *name, int comm, int64_t *value);
  * count may be wanted for it. True if so; extra is the second number. */
 bool fault_receive(const char *name, uint64_t nth, int64_t *extra);
 
+/* Writes over all pages; NULL: there are none. */
+typedef void fault_fn(void);
+extern fault_fn *_Atomic fault_scribble;
+
 /* len_bytes of payload have passed: the process may be over (exit_bytes). */
 void fault_bytes(uint64_t len_bytes);
 

@@ -2,6 +2,7 @@
 #include "pool.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@
 struct pool {
 	int device;
 	uint8_t *base;
+	uint64_t span_bytes;
 	pthread_mutex_t lock; /* covers what follows */
 	struct dice dice;
 	uint32_t n_all, n_free, n_lost;
@@ -41,6 +43,26 @@ static void spread(struct pool *pool, uint64_t span_pages)
 	pool->n_free = pool->n_all;
 }
 
+#define SCRIBBLE_BYTES (1u << 20)
+
+/* No lock: this process is over. */
+static void scribble(void)
+{
+	static uint8_t bytes[SCRIBBLE_BYTES];
+
+	memset(bytes, 0xdb, sizeof(bytes));
+	for (int i = 0; i < MAX_DEVICES; i++) {
+		struct pool *pool = pools[i];
+		uint64_t n;
+
+		for (uint64_t at = 0; pool && at < pool->span_bytes; at += n) {
+			n = pool->span_bytes - at;
+			n = n < SCRIBBLE_BYTES ? n : SCRIBBLE_BYTES;
+			memory_get()->copy(i, pool->base + at, bytes, n);
+		}
+	}
+}
+
 static struct pool *make(int device)
 {
 	const struct conf *conf = conf_get();
@@ -56,12 +78,14 @@ static struct pool *make(int device)
 	pool->device = device;
 	pool->dice.state = conf->seed * 1000003u + (uint64_t)device;
 	pool->n_all = conf->pool_pages;
+	pool->span_bytes = span_pages * POOL_PAGE_BYTES;
 	pool->free = calloc(pool->n_all, sizeof(*pool->free));
 	pool->base = memory->alloc(device, span_pages * POOL_PAGE_BYTES);
 	if (!pool->free || !pool->base)
 		rules_exit("pool import failed");
 	pthread_mutex_init(&pool->lock, NULL);
 	spread(pool, span_pages);
+	atomic_store(&fault_scribble, scribble);
 	if (fault_wanted("pool_empty", -1, &after))
 		pool->n_least = after >= 0 && after < pool->n_all ?
 					pool->n_all - (uint32_t)after :
