@@ -91,6 +91,7 @@ static void read_plugin(void)
 static void read_double(void)
 {
 	const char *mode = getenv("DOUBLE_MODE");
+	const char *kind = getenv("DOUBLE_POOL_KIND");
 
 	conf.strict = !mode || strcmp(mode, "faithful") != 0;
 	conf.allowed = rules_of(getenv("DOUBLE_ALLOW"));
@@ -109,6 +110,7 @@ static void read_double(void)
 		(uint32_t)number("DOUBLE_POOL_PAGES", 16384, 1, 1 << 20);
 	conf.pool_span_bytes =
 		(uint64_t)number("DOUBLE_POOL_SPAN", 0, 0, (int64_t)1 << 32);
+	conf.pool_plain = kind && strcmp(kind, "plain") == 0;
 	conf.rate_bytes_s =
 		(uint64_t)number("DOUBLE_RATE_MBPS", 0, 0, 1000000) * 1000000;
 	conf.starve_ms = (int)number("DOUBLE_STARVE_MS", 10000, 0, 1000000);

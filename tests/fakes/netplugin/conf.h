@@ -47,6 +47,7 @@ struct conf {
 	uint32_t frag_min_bytes, frag_max_bytes;
 	uint32_t pool_pages;
 	uint64_t pool_span_bytes;
+	bool pool_plain; /* of cuMemAlloc, where it could be imported */
 	uint64_t rate_bytes_s; /* of one comm; 0: none */
 	int starve_ms; /* rule 11: longest time without test(); 0: any */
 	int close_ms; /* a data socket's rule takes that long to remove */

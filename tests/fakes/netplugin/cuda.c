@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "conf.h"
+#include "cuda_pool.h"
 #include "rules.h"
 
 #define MAX_DEVICES 16
@@ -314,6 +315,18 @@ static void *cuda_alloc(int device, size_t len_bytes)
 	return (void *)(uintptr_t)ptr;
 }
 
+static void *cuda_alloc_pool(int device, size_t len_bytes)
+{
+	void *pool = NULL;
+
+	if (!gpu_enter(device))
+		return NULL;
+	if (!conf_get()->pool_plain)
+		pool = cuda_pool_map(device, len_bytes);
+	gpu_leave();
+	return pool ? pool : cuda_alloc(device, len_bytes);
+}
+
 static void cuda_free(int device, void *ptr, size_t len_bytes)
 {
 	if (!gpu_enter(device))
@@ -385,6 +398,7 @@ static const struct double_memory memory = {
 	.owner = cuda_owner,
 	.prepare = cuda_prepare,
 	.alloc = cuda_alloc,
+	.alloc_pool = cuda_alloc_pool,
 	.free = cuda_free,
 	.alloc_mapped = cuda_alloc_mapped,
 	.free_mapped = cuda_free_mapped,

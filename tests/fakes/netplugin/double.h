@@ -36,6 +36,8 @@ struct double_memory {
 	 * at the same address. */
 	void *(*alloc)(int device, size_t len_bytes);
 	void (*free)(int device, void *ptr, size_t len_bytes);
+	/* May be NULL: the pool's, for good, if that is another kind. */
+	void *(*alloc_pool)(int device, size_t len_bytes);
 	void *(*alloc_mapped)(int device, size_t len_bytes);
 	void (*free_mapped)(int device, void *ptr, size_t len_bytes);
 	/* Host to device, or device to host, and finished on return; 0, or

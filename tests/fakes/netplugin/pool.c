@@ -80,7 +80,8 @@ static struct pool *make(int device)
 	pool->n_all = conf->pool_pages;
 	pool->span_bytes = span_pages * POOL_PAGE_BYTES;
 	pool->free = calloc(pool->n_all, sizeof(*pool->free));
-	pool->base = memory->alloc(device, span_pages * POOL_PAGE_BYTES);
+	pool->base = (memory->alloc_pool ? memory->alloc_pool : memory->alloc)(
+		device, pool->span_bytes);
 	if (!pool->free || !pool->base)
 		rules_exit("pool import failed");
 	pthread_mutex_init(&pool->lock, NULL);
