@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * usage: compare [speed|channels|cost] PLUGIN.so [ROUNDS]
+ * usage: compare [--gpu host|cuda] [speed|channels|cost] PLUGIN.so
+ *                [ROUNDS [CHANNELS]]
  * The net plugin transport, in process and in a helper, against a bare loop of
  * isend, irecv, test and irecvConsumed over the same plugin, both ends in one
- * process, in host memory.
+ * process. Without --gpu in host memory. With it slots, pages and where chunks
+ * are put together are a GPU's, and a job of src/gpu a chunk puts them there,
+ * for all alike: on the pretend GPU without its delays, or a real one.
  *
- *   speed     1, 2, 4 and 8 channels as fast as they go. The helper copies
- *             what comes once more than the others: so the bare loop also with
- *             that copy, which says what of the difference it is
+ *   speed     1, 2, 4 and 8 channels (or so many only) as fast as they go. On a GPU the helper
+ *             lends its pages, and once more with that forbidden. In host
+ *             memory it copies what comes once more than the others: so the
+ *             bare loop also with that copy, which says what of the difference
+ *             it is
  *   channels  the same with each channel held to RATE_MBPS, as a network card
  *             holds a flow: what n channels carry, of n times one
  *   cost      over the null plugin beside this: nanoseconds a chunk, from post
  *             to consumed; in process on a thread that has SIGPIPE shut for
  *             good and on one that has not, and through the helper, which
- *             copies each chunk
+ *             copies each chunk. Host memory only
  *
  * Each measurement is a process of its own; those of a round follow each
  * other, and ratios are of the same round. Prints medians. speed and channels
@@ -30,6 +35,7 @@
 #include "compare.h"
 
 #define TOTAL_CHUNKS 1024u
+#define WARM_CHUNKS 512u /* on a GPU */
 #define COST_CHUNKS 200000u
 #define RATE_MBPS 32u
 #define RATE_CHUNKS 40u
@@ -37,15 +43,8 @@
 
 typedef uint64_t way_fn(const struct run *run);
 
-static const char *plugin;
-static int rounds = 5;
-
-uint8_t *compare_target(void)
-{
-	static uint8_t target[2 * COMPARE_CHUNK];
-
-	return target;
-}
+static const char *plugin, *gpu;
+static int rounds = 5, only_channels;
 
 void compare_die(const char *what)
 {
@@ -60,11 +59,11 @@ static double measure(way_fn *way, struct run run)
 	int fds[2];
 
 	run.path = plugin;
+	run.gpu = gpu;
 	if (pipe(fds))
 		compare_die("no pipe");
 	pid_t pid = fork();
 	if (pid == 0) {
-		memset(compare_target(), 1, 2 * (size_t)COMPARE_CHUNK);
 		ns = way(&run);
 		if (write(fds[1], &ns, sizeof(ns)) < 0)
 			_exit(1);
@@ -75,8 +74,8 @@ static double measure(way_fn *way, struct run run)
 		compare_die("a measurement failed");
 	close(fds[0]);
 	waitpid(pid, NULL, 0);
-	return (double)run.n_chunks * run.n_channels * COMPARE_CHUNK /
-	       (double)ns;
+	return (double)(run.n_chunks - run.n_warm) * run.n_channels *
+	       COMPARE_CHUNK / (double)ns;
 }
 
 static int by_value(const void *a, const void *b)
@@ -94,39 +93,67 @@ static double median(double *values)
 
 /* ---- as fast as it goes ------------------------------------------------- */
 
-static void speed_of(int n)
-{
-	double bare[ROUNDS_MAX], copied[ROUNDS_MAX], inside[ROUNDS_MAX],
-		helper[ROUNDS_MAX], in_ratio[ROUNDS_MAX], out_ratio[ROUNDS_MAX],
-		copied_ratio[ROUNDS_MAX];
-	const struct run run = {.n_channels = n,
-				.n_chunks = TOTAL_CHUNKS / (unsigned)n,
-				.n_copies = 1};
-	struct run twice = run, isolated = run;
+struct way {
+	const char *name;
+	way_fn *run;
+	unsigned n_copies;
+	bool isolated, copies;
+};
 
-	twice.n_copies = 2;
-	isolated.isolated = true;
+static const struct way on_host[] = {
+	{"bare", compare_bare, 1, false, false},
+	{"in process", compare_ours, 1, false, false},
+	{"helper", compare_ours, 1, true, false},
+	{"bare, 2 copies", compare_bare, 2, false, false},
+};
+
+static const struct way on_gpu[] = {
+	{"bare", compare_bare, 1, false, false},
+	{"in process", compare_ours, 1, false, false},
+	{"helper, lent", compare_ours, 1, true, false},
+	{"helper, copied", compare_ours, 1, true, true},
+};
+#define WAYS 4
+
+/* GB/s, and of the first way. */
+static void speed_of(int n, const struct way *ways)
+{
+	double seen[WAYS][ROUNDS_MAX], ratios[WAYS][ROUNDS_MAX];
+	unsigned warm = gpu ? WARM_CHUNKS : 0;
+
 	for (int i = 0; i < rounds; i++) {
-		bare[i] = measure(compare_bare, run);
-		inside[i] = measure(compare_ours, run);
-		helper[i] = measure(compare_ours, isolated);
-		copied[i] = measure(compare_bare, twice);
-		in_ratio[i] = inside[i] / bare[i];
-		out_ratio[i] = helper[i] / bare[i];
-		copied_ratio[i] = helper[i] / copied[i];
+		for (int k = 0; k < WAYS; k++) {
+			const struct run run = {
+				.n_channels = n,
+				.n_chunks = (TOTAL_CHUNKS + warm) / (unsigned)n,
+				.n_warm = warm / (unsigned)n,
+				.n_copies = ways[k].n_copies,
+				.isolated = ways[k].isolated,
+				.copies = ways[k].copies,
+			};
+
+			seen[k][i] = measure(ways[k].run, run);
+			ratios[k][i] = seen[k][i] / seen[0][i];
+		}
 	}
-	printf("%8d  %9.2f  %10.2f  %5.2f  %6.2f  %5.2f  %15.2f  %5.2f\n", n,
-	       median(bare), median(inside), median(in_ratio), median(helper),
-	       median(out_ratio), median(copied), median(copied_ratio));
+	printf("%8d", n);
+	for (int k = 0; k < WAYS; k++)
+		printf("  %14.2f %5.2f", median(seen[k]), median(ratios[k]));
+	printf("\n");
 	fflush(stdout);
 }
 
 static void speed(void)
 {
-	printf("channels  bare GB/s  in process  ratio  helper  ratio  "
-	       "bare, 2 copies  ratio\n");
+	const struct way *ways = gpu ? on_gpu : on_host;
+
+	printf("channels");
+	for (int k = 0; k < WAYS; k++)
+		printf("  %14s ratio", ways[k].name);
+	printf("   GB/s, of bare\n");
 	for (int n = 1; n <= COMPARE_CHANNELS; n *= 2)
-		speed_of(n);
+		if (!only_channels || n == only_channels)
+			speed_of(n, ways);
 }
 
 /* ---- with a limit a channel ---------------------------------------------- */
@@ -216,6 +243,21 @@ static void set_up(void)
 	setenv("DOUBLE_POOL_PAGES", "65536", 0);
 }
 
+/* The double's pages are the GPU's, in this process and in helpers. */
+static void set_up_gpu(void)
+{
+	bool pretends = strcmp(gpu, "host") == 0;
+
+	setenv("DOUBLE_MEMORY", pretends ? ":double_on_pretend_gpu" : "cuda",
+	       0);
+	/* All windows of all channels, and a few more. */
+	setenv("DOUBLE_POOL_PAGES", "18432", 1);
+	setenv("TCPX_GPU_HOST_DEVICES", "1", 0);
+	setenv("TCPX_GPU_HOST_DELAY_US", "0", 0);
+	if (pretends)
+		setenv("TCPX_NETPLUGIN_HELPER", COMPARE_HELPER, 0);
+}
+
 static const struct part {
 	const char *name;
 	void (*run)(void);
@@ -225,15 +267,25 @@ int main(int argc, char **argv)
 {
 	const struct part *part = NULL;
 
+	if (argc > 2 && strcmp(argv[1], "--gpu") == 0) {
+		gpu = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
 	for (size_t i = 0; argc > 2 && i < sizeof(parts) / sizeof(*parts); i++)
 		part = strcmp(argv[1], parts[i].name) == 0 ? &parts[i] : part;
 	if (argc > 3)
 		rounds = atoi(argv[3]);
+	if (argc > 4)
+		only_channels = atoi(argv[4]);
 	if (!part || rounds < 1 || rounds > ROUNDS_MAX)
-		compare_die("usage: compare speed|channels|cost PLUGIN.so "
-			    "[ROUNDS]");
+		compare_die("usage: compare [--gpu host|cuda] "
+			    "speed|channels|cost PLUGIN.so "
+			    "[ROUNDS [CHANNELS]]");
 	plugin = argv[2];
 	set_up();
+	if (gpu)
+		set_up_gpu();
 	part->run();
 	return 0;
 }

@@ -20,19 +20,21 @@
 struct run {
 	const char *path;	/* of the plugin */
 	int n_channels;
-	unsigned n_chunks;	/* of each */
+	unsigned n_chunks;	/* of each, */
+	unsigned n_warm;	/* ... of which so many are not measured: pages
+				   are there when they have been used once */
 	unsigned n_copies;	/* of what is received; 0: it stays there */
-	bool isolated;		/* ours: in a helper process */
+	const char *gpu;	/* driver of src/gpu; NULL: host memory */
+	bool isolated;		/* ours: in a helper process, */
+	bool copies;		/* ... which copies what could be lent */
 	bool shut;		/* SIGPIPE, for good, as threads of ours do */
 };
 
-/* Nanoseconds, connecting apart. Each ends the process if it fails; call them
+/* Nanoseconds, connecting and warming up apart. Each ends the process if it fails; call them
  * in one of their own. */
 uint64_t compare_bare(const struct run *run);
 uint64_t compare_ours(const struct run *run);
 
-/* Where received chunks are put together. */
-uint8_t *compare_target(void);
 void compare_die(const char *what) __attribute__((noreturn));
 
 #endif

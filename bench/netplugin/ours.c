@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/sigmask.h"
 #include "compare.h"
+#include "place.h"
 #include "transport/transport.h"
 
 #define CHUNK COMPARE_CHUNK
@@ -21,7 +22,10 @@
 struct ours {
 	struct channel *tx, *rx;
 	struct listener *listener;
-	unsigned sent_posted, sent, granted, arrived;
+	struct channel_event kept[WINDOW]; /* arrived, and no job was free */
+	struct gpu_job *jobs[WINDOW];
+	/* sure <= consumed <= placing <= arrived <= granted */
+	unsigned sent_posted, sent, granted, arrived, placing, consumed, sure;
 };
 
 static const struct transport_ops *ops;
@@ -46,38 +50,64 @@ static void open_pair(struct transport *t, struct ours *o)
 	}
 }
 
-static void place(struct ours *o, const struct channel_event *event,
-		  unsigned n_copies)
+/* false: no job is free now. */
+static bool place(struct ours *o, unsigned n_copies)
 {
-	uint8_t *target = compare_target(), *more = target + CHUNK;
+	unsigned at = o->placing % WINDOW;
+	const struct channel_event *event = &o->kept[at];
 
+	if (!place_begin(&o->jobs[at]))
+		return false;
 	for (uint32_t i = 0; n_copies && i < event->n_fragments; i++) {
 		const struct transport_fragment *f = &event->fragments[i];
 
-		memcpy(target + f->dst_off, event->base + f->src_off,
-		       f->len_bytes);
+		place_add(o->jobs[at], f->dst_off, event->base + f->src_off,
+			  f->len_bytes);
 	}
-	for (unsigned i = 1; i < n_copies; i++)
-		memcpy(more, target, CHUNK);
-	ops->consume(o->rx, event->cookie);
-	o->arrived++;
+	place_end(o->jobs[at], n_copies);
+	o->placing++;
+	return true;
+}
+
+static unsigned consume_some(struct ours *o)
+{
+	unsigned before = o->consumed;
+
+	for (; o->consumed < o->placing; o->consumed++) {
+		const struct channel_event *event =
+			&o->kept[o->consumed % WINDOW];
+
+		if (!place_done(o->jobs[o->consumed % WINDOW]))
+			break;
+		if (ops->consume(o->rx, event->cookie))
+			compare_die("our consume");
+		o->sure += !event->lent;
+	}
+	return o->consumed - before;
 }
 
 static unsigned receive_some(struct ours *o, const struct run *run)
 {
 	struct channel_event events[WINDOW];
-	unsigned before = o->granted;
+	unsigned before = o->granted, placing = o->placing;
 	int got;
 
 	while (o->granted < run->n_chunks && !ops->post_recv(o->rx, o->granted))
 		o->granted++;
 	got = ops->poll(o->rx, events, WINDOW);
 	for (int i = 0; i < got; i++) {
-		if (events[i].kind != CHANNEL_ARRIVED)
+		if (events[i].kind == CHANNEL_ARRIVED)
+			o->kept[o->arrived++ % WINDOW] = events[i];
+		else if (events[i].kind == CHANNEL_CONSUMED)
+			o->sure++;
+		else
 			compare_die(events[i].cause);
-		place(o, &events[i], run->n_copies);
 	}
-	return o->granted - before + (unsigned)got;
+	while (o->placing < o->arrived && place(o, run->n_copies))
+		;
+	if (o->placing > placing)
+		place_flush();
+	return o->granted - before + (unsigned)got + consume_some(o);
 }
 
 static unsigned send_some(struct ours *o, unsigned n)
@@ -90,7 +120,7 @@ static unsigned send_some(struct ours *o, unsigned n)
 		struct chunk_desc desc = {.len_bytes = CHUNK};
 		struct span span = {.len_bytes = CHUNK};
 
-		if (ops->slot_get(o->tx, NULL, &span.base))
+		if (ops->slot_get(o->tx, place_gpu(), &span.base))
 			break;
 		if (ops->post_send(o->tx, &desc, &span, 1, o->sent_posted)) {
 			ops->slot_put(o->tx, span.base);
@@ -106,11 +136,18 @@ static unsigned send_some(struct ours *o, unsigned n)
 	return o->sent_posted - before + (unsigned)got;
 }
 
-/* As the engine, which sleeps on what has an fd and polls what has none. */
+/* As the engine, which sleeps on what has an fd and polls what has none, and
+ * while jobs run. */
 static void rest(const struct ours *all, int n)
 {
 	struct pollfd fds[2 * COMPARE_CHANNELS];
 
+	for (int i = 0; i < n; i++) {
+		if (all[i].consumed == all[i].arrived)
+			continue;
+		sched_yield(); /* jobs run: they have none */
+		return;
+	}
 	for (int i = 0; i < 2 * n; i++) {
 		uint32_t events;
 
@@ -134,7 +171,10 @@ uint64_t compare_ours(const struct run *run)
 
 	setenv("TCPX_NETPLUGIN_PATH", run->path, 1);
 	setenv("TCPX_NETPLUGIN_ISOLATE", run->isolated ? "1" : "0", 1);
+	setenv("TCPX_NETPLUGIN_LEND", run->copies ? "0" : "1", 1);
 	setenv("TCPX_NETPLUGIN_SLOTS", "16", 1);
+	place_open(run->gpu);
+	params.gpus = place_gpus();
 	ops = transport_find("netplugin");
 	if (ops->open(&params, &t))
 		compare_die("the transport does not open");
@@ -142,18 +182,22 @@ uint64_t compare_ours(const struct run *run)
 		open_pair(t, &all[i]);
 	if (run->shut)
 		sigmask_shut_pipe();
+	unsigned n_warm = run->n_warm * (unsigned)run->n_channels;
 	uint64_t start = clock_now_ns(), last = start;
 
 	while (done < run->n_channels) {
-		unsigned moved = 0;
+		unsigned moved = 0, n = 0;
 
 		done = 0;
 		for (int i = 0; i < run->n_channels; i++) {
 			moved += receive_some(&all[i], run);
 			moved += send_some(&all[i], run->n_chunks);
-			done += all[i].arrived == run->n_chunks &&
+			n += all[i].consumed;
+			done += all[i].sure == run->n_chunks &&
 				all[i].sent == run->n_chunks;
 		}
+		if (n < n_warm)
+			start = clock_now_ns();
 		if (moved)
 			last = clock_now_ns();
 		else if (clock_now_ns() - last >= SPIN_NS)
