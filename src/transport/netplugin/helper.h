@@ -48,6 +48,7 @@ struct helper_channel {
 	bool ready; /* told so; nothing moves before */
 	bool lends; /* pages, from then on */
 	bool told; /* the session something, in this pass */
+	bool owes; /* it a ring for chunks that are sure */
 	bool closing; /* the session has let go */
 	bool failed; /* in has said so; told when all is told */
 	int status;

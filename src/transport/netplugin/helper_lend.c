@@ -95,7 +95,7 @@ static bool take_back(struct helper_channel *c)
 		inside->consume(
 			c->in, c->chunks[c->consumed % COMM_RING].event.cookie);
 	store_release(&c->shared->consumed, n);
-	c->told = true;
+	c->owes = true;
 	return true;
 }
 

@@ -19,15 +19,16 @@ bool helper_channel_tell(struct helper_channel *c,
 	return told;
 }
 
-/* Whoever waits for what was told: once a pass. The fence pairs with the
- * session's, see shared.h. */
-static void wake(struct helper_channel *c)
+/* Whoever waits for what was told: once a pass. For chunks that are sure, not
+ * before a pass in which nothing moved: till then there may be more to tell.
+ * The fence pairs with the session's, see shared.h. */
+static void wake(struct helper_channel *c, bool moved)
 {
 	uint64_t one = 1;
 
-	if (!c->told)
+	if (!c->told && (!c->owes || moved))
 		return;
-	c->told = false;
+	c->told = c->owes = false;
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!load_relaxed(&c->shared->waits))
 		return;
@@ -196,7 +197,7 @@ bool helper_channel_run(struct helper_channel *c)
 		any |= c->lends ? helper_lend_run(c) : helper_copy_run(c);
 	if (c->failed)
 		tell_failed(c);
-	wake(c);
+	wake(c, any);
 	return any;
 }
 
