@@ -97,6 +97,8 @@ struct gpu_ops {
 	 * that the handle opens; its length is share's. */
 	int (*share_export)(struct gpu_device *device, const void *mem,
 			    struct gpu_share *share, int *fd);
+	/* Kind and handle of what a descriptor alone says. */
+	void (*share_of_fd)(struct gpu_device *device, struct gpu_share *share);
 	int (*share_open)(struct gpu_device *device,
 			  const struct gpu_share *share, int fd, void **base);
 	void (*share_close)(struct gpu_device *device,

@@ -271,6 +271,13 @@ int gpu_share_open(struct gpu *gpu, const struct gpu_share *share, int fd,
 	return rc;
 }
 
+void gpu_share_of_fd(struct gpu *gpu, uint64_t len_bytes,
+		     struct gpu_share *share)
+{
+	*share = (struct gpu_share){.all_bytes = len_bytes};
+	gpu->ops->share_of_fd(gpu->device, share);
+}
+
 void gpu_share_close(struct gpu *gpu, const struct gpu_share *share, void *mem)
 {
 	gpu->ops->share_close(gpu->device, share, (uint8_t *)mem - share->off);

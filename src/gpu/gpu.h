@@ -136,6 +136,10 @@ int gpu_share_export(struct gpu *gpu, const void *mem, struct gpu_share *share,
  * gone. */
 int gpu_share_open(struct gpu *gpu, const struct gpu_share *share, int fd,
 		   void **mem);
+/* For a descriptor that somebody else has exported: what gpu_share_open() opens
+ * with it, all of its len_bytes. */
+void gpu_share_of_fd(struct gpu *gpu, uint64_t len_bytes,
+		     struct gpu_share *share);
 /* No job uses it any more. share, mem: as they were. */
 void gpu_share_close(struct gpu *gpu, const struct gpu_share *share, void *mem);
 

@@ -4,10 +4,12 @@
  * the CPU cannot touch, at both ends. */
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "check.h"
 #include "drive.h"
 #include "fakes/netplugin/pretend.h"
+#include "fakes/netplugin/rxdm.h"
 #include "gpu/host/ranges.h"
 #include "support/pattern.h"
 
@@ -94,6 +96,39 @@ static void bytes(void)
 	CHECK_EQ(drive_hits(0), 0);
 }
 
+/* Its pages are a daemon's, and there the bytes are. */
+static void imported(void)
+{
+	static struct rxdm_pool pool = {"", -1, 64u << 20};
+	static uint8_t out[LEN], want[LEN];
+	char dir[] = "/tmp/tcpx-rxdm-XXXXXX";
+	uint64_t at;
+	uint8_t *all;
+	void *rx;
+
+	CHECK(mkdtemp(dir));
+	pool.fd = memfd_create("pool", MFD_CLOEXEC);
+	CHECK_EQ(ftruncate(pool.fd, (off_t)pool.len_bytes), 0);
+	all = mmap(NULL, pool.len_bytes, PROT_READ, MAP_SHARED, pool.fd, 0);
+	CHECK(all != MAP_FAILED);
+	CHECK_EQ(rxdm_serve(dir, &pool, RXDM_GOOD), 0);
+	setenv("DOUBLE_POOL_FROM", dir, 1);
+	begin(0);
+	register_device(&pair.tx, 0);
+	register_device(&pair.rx, 0);
+	pattern_fill(want, LEN, 1, 0);
+	CHECK_EQ(memory->copy(0, pair.tx.data, want, LEN), 0);
+	rx = drive_irecv(&pair, LEN);
+	drive_wait_both(drive_isend(&pair, 0, LEN), rx);
+	unpack(0, 0, out);
+	CHECK_MEM(out, want, LEN);
+	at = pair.meta->entries[0][0].src_off;
+	CHECK_MEM(all + at, want + pair.meta->entries[0][0].dst_off,
+		  pair.meta->entries[0][0].len_bytes);
+	drive_consumed(&pair, rx);
+	rxdm_clean(dir);
+}
+
 static void touch(void)
 {
 	begin(0);
@@ -115,6 +150,7 @@ static void strict(void)
 
 static const struct check_case cases[] = {
 	{"bytes", bytes, 0},
+	{"imported", imported, 0},
 	{"strict", strict, 0},
 };
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
 #include "contract.h"
+#include "fakes/netplugin/rxdm.h"
 #include "gpu/gpu.h"
 
 void subject_find(struct subject *subject)
@@ -69,12 +71,30 @@ const uint8_t *subject_read(const struct subject *subject,
 	return scratch;
 }
 
+static char daemon_dir[64];
+
+/* The plugin's pool is a receive daemon's, as the real one's is. */
+static void start_daemon(void)
+{
+	static struct rxdm_pool pool = {"", -1, 512u << 20};
+
+	snprintf(daemon_dir, sizeof(daemon_dir), "/tmp/tcpx-rxdm-XXXXXX");
+	CHECK(mkdtemp(daemon_dir));
+	pool.fd = memfd_create("pool", MFD_CLOEXEC);
+	CHECK_EQ(ftruncate(pool.fd, (off_t)pool.len_bytes), 0);
+	CHECK_EQ(rxdm_serve(daemon_dir, &pool, RXDM_GOOD), 0);
+	setenv("DOUBLE_POOL_FROM", daemon_dir, 1);
+	setenv("NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX", daemon_dir, 1);
+}
+
 void subject_open(struct subject *subject, uint32_t chunk_bytes)
 {
 	char why[200] = "";
 
 	pattern_init();
 	subject_find(subject);
+	if (getenv("TRANSPORT_DAEMON"))
+		start_daemon();
 	subject->gpus = open_gpus(getenv("TRANSPORT_GPU"));
 	static const struct log log = {
 		.fn = print_log,
@@ -110,6 +130,8 @@ void subject_close(struct subject *subject)
 {
 	subject->ops->close(subject->transport);
 	gpu_set_destroy(subject->gpus);
+	if (getenv("TRANSPORT_DAEMON"))
+		rxdm_clean(daemon_dir);
 }
 
 bool subject_can(const struct subject *subject, uint32_t caps)

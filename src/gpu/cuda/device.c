@@ -406,6 +406,7 @@ const struct gpu_ops gpu_cuda_ops = {
 	.ipc_open = cuda_ipc_open,
 	.ipc_close = cuda_ipc_close,
 	.share_export = cuda_share_export,
+	.share_of_fd = cuda_share_of_fd,
 	.share_open = cuda_share_open,
 	.share_close = cuda_share_close,
 	.launch = cuda_launch,

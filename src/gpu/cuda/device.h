@@ -92,6 +92,7 @@ int cuda_ipc_open(struct gpu_device *device,
 void cuda_ipc_close(struct gpu_device *device, void *mem);
 int cuda_share_export(struct gpu_device *device, const void *mem,
 		      struct gpu_share *share, int *fd);
+void cuda_share_of_fd(struct gpu_device *device, struct gpu_share *share);
 int cuda_share_open(struct gpu_device *device, const struct gpu_share *share,
 		    int fd, void **base);
 void cuda_share_close(struct gpu_device *device, const struct gpu_share *share,

@@ -134,6 +134,11 @@ static bool open_fd(struct gpu_device *device, const struct gpu_share *share,
 	return mapped;
 }
 
+void cuda_share_of_fd(struct gpu_device *device, struct gpu_share *share)
+{
+	share->kind = SHARE_FD;
+}
+
 int cuda_share_open(struct gpu_device *device, const struct gpu_share *share,
 		    int fd, void **base)
 {

@@ -242,6 +242,11 @@ static int host_share_export(struct gpu_device *device, const void *mem,
 	return TCPX_OK;
 }
 
+static void host_share_of_fd(struct gpu_device *device, struct gpu_share *share)
+{
+	memcpy(share->handle, &device->index, sizeof(device->index));
+}
+
 static int host_share_open(struct gpu_device *device,
 			   const struct gpu_share *share, int fd, void **base)
 {
@@ -338,6 +343,7 @@ const struct gpu_ops gpu_host_ops = {
 	.ipc_open = host_ipc_open,
 	.ipc_close = host_ipc_close,
 	.share_export = host_share_export,
+	.share_of_fd = host_share_of_fd,
 	.share_open = host_share_open,
 	.share_close = host_share_close,
 	.launch = pretend_launch,

@@ -9,19 +9,17 @@ static const struct transport_ops *const inside = &netplugin_inside;
 
 /* ---- the pool ---------------------------------------------------------- */
 
+/* Memory that the plugin has imported cannot be exported; then the session
+ * asks for it where the plugin did. */
 static void offer(struct helper *h, const struct comm *comm)
 {
 	struct shared_message m = {.type = SHARED_POOL,
 				   .mem_bytes = comm->pool_bytes};
-	int fd;
+	int fd = -1;
 
-	h->lending = LEND_NO;
-	if (gpu_share_export(h->the_rail->gpu, comm->bounce, &m.share, &fd)) {
-		log_info(&h->log, "netplugin",
-			 "the plugin's pages cannot be lent: what comes is "
-			 "copied");
-		return;
-	}
+	m.has_daemon = !!(h->t->plugin->quirks & PLUGIN_NEEDS_DAEMON);
+	if (gpu_share_export(h->the_rail->gpu, comm->bounce, &m.share, &fd))
+		m.share = (struct gpu_share){0};
 	h->lending = LEND_OFFERED;
 	h->pool = comm->bounce;
 	h->pool_bytes = comm->pool_bytes;

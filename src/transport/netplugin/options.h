@@ -117,6 +117,11 @@ int options_check_daemon(const struct options_env *env,
 			 const struct options *options, const char *gpu_pci,
 			 char *why, size_t cap_bytes);
 
+/* Where the daemon's sockets are, as far as the plugin is told: not checked. */
+const char *options_daemon_dir(const struct options_env *env);
+/* Whether the environment says so, and it is not merely where they would be. */
+bool options_names_daemon(const struct options_env *env);
+
 struct options_nic {
 	const char *ifname;
 	const char *pci; /* "" for none */

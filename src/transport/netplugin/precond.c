@@ -173,7 +173,7 @@ int options_check_env(const struct options_env *env,
  * is /tmp. */
 #define DAEMON_DIR "/run/tcpx"
 
-static const char *daemon_dir(const struct options_env *env)
+const char *options_daemon_dir(const struct options_env *env)
 {
 	const char *prefix = get(env, NET "UNIX_CLIENT_PREFIX");
 
@@ -182,11 +182,16 @@ static const char *daemon_dir(const struct options_env *env)
 	return env->exists(env->arg, DAEMON_DIR) ? DAEMON_DIR : "/tmp";
 }
 
+bool options_names_daemon(const struct options_env *env)
+{
+	return get(env, NET "UNIX_CLIENT_PREFIX") != NULL;
+}
+
 int options_check_daemon(const struct options_env *env,
 			 const struct options *options, const char *gpu_pci,
 			 char *why, size_t cap_bytes)
 {
-	const char *dir = daemon_dir(env);
+	const char *dir = options_daemon_dir(env);
 	char path[512];
 
 	if (options->allow & OPTIONS_DAEMON)
@@ -239,7 +244,7 @@ void options_for_plugin(const struct options_env *env,
 		{"NCCL_NSOCKS_PERTHREAD", "4"},
 		/* Its own 5 s are for the slowest daemons. */
 		{NET "PROGRAM_FLOW_STEERING_WAIT_MICROS", "500000"},
-		{NET "UNIX_CLIENT_PREFIX", daemon_dir(env)},
+		{NET "UNIX_CLIENT_PREFIX", options_daemon_dir(env)},
 	};
 
 	snprintf(chunk, sizeof(chunk), "%u", options->chunk_bytes);

@@ -1,28 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <tcpx/status.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "transport/netplugin/daemon.h"
 #include "transport/netplugin/remote.h"
 
-static struct remote_pool *pool_open(struct helper_process *h,
-				     const struct shared_message *m, int fd)
+#define DAEMON_MS 1000
+
+/* Of memory that is not the helper's to hand on. *fd is the caller's. */
+static int ask_daemon(struct helper_process *h, const struct shared_message *m,
+		      struct gpu_share *share, int *fd, char *why, size_t cap)
+{
+	const struct options_env *env = &options_env_process;
+	const struct transport *t = h->transport;
+	struct daemon_pool pool;
+	struct gpu_info info;
+
+	snprintf(why, cap, "it cannot be exported");
+	if ((!m->has_daemon && !options_names_daemon(env)) ||
+	    gpu_set_info(t->gpus, h->gpu_index, &info))
+		return TCPX_EUNSUPPORTED;
+	int err = daemon_ask_pool(options_daemon_dir(env), info.pci, DAEMON_MS,
+				  &pool, why, cap);
+
+	if (err)
+		return err;
+	*fd = pool.fd;
+	gpu_share_of_fd(h->gpu, pool.len_bytes, share);
+	/* Whoever has said how large it is knows. */
+	if (pool.len_bytes == m->mem_bytes || t->options.pool_bytes)
+		return TCPX_OK;
+	snprintf(why, cap,
+		 "the receive daemon's has %llu bytes, the plugin's %llu",
+		 (unsigned long long)pool.len_bytes,
+		 (unsigned long long)m->mem_bytes);
+	return TCPX_EUNSUPPORTED;
+}
+
+static struct remote_pool *pool_map(struct helper_process *h,
+				    const struct gpu_share *share, int fd,
+				    uint64_t len_bytes)
 {
 	struct remote_pool *pool = calloc(1, sizeof(*pool));
 	void *base = NULL;
 
-	if (!pool || !h->gpu || m->share.off >= m->share.all_bytes ||
-	    gpu_share_open(h->gpu, &m->share, fd, &base)) {
+	if (!pool || share->off >= share->all_bytes ||
+	    gpu_share_open(h->gpu, share, fd, &base)) {
 		free(pool);
 		return NULL;
 	}
 	pool->gpu = h->gpu;
-	pool->share = m->share;
+	pool->share = *share;
 	pool->base = base;
-	pool->len_bytes = m->share.all_bytes - m->share.off;
-	if (pool->len_bytes > m->mem_bytes)
-		pool->len_bytes = m->mem_bytes;
+	pool->len_bytes = share->all_bytes - share->off;
+	if (pool->len_bytes > len_bytes)
+		pool->len_bytes = len_bytes;
 	pool->n_users = 1;
+	return pool;
+}
+
+static struct remote_pool *pool_open(struct helper_process *h,
+				     const struct shared_message *m, int fd,
+				     char *why, size_t cap)
+{
+	struct gpu_share share = m->share;
+	struct remote_pool *pool;
+	int asked = -1;
+
+	if (!h->gpu)
+		return NULL;
+	if (!share.all_bytes && ask_daemon(h, m, &share, &asked, why, cap)) {
+		pool = NULL;
+	} else {
+		snprintf(why, cap, "it cannot be opened here");
+		pool = pool_map(h, &share, asked >= 0 ? asked : fd,
+				m->mem_bytes);
+	}
+	if (asked >= 0)
+		close(asked);
 	return pool;
 }
 
@@ -32,18 +90,22 @@ void remote_pool_offered(struct helper_process *h,
 {
 	struct shared_message answer = {.type = SHARED_POOL_TAKEN};
 	struct transport *t = h->transport;
-	struct remote_pool *pool = pool_open(h, m, n_fds ? fds[0] : -1);
+	char why[300] = "it is in host memory";
+	struct remote_pool *pool =
+		pool_open(h, m, n_fds ? fds[0] : -1, why, sizeof(why));
 
 	if (pool)
 		log_info(t->log, "netplugin",
-			 "GPU %u: the plugin's pages are lent, %llu MiB",
+			 "GPU %u: the plugin's pages are lent, %llu MiB%s",
 			 h->gpu_index,
-			 (unsigned long long)(pool->len_bytes >> 20));
+			 (unsigned long long)(pool->len_bytes >> 20),
+			 m->share.all_bytes ? "" : " of the receive daemon's");
 	else
-		log_info(t->log, "netplugin",
-			 "GPU %u: the plugin's pages cannot be opened here: "
-			 "its helper copies what comes",
-			 h->gpu_index);
+		log_info(
+			t->log, "netplugin",
+			"GPU %u: the plugin's pool cannot be read here, so its "
+			"helper copies what comes: %s",
+			h->gpu_index, why);
 	answer.status = pool ? TCPX_OK : TCPX_EUNSUPPORTED;
 	pthread_mutex_lock(&t->lock);
 	remote_pool_put(h->pool);

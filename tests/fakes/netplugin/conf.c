@@ -110,6 +110,7 @@ static void read_double(void)
 		(uint32_t)number("DOUBLE_POOL_PAGES", 16384, 1, 1 << 20);
 	conf.pool_span_bytes =
 		(uint64_t)number("DOUBLE_POOL_SPAN", 0, 0, (int64_t)1 << 32);
+	conf.place_nowhere = number("DOUBLE_PLACE_NOWHERE", 0, 0, 1);
 	conf.pool_plain = kind && strcmp(kind, "plain") == 0;
 	conf.rate_bytes_s =
 		(uint64_t)number("DOUBLE_RATE_MBPS", 0, 0, 1000000) * 1000000;
@@ -120,6 +121,7 @@ static void read_double(void)
 	conf.nics = text_of("DOUBLE_NICS");
 	conf.home = text_of("DOUBLE_HOME");
 	conf.memory = text_of("DOUBLE_MEMORY");
+	conf.pool_from = text_of("DOUBLE_POOL_FROM");
 	conf.faults = text_of("DOUBLE_FAULTS");
 	conf.report = text_of("DOUBLE_REPORT");
 }

@@ -47,6 +47,7 @@ struct conf {
 	uint32_t frag_min_bytes, frag_max_bytes;
 	uint32_t pool_pages;
 	uint64_t pool_span_bytes;
+	bool place_nowhere; /* what comes is dropped: lists tell of junk */
 	bool pool_plain; /* of cuMemAlloc, where it could be imported */
 	uint64_t rate_bytes_s; /* of one comm; 0: none */
 	int starve_ms; /* rule 11: longest time without test(); 0: any */
@@ -56,6 +57,7 @@ struct conf {
 	const char *nics;
 	const char *home;
 	const char *memory;
+	const char *pool_from; /* a daemon's directory */
 	const char *faults;
 	const char *report;
 };

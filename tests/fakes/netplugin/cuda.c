@@ -392,6 +392,17 @@ static int cuda_scatter(int device, void *pool, const void *staging,
 	return rc ? -1 : 0;
 }
 
+static void *cuda_import_here(int device, int fd, size_t len_bytes)
+{
+	void *ptr;
+
+	if (!gpu_enter(device))
+		return NULL;
+	ptr = cuda_pool_import(device, fd, len_bytes);
+	gpu_leave();
+	return ptr;
+}
+
 static const struct double_memory memory = {
 	.name = "cuda",
 	.current = cuda_current,
@@ -402,6 +413,8 @@ static const struct double_memory memory = {
 	.free = cuda_free,
 	.alloc_mapped = cuda_alloc_mapped,
 	.free_mapped = cuda_free_mapped,
+	.import = cuda_import_here,
+	.pci = cuda_pool_pci,
 	.copy = cuda_copy,
 	.scatter = cuda_scatter,
 };

@@ -44,6 +44,7 @@ static struct {
 		   unsigned long long flags);
 	int (*set_access)(uint64_t at, size_t len_bytes,
 			  const struct access *access, size_t n);
+	int (*pci)(char *text, int cap_bytes, int device);
 } cu;
 
 static const struct {
@@ -58,6 +59,7 @@ static const struct {
 	{"cuMemAddressReserve", (cu_any_fn *)&cu.reserve},
 	{"cuMemMap", (cu_any_fn *)&cu.map},
 	{"cuMemSetAccess", (cu_any_fn *)&cu.set_access},
+	{"cuDeviceGetPCIBusId", (cu_any_fn *)&cu.pci},
 };
 
 static bool load(void)
@@ -72,37 +74,31 @@ static bool load(void)
 	return object != NULL;
 }
 
-/* 0: the driver does not do it. */
-static handle_t imported(const struct prop *prop, size_t len_bytes)
-{
-	handle_t ours, theirs;
-	int fd, rc;
-
-	if (cu.create(&ours, len_bytes, prop, 0))
-		return 0;
-	rc = cu.to_fd(&fd, ours, POSIX_FD, 0);
-	cu.release(ours);
-	if (rc)
-		return 0;
-	rc = cu.from_fd(&theirs, (void *)(intptr_t)fd, POSIX_FD);
-	close(fd);
-	return rc ? 0 : theirs;
-}
-
-void *cuda_pool_map(int device, size_t len_bytes)
+/* The descriptor keeps the memory. */
+int cuda_pool_make(int device, size_t *len_bytes)
 {
 	const struct prop prop = {.type = PINNED,
 				  .handle_types = POSIX_FD,
 				  .location_type = DEVICE,
 				  .location_id = device};
-	const struct access access = {DEVICE, device, READ_WRITE};
 	size_t piece = 0;
-	uint64_t at;
+	handle_t memory;
+	int fd, rc;
 
 	if (!load() || cu.granularity(&piece, &prop, 0) || !piece)
-		return NULL;
-	len_bytes = (len_bytes + piece - 1) / piece * piece;
-	handle_t memory = imported(&prop, len_bytes);
+		return -1;
+	*len_bytes = (*len_bytes + piece - 1) / piece * piece;
+	if (cu.create(&memory, *len_bytes, &prop, 0))
+		return -1;
+	rc = cu.to_fd(&fd, memory, POSIX_FD, 0);
+	cu.release(memory);
+	return rc ? -1 : fd;
+}
+
+static void *map(int device, handle_t memory, size_t len_bytes)
+{
+	const struct access access = {DEVICE, device, READ_WRITE};
+	uint64_t at;
 
 	/* What has gone wrong half way is left: the process has its pool for
 	 * good, or does without this kind. */
@@ -112,4 +108,34 @@ void *cuda_pool_map(int device, size_t len_bytes)
 		return NULL;
 	cu.release(memory);
 	return (void *)(uintptr_t)at;
+}
+
+void *cuda_pool_import(int device, int fd, size_t len_bytes)
+{
+	handle_t memory;
+
+	if (!load() || cu.from_fd(&memory, (void *)(intptr_t)fd, POSIX_FD))
+		return NULL;
+	return map(device, memory, len_bytes);
+}
+
+/* The daemon writes it in lower case. */
+int cuda_pool_pci(int device, char *text, int cap_bytes)
+{
+	if (!load() || cu.pci(text, cap_bytes, device))
+		return -1;
+	for (char *c = text; *c; c++)
+		if (*c >= 'A' && *c <= 'F')
+			*c = (char)(*c - 'A' + 'a');
+	return 0;
+}
+
+void *cuda_pool_map(int device, size_t len_bytes)
+{
+	int fd = cuda_pool_make(device, &len_bytes);
+	void *pool = fd < 0 ? NULL : cuda_pool_import(device, fd, len_bytes);
+
+	if (fd >= 0)
+		close(fd);
+	return pool;
 }

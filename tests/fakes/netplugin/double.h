@@ -39,6 +39,11 @@ struct double_memory {
 	/* May be NULL: the pool's, for good, if that is another kind. */
 	void *(*alloc_pool)(int device, size_t len_bytes);
 	void *(*alloc_mapped)(int device, size_t len_bytes);
+	/* May be NULL, then there are no pools from a daemon. Its memory, from
+	 * the descriptor, which stays the caller's to keep open; NULL: not.
+	 * And what the daemon calls the device; 0, or -1. */
+	void *(*import)(int device, int fd, size_t len_bytes);
+	int (*pci)(int device, char *text, int cap_bytes);
 	void (*free_mapped)(int device, void *ptr, size_t len_bytes);
 	/* Host to device, or device to host, and finished on return; 0, or
 	 * negative. */

@@ -10,6 +10,7 @@
 #include "double.h"
 #include "fault.h"
 #include "memory.h"
+#include "pool_daemon.h"
 #include "rules.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -19,7 +20,7 @@
 struct pool {
 	int device;
 	uint8_t *base;
-	uint64_t span_bytes;
+	uint64_t first_byte, span_bytes; /* where its pages are, from base */
 	pthread_mutex_t lock; /* covers what follows */
 	struct dice dice;
 	uint32_t n_all, n_free, n_lost;
@@ -30,17 +31,51 @@ struct pool {
 static pthread_mutex_t pools_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pool *pools[MAX_DEVICES];
 
-/* Spread over the whole span, one somewhere in each stretch, the last at the
- * very end. */
-static void spread(struct pool *pool, uint64_t span_pages)
+/* Spread over a span that begins with page first, one somewhere in each stretch
+ * of it, the last at the very end. */
+static void spread(struct pool *pool, uint64_t first, uint64_t span_pages)
 {
 	uint64_t stretch = span_pages / pool->n_all;
 
 	for (uint32_t i = 0; i < pool->n_all; i++)
-		pool->free[i] = (uint32_t)(i * stretch +
+		pool->free[i] = (uint32_t)(first + i * stretch +
 					   dice_next(&pool->dice) % stretch);
-	pool->free[pool->n_all - 1] = (uint32_t)(span_pages - 1);
+	pool->free[pool->n_all - 1] = (uint32_t)(first + span_pages - 1);
 	pool->n_free = pool->n_all;
+}
+
+/* Of a daemon, whose pool all receiving processes share. Which of them has
+ * which pages, a kernel knows; here each takes a part. */
+static uint64_t import(struct pool *pool, uint64_t *first)
+{
+	const struct double_memory *memory = memory_get();
+	const char *dir = conf_get()->pool_from;
+	char pci[64] = "";
+	uint64_t len_bytes = 0, part_pages;
+	int fd = memory->pci && memory->import &&
+				 !memory->pci(pool->device, pci, sizeof(pci)) ?
+			 pool_daemon_ask(dir, pci, &len_bytes) :
+			 -1;
+	int part = pool_daemon_part(dir);
+
+	if (fd < 0 || part < 0)
+		rules_exit("pool import failed");
+	pool->base = memory->import(pool->device, fd, len_bytes);
+	part_pages = len_bytes / POOL_PAGE_BYTES / POOL_DAEMON_PARTS;
+	*first = (uint64_t)part * part_pages;
+	return part_pages;
+}
+
+static uint64_t alloc(struct pool *pool)
+{
+	const struct double_memory *memory = memory_get();
+	uint64_t pages = conf_get()->pool_span_bytes / POOL_PAGE_BYTES;
+
+	if (pages < pool->n_all)
+		pages = pool->n_all;
+	pool->base = (memory->alloc_pool ? memory->alloc_pool : memory->alloc)(
+		pool->device, pages * POOL_PAGE_BYTES);
+	return pages;
 }
 
 #define SCRIBBLE_BYTES (1u << 20)
@@ -58,7 +93,9 @@ static void scribble(void)
 		for (uint64_t at = 0; pool && at < pool->span_bytes; at += n) {
 			n = pool->span_bytes - at;
 			n = n < SCRIBBLE_BYTES ? n : SCRIBBLE_BYTES;
-			memory_get()->copy(i, pool->base + at, bytes, n);
+			memory_get()->copy(i,
+					   pool->base + pool->first_byte + at,
+					   bytes, n);
 		}
 	}
 }
@@ -66,26 +103,25 @@ static void scribble(void)
 static struct pool *make(int device)
 {
 	const struct conf *conf = conf_get();
-	const struct double_memory *memory = memory_get();
-	uint64_t span_pages = conf->pool_span_bytes / POOL_PAGE_BYTES;
 	struct pool *pool = calloc(1, sizeof(*pool));
+	uint64_t first = 0, span_pages;
 	int64_t after;
 
-	if (span_pages < conf->pool_pages)
-		span_pages = conf->pool_pages;
 	if (!pool)
 		rules_exit("calloc failed");
 	pool->device = device;
 	pool->dice.state = conf->seed * 1000003u + (uint64_t)device;
 	pool->n_all = conf->pool_pages;
+	span_pages = conf->pool_from ? import(pool, &first) : alloc(pool);
+	if (pool->n_all > span_pages)
+		pool->n_all = (uint32_t)span_pages;
+	pool->first_byte = first * POOL_PAGE_BYTES;
 	pool->span_bytes = span_pages * POOL_PAGE_BYTES;
 	pool->free = calloc(pool->n_all, sizeof(*pool->free));
-	pool->base = (memory->alloc_pool ? memory->alloc_pool : memory->alloc)(
-		device, pool->span_bytes);
 	if (!pool->free || !pool->base)
 		rules_exit("pool import failed");
 	pthread_mutex_init(&pool->lock, NULL);
-	spread(pool, span_pages);
+	spread(pool, first, span_pages);
 	atomic_store(&fault_scribble, scribble);
 	if (fault_wanted("pool_empty", -1, &after))
 		pool->n_least = after >= 0 && after < pool->n_all ?

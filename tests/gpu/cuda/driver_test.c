@@ -356,7 +356,8 @@ static void other_process(void)
 enum kind {
 	PLAIN, /* cuMemAlloc */
 	EXPORTABLE, /* cuMemCreate, with the right to a descriptor */
-	IMPORTED, /* that, handed over by a descriptor: as a plugin's pool */
+	IMPORTED, /* that, handed over by a descriptor: as a plugin's pool;
+		     whose descriptor it is asks for it anew */
 	KINDS,
 };
 
@@ -408,23 +409,48 @@ static cuda_ptr map_whole(unsigned long long piece)
 
 static cuda_ptr make(enum kind kind)
 {
-	unsigned long long piece, again;
 	cuda_ptr at;
-	int fd;
 
-	if (kind == PLAIN) {
-		RIG_DO(cuda_api.mem_alloc(&at, PIECE));
-		return at;
-	}
-	piece = create_piece(1);
 	if (kind == EXPORTABLE)
-		return map_whole(piece);
-	RIG_DO(cuda_api.vmm_export(&fd, piece, CUDA_HANDLE_POSIX_FD, 0));
-	RIG_DO(cuda_api.vmm_import(&again, (void *)(intptr_t)fd,
+		return map_whole(create_piece(1));
+	RIG_DO(cuda_api.mem_alloc(&at, PIECE));
+	return at;
+}
+
+/* Its process can go on to use it, and no more: CUDA does not hand it on. */
+static cuda_ptr make_imported(struct rig *rig, struct gpu_share *share, int *fd)
+{
+	unsigned long long piece = create_piece(1), again;
+	struct gpu_share none;
+	int none_fd;
+
+	RIG_DO(cuda_api.vmm_export(fd, piece, CUDA_HANDLE_POSIX_FD, 0));
+	RIG_DO(cuda_api.vmm_import(&again, (void *)(intptr_t)*fd,
 				   CUDA_HANDLE_POSIX_FD));
-	close(fd);
 	RIG_DO(cuda_api.vmm_release(piece));
-	return map_whole(again);
+	cuda_ptr at = map_whole(again);
+
+	CHECK_STATUS(gpu_share_export(rig->gpu, (void *)(uintptr_t)at, &none,
+				      &none_fd),
+		     TCPX_EUNSUPPORTED);
+	gpu_share_of_fd(rig->gpu, PIECE, share);
+	return at;
+}
+
+static cuda_ptr share_one(struct rig *rig, enum kind kind,
+			  struct gpu_share *share, int *fd)
+{
+	cuda_ptr at;
+
+	if (kind == IMPORTED)
+		return make_imported(rig, share, fd);
+	at = make(kind) + 8192;
+	CHECK_STATUS(gpu_share_export(rig->gpu, (void *)(uintptr_t)at, share,
+				      fd),
+		     0);
+	CHECK_EQ(share->off, 8192);
+	CHECK_EQ(share->all_bytes, PIECE);
+	return at;
 }
 
 /* What may not be exported is refused, and the device none the worse. */
@@ -460,15 +486,12 @@ static void shared_with_other_process(void)
 	rig_open(&rig, NULL);
 	rig_fill(words, 1000, 7);
 	for (int kind = PLAIN; kind < KINDS; kind++) {
-		cuda_ptr at = make((enum kind)kind) + 8192;
-		void *mem = (void *)(uintptr_t)at;
 		int fd;
+		cuda_ptr at = share_one(&rig, (enum kind)kind, &share, &fd);
 
-		CHECK_STATUS(gpu_copy_wait(rig.gpu, mem, words, sizeof(words)),
+		CHECK_STATUS(gpu_copy_wait(rig.gpu, (void *)(uintptr_t)at,
+					   words, sizeof(words)),
 			     0);
-		CHECK_STATUS(gpu_share_export(rig.gpu, mem, &share, &fd), 0);
-		CHECK_EQ(share.off, 8192);
-		CHECK_EQ(share.all_bytes, PIECE);
 		pass_send(fds[0], &share, sizeof(share), fd);
 		if (fd >= 0)
 			close(fd);
