@@ -103,55 +103,67 @@ static struct tcpx_xfer *hold_xfer(struct tcpx_session *session, uint64_t id)
 
 _Static_assert(TCPX_REGIONS_MAX == MSG_REGIONS_MAX, "as many as a list names");
 
+/* Rows that splitting long segments can add. */
+#define SPLIT_ROWS (WIRE_SEGS_MAX - TCPX_SEGMENTS_MAX)
+
 /* What a list is built with. */
 struct builder {
 	struct tcpx_session *session;
 	struct peering *peering;
 	const struct tcpx_xfer_params *params;
 	struct seglist *local, *remote;
+	struct seglist_tail near, far; /* of these */
+	uint64_t total_bytes;
 	uint32_t need_access;
+	bool wide; /* has SPLIT_ROWS more */
 	struct regionmap own, theirs; /* by our handles */
 	/* By what the peer calls them: a region that was loaded twice has two
 	 * handles, and one row in the list's table. */
 	struct regionmap named;
 };
 
-static int complain(const struct builder *b, size_t i, int status,
+/* A segment, and how many come before it. */
+struct at {
+	const struct tcpx_segment *seg;
+	size_t i;
+};
+
+static int complain(const struct builder *b, struct at at, int status,
 		    const char *what)
 {
-	const struct tcpx_segment *seg = &b->params->segments[i];
-
 	log_error(&b->session->log, "transfer",
 		  "segment %zu (local %" PRIx64 " + %" PRIu64
 		  ", remote %" PRIx64 " + %" PRIu64 ", %" PRIu64 " bytes): %s",
-		  i, seg->local_mem, seg->local_off, seg->remote_mem,
-		  seg->remote_off, seg->len_bytes, what);
+		  at.i, at.seg->local_mem, at.seg->local_off,
+		  at.seg->remote_mem, at.seg->remote_off, at.seg->len_bytes,
+		  what);
 	return status;
 }
 
 /* The list's table has taken what it could. */
-static int no_more(const struct builder *b, size_t i, int err, const char *why)
+static int no_more(const struct builder *b, struct at at, int err,
+		   const char *why)
 {
-	return err == TCPX_EINVAL ? complain(b, i, err, why) : err;
+	return err == TCPX_EINVAL ? complain(b, at, err, why) : err;
 }
 
 /* The first segment that names it. */
-static int resolve_own(struct builder *b, size_t i,
+static int resolve_own(struct builder *b, struct at at,
 		       const struct regionmap_row **row)
 {
-	struct regionmap_row new = {.mem = b->params->segments[i].local_mem,
+	struct regionmap_row new = {.mem = at.seg->local_mem,
 				    .index = b->local->n_regions};
 	struct region *region;
 
 	if (memory_own(b->session, new.mem, &region))
-		return complain(b, i, TCPX_ENOENT, "no such local region");
+		return complain(b, at, TCPX_ENOENT, "no such local region");
 	int err = seglist_add_region(b->local, region);
 
 	new.base = (uint64_t)(uintptr_t)region->base;
 	new.len_bytes = region->len_bytes;
 	region_put(region);
 	if (err)
-		return no_more(b, i, err,
+		return no_more(b, at, err,
 			       "more than 1024 local regions "
 			       "(TCPX_REGIONS_MAX)");
 	*row = regionmap_add(&b->own, &new);
@@ -180,24 +192,24 @@ static int add_remote(struct builder *b, const struct remote_mem *remote,
 	return regionmap_add(&b->named, &new) ? 0 : TCPX_ENOMEM;
 }
 
-static int resolve_theirs(struct builder *b, size_t i,
+static int resolve_theirs(struct builder *b, struct at at,
 			  const struct regionmap_row **row)
 {
-	struct regionmap_row new = {.mem = b->params->segments[i].remote_mem};
+	struct regionmap_row new = {.mem = at.seg->remote_mem};
 	struct remote_mem remote;
 
 	if (memory_remote(b->session, new.mem, &remote))
-		return complain(b, i, TCPX_ENOENT, "no such remote region");
+		return complain(b, at, TCPX_ENOENT, "no such remote region");
 	if (memcmp(remote.session, b->peering->session_id, SESSION_ID_BYTES))
-		return complain(b, i, TCPX_EINVAL,
+		return complain(b, at, TCPX_EINVAL,
 				"the remote region is another peer's");
 	if ((remote.access & b->need_access) != b->need_access)
-		return complain(b, i, TCPX_EACCES,
+		return complain(b, at, TCPX_EACCES,
 				"the remote region does not allow it");
 	int err = add_remote(b, &remote, &new.index);
 
 	if (err)
-		return no_more(b, i, err,
+		return no_more(b, at, err,
 			       "more than 1024 remote regions "
 			       "(TCPX_REGIONS_MAX)");
 	new.len_bytes = remote.len_bytes;
@@ -210,80 +222,95 @@ static bool inside(uint64_t off, uint64_t len, uint64_t region_len)
 	return off <= region_len && len <= region_len - off;
 }
 
-static int add_segment(struct builder *b, size_t i)
+/* A length that is not like others. 0, or what is wrong with it. */
+static int check_length(struct builder *b, struct at at)
 {
-	const struct tcpx_segment *seg = &b->params->segments[i];
-	const struct regionmap_row *row =
-		regionmap_get(&b->own, seg->local_mem);
-	int err;
+	uint64_t len = at.seg->len_bytes;
 
-	if (!seg->len_bytes)
-		return complain(b, i, TCPX_EINVAL, "it is empty");
-	if (!row) {
-		err = resolve_own(b, i, &row);
-		if (err)
-			return err;
-	}
-	if (!inside(seg->local_off, seg->len_bytes, row->len_bytes))
-		return complain(b, i, TCPX_ERANGE, "outside the local region");
-	err = seglist_add(b->local, row->index, row->base + seg->local_off,
-			  seg->len_bytes);
-	if (err || !b->remote)
-		return err;
-	row = regionmap_get(&b->theirs, seg->remote_mem);
-	if (!row) {
-		err = resolve_theirs(b, i, &row);
-		if (err)
-			return err;
-	}
-	if (!inside(seg->remote_off, seg->len_bytes, row->len_bytes))
-		return complain(b, i, TCPX_ERANGE, "outside the remote region");
-	return seglist_add(b->remote, row->index, seg->remote_off,
-			   seg->len_bytes);
+	if (!len)
+		return complain(b, at, TCPX_EINVAL, "it is empty");
+	if (len > TCPX_XFER_MAX)
+		return complain(b, at, TCPX_ERANGE,
+				"longer than any region may be");
+	if (len <= WIRE_SEG_MAX || b->wide)
+		return 0;
+	if (seglist_widen(&b->near, SPLIT_ROWS) ||
+	    (b->remote && seglist_widen(&b->far, SPLIT_ROWS)))
+		return TCPX_ENOMEM;
+	b->wide = true;
+	return 0;
 }
 
-/* Before anything is allocated by them. Writes how many rows a list can need:
- * long segments are split. */
-static int check_lengths(const struct builder *b, uint32_t *n_rows)
+static int add_far(struct builder *b, struct at at)
+{
+	const struct tcpx_segment *seg = at.seg;
+	const struct regionmap_row *row =
+		regionmap_get(&b->theirs, seg->remote_mem);
+	int err = row ? 0 : resolve_theirs(b, at, &row);
+
+	if (err)
+		return err;
+	if (!inside(seg->remote_off, seg->len_bytes, row->len_bytes))
+		return complain(b, at, TCPX_ERANGE,
+				"outside the remote region");
+	return seglist_append(&b->far, row->index, seg->remote_off,
+			      seg->len_bytes);
+}
+
+static int add_segment(struct builder *b, struct at at)
+{
+	const struct tcpx_segment *seg = at.seg;
+	const struct regionmap_row *row =
+		regionmap_get(&b->own, seg->local_mem);
+	int err = 0;
+
+	if (seg->len_bytes - 1 >= WIRE_SEG_MAX)
+		err = check_length(b, at);
+	if (!err && !row)
+		err = resolve_own(b, at, &row);
+	if (err)
+		return err;
+	if (!inside(seg->local_off, seg->len_bytes, row->len_bytes))
+		return complain(b, at, TCPX_ERANGE, "outside the local region");
+	b->total_bytes += seg->len_bytes;
+	if (b->total_bytes > TCPX_XFER_MAX)
+		return complain(b, at, TCPX_EINVAL, "more than 1 TiB in all");
+	err = seglist_append(&b->near, row->index, row->base + seg->local_off,
+			     seg->len_bytes);
+	return err || !b->remote ? err : add_far(b, at);
+}
+
+static int add_segments(struct builder *b)
 {
 	const struct tcpx_segment *segs = b->params->segments;
-	uint64_t n = b->params->n_segments, total = 0, rows = n;
+	size_t n = b->params->n_segments;
+	int err = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		uint64_t len = segs[i].len_bytes;
-
-		if (len > TCPX_XFER_MAX)
-			return complain(b, i, TCPX_ERANGE,
-					"longer than any region may be");
-		total += len;
-		rows += len / WIRE_SEG_MAX;
-	}
-	if (total > TCPX_XFER_MAX)
-		return complain(b, n - 1, TCPX_EINVAL,
-				"more than 1 TiB in all");
-	*n_rows = (uint32_t)rows; /* at most WIRE_SEGS_MAX */
-	return 0;
+	for (size_t i = 0; !err && i < n; i++)
+		err = add_segment(b, (struct at){&segs[i], i});
+	return err;
 }
 
 static int build_lists(struct builder *b)
 {
-	bool remote = b->params->op == TCPX_OP_READ ||
-		      b->params->op == TCPX_OP_WRITE;
-	uint32_t rows = 0;
-	int too_long = check_lengths(b, &rows);
+	const struct tcpx_xfer_params *params = b->params;
+	uint32_t rows = (uint32_t)params->n_segments;
+	bool remote = params->op == TCPX_OP_READ || params->op == TCPX_OP_WRITE;
 
-	if (too_long)
-		return too_long;
 	b->local = seglist_create(rows);
 	b->remote = remote ? seglist_create(rows) : NULL;
 	if (!b->local || (remote && !b->remote))
 		return TCPX_ENOMEM;
-	for (size_t i = 0; i < b->params->n_segments; i++) {
-		int err = add_segment(b, i);
+	b->near = seglist_tail(b->local);
+	if (remote)
+		b->far = seglist_tail(b->remote);
+	int err = add_segments(b);
 
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
+	seglist_show(&b->near);
+	if (remote)
+		seglist_show(&b->far);
 	return 0;
 }
 

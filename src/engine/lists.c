@@ -69,50 +69,45 @@ int lists_check_access(const struct seglist *segs, uint32_t access, char *cause,
 	return 0;
 }
 
-/* Segments of the wire into own addresses, each inside its region. */
-static int add_checked(struct seglist *segs, const struct wire_seg *in,
-		       uint32_t n, char *cause, uint32_t cap)
+/* Segments of the wire, which lie where the tail's rows are to be, into own
+ * addresses, each inside its region. */
+static int add_checked(struct seglist_tail *tail, uint32_t n, char *cause,
+		       uint32_t cap)
 {
-	seglist_seal(segs);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct region *region = segs->regions[in[i].region];
+	const struct seglist *list = tail->list;
+	const struct wire_seg *in = &list->segs[tail->n];
 
-		if (in[i].off > region->len_bytes ||
-		    in[i].len_bytes > region->len_bytes - in[i].off)
+	for (uint32_t i = 0; i < n; i++) {
+		const struct wire_seg seg = in[i];
+		const struct region *region = list->regions[seg.region];
+
+		if (seg.off > region->len_bytes ||
+		    seg.len_bytes > region->len_bytes - seg.off)
 			return refuse(TCPX_EREMOTE, cause, cap,
 				      "segment outside region %" PRIx64,
 				      region->id);
-		seglist_add(segs, in[i].region,
-			    (uint64_t)(uintptr_t)region->base + in[i].off,
-			    in[i].len_bytes);
+		/* At most as many rows as there were: the list has room. */
+		(void)seglist_append(tail, seg.region,
+				     (uint64_t)(uintptr_t)region->base +
+					     seg.off,
+				     seg.len_bytes);
 	}
 	return 0;
 }
 
-/* Decodes n segments and adds them; *sum_bytes is their sum. */
-static int take_segs(struct seglist *segs, const struct msg_bytes *encoded,
-		     uint32_t n, uint32_t n_regions, uint64_t *sum_bytes,
-		     char *cause, uint32_t cap)
+/* Decodes n segments behind the rows that are shown, which has to have room;
+ * a list that is bad already resolves nothing more. */
+static int take_segs(struct seglist_tail *tail, const struct msg_bytes *encoded,
+		     uint32_t n, bool bad, char *cause, uint32_t cap)
 {
-	struct wire_seg few[SEGLIST_FEW], *in = few;
+	const struct seglist *list = tail->list;
 	struct wire_reader r;
 
-	if (n > SEGLIST_FEW)
-		in = malloc((size_t)n * sizeof(*in));
-	if (!in)
-		return TCPX_ENOMEM;
 	wire_reader_init(&r, encoded->data, encoded->len_bytes);
-	int err = segs_decode(&r, in, n, n_regions);
+	int err = segs_decode(&r, &list->segs[tail->n], n,
+			      bad ? MSG_REGIONS_MAX : list->n_regions);
 
-	*sum_bytes = 0;
-	for (uint32_t i = 0; !err && i < n; i++)
-		*sum_bytes += in[i].len_bytes;
-	/* A bad list keeps counting, but resolves nothing more. */
-	if (!err && segs)
-		err = add_checked(segs, in, n, cause, cap);
-	if (in != few)
-		free(in);
-	return err;
+	return err || bad ? err : add_checked(tail, n, cause, cap);
 }
 
 /* ---- streamed lists --------------------------------------------------- */
@@ -165,11 +160,27 @@ static int check_part(const struct remote_list *list,
 	return 0;
 }
 
+/* A list is made, grows and goes by home's owner alone, and so does its tail
+ * without the lock: lanes that are at work meanwhile need that. */
+static int take_part(struct peer *peer, struct remote_list *list,
+		     const struct msg_list *msg)
+{
+	struct seglist_tail tail = seglist_tail(list->segs);
+
+	pthread_mutex_unlock(&peer->lock);
+	int err = take_segs(&tail, &msg->segs, msg->count, list->status,
+			    list->cause, sizeof(list->cause));
+
+	pthread_mutex_lock(&peer->lock);
+	if (!err && !list->status)
+		seglist_show(&tail);
+	return err;
+}
+
 int lists_take_part(struct peer *peer, const struct msg_list *msg,
 		    struct remote_list **out)
 {
 	struct remote_list *list = NULL;
-	uint64_t sum;
 	int err = 0;
 
 	if (!msg->list)
@@ -182,13 +193,8 @@ int lists_take_part(struct peer *peer, const struct msg_list *msg,
 		return err;
 	if (!list || check_part(list, msg))
 		return TCPX_EPROTO;
-	uint32_t n_regions = list->status ? MSG_REGIONS_MAX :
-					    list->segs->n_regions;
-
-	err = take_segs(list->status ? NULL : list->segs, &msg->segs,
-			msg->count, n_regions, &sum, list->cause,
-			sizeof(list->cause));
-	if (err == TCPX_EPROTO || err == TCPX_ENOMEM)
+	err = take_part(peer, list, msg);
+	if (err == TCPX_EPROTO)
 		return err;
 	list->n_segs += msg->count;
 	if (err)
@@ -230,8 +236,8 @@ int lists_take_small(struct peer *peer, const struct msg_bytes *regions,
 		     uint32_t n_segs, struct seglist **out, char *cause,
 		     uint32_t cap_bytes)
 {
+	struct seglist_tail tail;
 	struct seglist *segs;
-	uint64_t sum;
 	int err;
 
 	*out = NULL;
@@ -242,13 +248,15 @@ int lists_take_small(struct peer *peer, const struct msg_bytes *regions,
 	if (!segs)
 		return TCPX_ENOMEM;
 	err = resolve(peer, regions, n_regions, segs, cause, cap_bytes);
+	tail = seglist_tail(segs);
 	if (!err)
-		err = take_segs(segs, encoded, n_segs, n_regions, &sum, cause,
+		err = take_segs(&tail, encoded, n_segs, false, cause,
 				cap_bytes);
 	if (err) {
 		seglist_put(segs);
 		return err;
 	}
+	seglist_show(&tail);
 	*out = segs;
 	return 0;
 }

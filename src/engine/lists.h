@@ -6,7 +6,8 @@
  * Segment lists a peer has sent us: resolved to our own addresses and checked
  * as the parts come in. A bad list (wrong key, out of bounds) stays as such:
  * the requests that use it are refused with its reason. The peer's lock is
- * held in all of these.
+ * held in all of these, but lists_take_part() is without it for a while. All
+ * are home's owner's.
  */
 
 #include <stdbool.h>
@@ -30,7 +31,8 @@ struct remote_list {
 	char cause[96];
 };
 
-/* A part. *list is set unless the message is a violation (TCPX_EPROTO) or
+/* A part; its segments are decoded and checked without the lock. *list is set
+ * unless the message is a violation (TCPX_EPROTO) or
  * memory is short (TCPX_ENOMEM). */
 int lists_take_part(struct peer *peer, const struct msg_list *msg,
 		    struct remote_list **list);

@@ -9,7 +9,7 @@
 #include "engine/device.h"
 #include "engine/region.h"
 
-#define BLOCK 64 /* segments between two kept positions */
+#define BLOCK SEGLIST_BLOCK
 #define PREFETCH_AHEAD 6 /* segments; hides the cache misses of short copies */
 #define PREFETCH_BYTES 320 /* of each */
 #define HUGE_PAGE (2u << 20)
@@ -36,25 +36,37 @@ static void free_rows(struct seglist *list)
 		free(list->starts);
 }
 
+/* 0 or TCPX_ENOMEM, and nothing has changed. */
+static int make_rows(struct seglist *list, uint32_t cap)
+{
+	struct wire_seg *segs = list->few_segs;
+	uint64_t *starts = &list->first_start;
+
+	if (cap > SEGLIST_FEW)
+		segs = alloc_rows((size_t)cap * sizeof(*segs));
+	if (segs && cap > BLOCK)
+		starts = malloc((cap / BLOCK + 1ul) * sizeof(*starts));
+	if (!segs || !starts) {
+		if (segs != list->few_segs)
+			free(segs);
+		return TCPX_ENOMEM;
+	}
+	list->segs = segs;
+	list->starts = starts;
+	list->cap = cap;
+	return 0;
+}
+
 struct seglist *seglist_create(uint32_t cap)
 {
 	struct seglist *list = calloc(1, sizeof(*list));
 
 	if (!list)
 		return NULL;
-	list->segs = list->few_segs;
-	if (cap > SEGLIST_FEW)
-		list->segs = alloc_rows((size_t)cap * sizeof(*list->segs));
-	list->starts = &list->first_start;
-	if (cap > BLOCK)
-		list->starts =
-			malloc((cap / BLOCK + 1ul) * sizeof(*list->starts));
-	if (!list->segs || !list->starts) {
-		free_rows(list);
+	if (make_rows(list, cap)) {
 		free(list);
 		return NULL;
 	}
-	list->cap = cap;
 	store_relaxed(&list->refs, 1);
 	return list;
 }
@@ -147,58 +159,55 @@ int seglist_add_remote(struct seglist *list, const struct msg_region *remote,
 	return 0;
 }
 
-static void grow_total(struct seglist *list, uint64_t len_bytes)
-{
-	store_relaxed(&list->total_bytes,
-		      load_relaxed(&list->total_bytes) + len_bytes);
-}
-
-static int append(struct seglist *list, uint32_t region, uint64_t off,
-		  uint32_t len_bytes)
+struct seglist_tail seglist_tail(struct seglist *list)
 {
 	uint32_t n = load_relaxed(&list->n);
 
-	if (n == list->cap)
-		return TCPX_ENOSPC;
-	if (n % BLOCK == 0)
-		list->starts[n / BLOCK] = load_relaxed(&list->total_bytes);
-	list->segs[n] = (struct wire_seg){off, len_bytes, region};
-	grow_total(list, len_bytes);
+	return (struct seglist_tail){list, n, n,
+				     load_relaxed(&list->total_bytes)};
+}
+
+void seglist_show(const struct seglist_tail *tail)
+{
+	store_relaxed(&tail->list->total_bytes, tail->total_bytes);
 	/* Pairs with readers' loads: the rows below n are there. */
-	store_release(&list->n, n + 1);
+	store_release(&tail->list->n, tail->n);
+}
+
+int seglist_widen(struct seglist_tail *tail, uint32_t n)
+{
+	struct seglist *list = tail->list;
+	struct seglist old = {.segs = list->segs, .starts = list->starts};
+	size_t n_starts = (tail->n + BLOCK - 1) / BLOCK;
+
+	if (make_rows(list, list->cap + n))
+		return TCPX_ENOMEM;
+	if (list->segs != old.segs)
+		memcpy(list->segs, old.segs, tail->n * sizeof(*old.segs));
+	if (list->starts != old.starts)
+		memcpy(list->starts, old.starts,
+		       n_starts * sizeof(*old.starts));
+	if (old.segs != list->few_segs && old.segs != list->segs)
+		free(old.segs);
+	if (old.starts != &list->first_start && old.starts != list->starts)
+		free(old.starts);
 	return 0;
 }
 
-int seglist_add(struct seglist *list, uint32_t region, uint64_t off,
-		uint64_t len_bytes)
+int seglist_append_long(struct seglist_tail *tail, uint32_t region,
+			uint64_t off, uint64_t len_bytes)
 {
-	uint32_t n = load_relaxed(&list->n);
+	while (len_bytes) {
+		uint32_t part = len_bytes > WIRE_SEG_MAX ? WIRE_SEG_MAX :
+							   (uint32_t)len_bytes;
 
-	if (n > list->sealed) {
-		struct wire_seg *last = &list->segs[n - 1];
-
-		if (last->region == region &&
-		    last->off + last->len_bytes == off &&
-		    last->len_bytes + len_bytes <= WIRE_SEG_MAX) {
-			last->len_bytes += (uint32_t)len_bytes;
-			grow_total(list, len_bytes);
-			return 0;
-		}
+		if (tail->n == tail->list->cap)
+			return TCPX_ENOSPC;
+		(void)seglist_append(tail, region, off, part);
+		off += part;
+		len_bytes -= part;
 	}
-	while (len_bytes > WIRE_SEG_MAX) {
-		int err = append(list, region, off, WIRE_SEG_MAX);
-
-		if (err)
-			return err;
-		off += WIRE_SEG_MAX;
-		len_bytes -= WIRE_SEG_MAX;
-	}
-	return append(list, region, off, (uint32_t)len_bytes);
-}
-
-void seglist_seal(struct seglist *list)
-{
-	list->sealed = list->n;
+	return 0;
 }
 
 struct segcursor seglist_seek(const struct seglist *list, uint64_t pos)

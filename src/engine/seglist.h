@@ -17,8 +17,10 @@
  * the peer's region (lists to be sent to a peer).
  *
  * Threads: built by one thread; read by any once built. A list that still
- * grows (parts arriving from a peer) is read and grown under the peer's lock,
- * and readers outside it use only segments they were shown under it.
+ * grows (parts arriving from a peer) grows at its tail, which nobody sees: one
+ * thread writes there without a lock, and shows the rows under the peer's lock,
+ * where the list is read, too. Readers outside the lock use only segments they
+ * were shown under it.
  */
 
 #include <stdbool.h>
@@ -39,7 +41,6 @@ struct seglist {
 	struct wire_seg *segs;
 	_Atomic uint32_t n;	/* grows; readers see what is below it */
 	uint32_t cap;
-	uint32_t sealed;	/* segments before this one do not change */
 	_Atomic uint64_t total_bytes;
 	uint64_t *starts;
 	/* One of the two, both n_regions long: own regions, or the peer's. */
@@ -54,6 +55,16 @@ struct seglist {
 	struct wire_seg few_segs[SEGLIST_FEW];
 	uint64_t first_start;
 	struct region *few_regions[SEGLIST_FEW];
+};
+
+#define SEGLIST_BLOCK 64 /* segments between two kept positions */
+
+/* Rows that are written behind those that are shown. */
+struct seglist_tail {
+	struct seglist *list;
+	uint32_t first;		/* nothing is merged into rows before it */
+	uint32_t n;
+	uint64_t total_bytes;
 };
 
 /* Where in a list: byte `off` of segment `i`. */
@@ -74,12 +85,43 @@ int seglist_add_region(struct seglist *list, struct region *region);
 int seglist_add_remote(struct seglist *list, const struct msg_region *remote,
 		       uint32_t device);
 
-/* Appends a run. Returns 0 or TCPX_ENOSPC (cap). */
-int seglist_add(struct seglist *list, uint32_t region, uint64_t off,
-		uint64_t len_bytes);
+/* What is written there is seen from seglist_show() on; one tail at a time. */
+struct seglist_tail seglist_tail(struct seglist *list);
+void seglist_show(const struct seglist_tail *tail);
+/* Room for n more rows. 0 or TCPX_ENOMEM. Only while the list is built. */
+int seglist_widen(struct seglist_tail *tail, uint32_t n);
+/* A run that is split, or finds the list full: TCPX_ENOSPC. */
+int seglist_append_long(struct seglist_tail *tail, uint32_t region,
+			uint64_t off, uint64_t len_bytes);
 
-/* What is there now stays as it is: nothing is merged into it. */
-void seglist_seal(struct seglist *list);
+/* Appends a run. Returns 0 or TCPX_ENOSPC (cap). Inline, for what a segment
+ * costs to prepare is mostly this. */
+static inline int seglist_append(struct seglist_tail *tail, uint32_t region,
+				 uint64_t off, uint64_t len_bytes)
+{
+	struct seglist *list = tail->list;
+	uint32_t n = tail->n;
+
+	if (n > tail->first) {
+		struct wire_seg *last = &list->segs[n - 1];
+
+		if (last->off + last->len_bytes == off &&
+		    last->region == region &&
+		    last->len_bytes + len_bytes <= WIRE_SEG_MAX) {
+			last->len_bytes += (uint32_t)len_bytes;
+			tail->total_bytes += len_bytes;
+			return 0;
+		}
+	}
+	if (len_bytes > WIRE_SEG_MAX || n == list->cap)
+		return seglist_append_long(tail, region, off, len_bytes);
+	if (n % SEGLIST_BLOCK == 0)
+		list->starts[n / SEGLIST_BLOCK] = tail->total_bytes;
+	list->segs[n] = (struct wire_seg){off, (uint32_t)len_bytes, region};
+	tail->n = n + 1;
+	tail->total_bytes += len_bytes;
+	return 0;
+}
 
 /* pos <= total_bytes. */
 struct segcursor seglist_seek(const struct seglist *list, uint64_t pos);

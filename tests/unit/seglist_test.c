@@ -26,8 +26,11 @@ static struct seglist *repeated(uint32_t n, uint64_t len)
 
 	CHECK(list);
 	CHECK_STATUS(seglist_add_remote(list, &row, 0), TCPX_OK);
+	struct seglist_tail tail = seglist_tail(list);
+
 	for (uint32_t i = 0; i < n; i++)
-		CHECK_STATUS(seglist_add(list, 0, 1000, len), TCPX_OK);
+		CHECK_STATUS(seglist_append(&tail, 0, 1000, len), TCPX_OK);
+	seglist_show(&tail);
 	return list;
 }
 
@@ -59,7 +62,10 @@ static void long_run_is_split(void)
 
 	CHECK(list);
 	CHECK_STATUS(seglist_add_remote(list, &row, 0), TCPX_OK);
-	CHECK_STATUS(seglist_add(list, 0, 5, TEBIBYTE), TCPX_OK);
+	struct seglist_tail tail = seglist_tail(list);
+
+	CHECK_STATUS(seglist_append(&tail, 0, 5, TEBIBYTE), TCPX_OK);
+	seglist_show(&tail);
 	CHECK_EQ(load_relaxed(&list->total_bytes), TEBIBYTE);
 	for (uint32_t i = 0; i < load_relaxed(&list->n); i++) {
 		CHECK_EQ(list->segs[i].off, 5 + sum);
@@ -67,6 +73,74 @@ static void long_run_is_split(void)
 	}
 	CHECK_EQ(sum, TEBIBYTE);
 	seglist_put(list);
+}
+
+/* What is written behind the rows that are shown is not seen, and merges with
+ * its own alone. */
+static void tail_is_shown_at_once(void)
+{
+	struct seglist *list = repeated(4, 100);
+	struct seglist *more = seglist_create(8);
+	struct msg_region row = {1, 2};
+
+	CHECK(more);
+	CHECK_STATUS(seglist_add_remote(more, &row, 0), TCPX_OK);
+	struct seglist_tail tail = seglist_tail(more);
+
+	CHECK_STATUS(seglist_append(&tail, 0, 0, 10), TCPX_OK);
+	CHECK_STATUS(seglist_append(&tail, 0, 10, 10), TCPX_OK);
+	CHECK_EQ(load_relaxed(&more->n), 0);
+	CHECK_EQ(load_relaxed(&more->total_bytes), 0);
+	seglist_show(&tail);
+	CHECK_EQ(load_relaxed(&more->n), 1);
+	CHECK_EQ(load_relaxed(&more->total_bytes), 20);
+	tail = seglist_tail(more);
+	/* It touches what is shown, and that does not change. */
+	CHECK_STATUS(seglist_append(&tail, 0, 20, 10), TCPX_OK);
+	CHECK_STATUS(seglist_append(&tail, 0, 30, 10), TCPX_OK);
+	CHECK_EQ(more->segs[0].len_bytes, 20);
+	CHECK_EQ(load_relaxed(&more->n), 1);
+	seglist_show(&tail);
+	CHECK_EQ(load_relaxed(&more->n), 2);
+	CHECK_EQ(more->segs[1].len_bytes, 20);
+	/* Full. */
+	tail = seglist_tail(list);
+	CHECK_STATUS(seglist_append(&tail, 0, 1000, 100), TCPX_ENOSPC);
+	seglist_put(list);
+	seglist_put(more);
+}
+
+/* Rows of both kinds, those in the list itself and those of their own memory,
+ * stay when more are needed. */
+static void tail_is_widened(void)
+{
+	static const uint32_t caps[] = {1, 3, 4, 5, 63, 64, 65, 200};
+
+	for (size_t k = 0; k < sizeof(caps) / sizeof(*caps); k++) {
+		uint32_t n = caps[k];
+		struct seglist *list = seglist_create(n);
+
+		CHECK(list);
+		struct seglist_tail tail = seglist_tail(list);
+
+		for (uint32_t i = 0; i < 3 * n; i++) {
+			if (i == n)
+				CHECK_STATUS(seglist_widen(&tail, 2 * n),
+					     TCPX_OK);
+			CHECK_STATUS(seglist_append(&tail, 0, 100 * i, 10),
+				     TCPX_OK);
+		}
+		seglist_show(&tail);
+		CHECK_EQ(load_relaxed(&list->n), 3 * n);
+		for (uint32_t i = 0; i < 3 * n; i++) {
+			struct segcursor at = seglist_seek(list, 10ul * i + 3);
+
+			CHECK_EQ(list->segs[i].off, 100 * i);
+			CHECK_EQ(at.i, i);
+			CHECK_EQ(at.off, 3);
+		}
+		seglist_put(list);
+	}
 }
 
 /* A stream is taken from the first to the last byte of a tebibyte, in chunks
@@ -117,8 +191,11 @@ static void spans_at_the_end(void)
 	store_relaxed(&region->refs, 1);
 	CHECK(list);
 	CHECK_STATUS(seglist_add_region(list, region), TCPX_OK);
+	struct seglist_tail tail = seglist_tail(list);
+
 	for (uint64_t i = 0; i < TEBIBYTE / len; i++)
-		CHECK_STATUS(seglist_add(list, 0, 0x1000, len), TCPX_OK);
+		CHECK_STATUS(seglist_append(&tail, 0, 0x1000, len), TCPX_OK);
+	seglist_show(&tail);
 	struct segcursor at = seglist_seek(list, TEBIBYTE - len - 10);
 
 	CHECK_EQ(seglist_spans(list, &at, UINT32_MAX, spans, 4, &n), len + 10);
@@ -134,6 +211,8 @@ static void spans_at_the_end(void)
 static const struct check_case cases[] = {
 	{"tebibyte_is_sought", tebibyte_is_sought, 0},
 	{"long_run_is_split", long_run_is_split, 0},
+	{"tail_is_shown_at_once", tail_is_shown_at_once, 0},
+	{"tail_is_widened", tail_is_widened, 0},
 	{"stream_takes_all", stream_takes_all, 0},
 	{"spans_at_the_end", spans_at_the_end, 0},
 };
