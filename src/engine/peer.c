@@ -74,13 +74,16 @@ void peer_wake(struct peer *peer)
 	context_submit(peer->home, &peer->task);
 }
 
+/* What encodes lists is not the caller of a short post. */
+static bool run(struct peer *peer, bool lists);
+
 void peer_push(struct peer *peer)
 {
 	if (!context_try_own(peer->home)) {
 		peer_wake(peer);
 		return;
 	}
-	peer_run(peer);
+	run(peer, false);
 	context_release(peer->home);
 	context_announce(peer->home);
 }
@@ -146,6 +149,11 @@ static void finish_loss(struct peer *peer);
 
 bool peer_run(struct peer *peer)
 {
+	return run(peer, true);
+}
+
+static bool run(struct peer *peer, bool lists)
+{
 	bool did;
 
 	if (load_relaxed(&peer->state) != PEER_UP) {
@@ -162,8 +170,8 @@ bool peer_run(struct peer *peer)
 	bool pumped = xfer_pump(peer);
 	/* Held back by what is unsent, it goes on once that has gone. */
 	bool held = peer->ctl.unsent_bytes > 0;
-	bool more = (pumped || held) &&
-		    (!list_empty(&peer->posts) || !list_empty(&peer->listing));
+	bool listing = !list_empty(&peer->listing);
+	bool more = listing || ((pumped || held) && !list_empty(&peer->posts));
 
 	did |= pumped;
 	did |= notes_pump(peer);
@@ -173,7 +181,7 @@ bool peer_run(struct peer *peer)
 	/* That bytes have landed is told in the next round, or with what a
 	 * caller that finds its wait over now posts: who waits for them waits
 	 * for no system call. */
-	bool hold = landed && !unsent && !did && !offers && !doom;
+	bool hold = landed && !unsent && !did && !offers && !doom && !listing;
 
 	bool jobs = !list_empty(&peer->landings) ||
 		    !list_empty(&peer->liftings);
@@ -191,6 +199,8 @@ bool peer_run(struct peer *peer)
 		lane_tx_begin(gatherer);
 	if (!hold)
 		did |= ctl_flush(peer);
+	if (listing && lists)
+		did |= xfer_pump_lists(peer);
 	did |= landed;
 	/* What did not fit goes out in the next round, after the lanes. */
 	if (more && !peer->ctl.blocked)

@@ -86,13 +86,16 @@ void xfer_abort(struct xfer *xfer, int status, const char *cause);
 /* The transfer is released: the peer may forget its list. Lock not held. */
 void xfer_forget(struct xfer *xfer);
 
+/* Home's owner, lock not held: the next parts of lists that are on their way,
+ * sent as they are encoded. Whether there were any. */
+bool xfer_pump_lists(struct peer *peer);
+
 /* Status, sizes and cause; not the peer's handle. */
 void xfer_query(struct xfer *xfer, struct tcpx_xfer_info *info);
 
 /* ---- within the engine, the peer's lock held -------------------------- */
 
-/* Starts what is posted and has what it needs; streams lists. Whether
- * anything was queued. */
+/* Starts what is posted and has what it needs. Whether anything was queued. */
 bool xfer_pump(struct peer *peer);
 /* It is over, well or not: ends now, or, while lanes still hold its memory, as
  * soon as they have let go (peer->dying). */

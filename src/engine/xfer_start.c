@@ -18,6 +18,11 @@
  * does: an 8-byte write is never behind a list of a million. */
 #define POSTS_HIGH_BYTES (1u << 20)
 #define LISTS_HIGH_BYTES (128u * 1024)
+/* The first part of a list, so that bytes flow while the rest is on its way;
+ * each further one is longer by what the other side has by then. */
+#define FIRST_PART_SEGS 2048u
+/* Then other work of the context has its turn. */
+#define PARTS_A_ROUND 4
 /* The target queues the answers to small READs: no more than this. */
 #define GETS_MAX_BYTES (8u << 20)
 
@@ -252,24 +257,46 @@ static uint64_t listed_bytes(const struct xfer *xfer)
 	if (xfer->list_next == list->n)
 		return list->total_bytes;
 	/* Parts end at no particular segment: from the kept start below. */
-	uint32_t i = xfer->list_next / 64 * 64;
+	uint32_t i = xfer->list_next / SEGLIST_BLOCK * SEGLIST_BLOCK;
 
-	bytes = list->starts[i / 64];
+	bytes = list->starts[i / SEGLIST_BLOCK];
 	for (; i < xfer->list_next; i++)
 		bytes += list->segs[i].len_bytes;
 	return bytes;
 }
 
+/* Segments of a list, encoded. The list stays as it is, so this needs no lock;
+ * what is written of it may be stale by the time it is sent. */
+struct list_part {
+	uint64_t list_id;
+	uint32_t first, count;
+	uint32_t len_bytes;
+	uint8_t segs[MSG_PART_BYTES];
+};
+
+static void encode_part(const struct seglist *list, struct list_part *part)
+{
+	uint32_t left = list->n - part->first;
+	uint32_t most = FIRST_PART_SEGS + part->first;
+	struct wire_writer w;
+
+	wire_writer_init(&w, part->segs, sizeof(part->segs));
+	part->count = (uint32_t)segs_encode(&w, list->segs + part->first,
+					    left < most ? left : most);
+	part->len_bytes = (uint32_t)(w.at - part->segs);
+}
+
 /* The next part; 0 or TCPX_ENOMEM. */
-static int send_list_part(struct xfer *xfer)
+static int send_part(struct xfer *xfer, const struct list_part *part)
 {
 	const struct seglist *list = xfer->remote;
-	struct msg_list msg = {.list = xfer->list_id,
+	struct msg_list msg = {.list = part->list_id,
 			       .total_segs = list->n,
-			       .first = xfer->list_next,
-			       .total_bytes = list->total_bytes};
+			       .first = part->first,
+			       .count = part->count,
+			       .total_bytes = list->total_bytes,
+			       .segs = {part->segs, part->len_bytes}};
 	uint8_t regions[MSG_REGIONS_MAX * REGION_ROW_BYTES];
-	uint8_t segs[MSG_PART_BYTES];
 	struct wire_writer w;
 
 	if (!msg.first) {
@@ -277,10 +304,6 @@ static int send_list_part(struct xfer *xfer)
 		msg.regions.data = regions;
 		msg.regions.len_bytes = encode_regions(list, regions);
 	}
-	wire_writer_init(&w, segs, sizeof(segs));
-	msg.count = (uint32_t)segs_encode(&w, list->segs + msg.first,
-					  list->n - msg.first);
-	msg.segs = (struct msg_bytes){segs, (uint32_t)(w.at - segs)};
 	int err = ctl_begin(xfer->peer, MSG_LIST,
 			    64 + msg.regions.len_bytes + msg.segs.len_bytes,
 			    &w);
@@ -294,25 +317,63 @@ static int send_list_part(struct xfer *xfer)
 	return 0;
 }
 
-static bool pump_lists(struct peer *peer)
+static struct xfer *first_listing(struct peer *peer)
 {
+	return list_entry(peer->listing.next, struct xfer, list_link);
+}
+
+static bool may_list(const struct peer *peer)
+{
+	return !list_empty(&peer->listing) &&
+	       peer->ctl.unsent_bytes < LISTS_HIGH_BYTES &&
+	       load_relaxed(&peer->state) == PEER_UP;
+}
+
+/* The first transfer of those whose list is on its way gives the next part; it
+ * may have ended while the part was encoded. Lock held at both ends. */
+static void list_one(struct peer *peer, struct list_part *part)
+{
+	struct xfer *xfer = first_listing(peer);
+	struct seglist *list = seglist_get(xfer->remote);
+
+	part->list_id = xfer->list_id;
+	part->first = xfer->list_next;
+	pthread_mutex_unlock(&peer->lock);
+	encode_part(list, part);
+	seglist_put(list);
+	pthread_mutex_lock(&peer->lock);
+	if (list_empty(&peer->listing))
+		return;
+	xfer = first_listing(peer);
+	if (xfer->list_id != part->list_id)
+		return;
+	if (send_part(xfer, part)) {
+		xfer_abort_locked(xfer, TCPX_ENOMEM, "no memory for its list");
+		return;
+	}
+	extend_stream(xfer, listed_bytes(xfer));
+	if (xfer->list_next == xfer->remote->n)
+		list_del(&xfer->list_link);
+	else
+		list_move_tail(&peer->listing, &xfer->list_link);
+}
+
+bool xfer_pump_lists(struct peer *peer)
+{
+	struct list_part part;
 	bool did = false;
 
-	while (!list_empty(&peer->listing) &&
-	       peer->ctl.unsent_bytes < LISTS_HIGH_BYTES) {
-		struct xfer *xfer =
-			list_entry(peer->listing.next, struct xfer, list_link);
+	for (int i = 0; i < PARTS_A_ROUND; i++) {
+		pthread_mutex_lock(&peer->lock);
+		bool may = may_list(peer);
 
-		if (send_list_part(xfer)) {
-			xfer_abort_locked(xfer, TCPX_ENOMEM,
-					  "no memory for its list");
-			continue;
-		}
-		extend_stream(xfer, listed_bytes(xfer));
-		if (xfer->list_next == xfer->remote->n)
-			list_del(&xfer->list_link);
-		else
-			list_move_tail(&peer->listing, &xfer->list_link);
+		if (may)
+			list_one(peer, &part);
+		pthread_mutex_unlock(&peer->lock);
+		if (!may)
+			break;
+		/* Part by part: the other side decodes one meanwhile. */
+		ctl_flush(peer);
 		did = true;
 	}
 	return did;
@@ -322,6 +383,7 @@ static bool pump_lists(struct peer *peer)
 static int begin_list(struct xfer *xfer)
 {
 	struct peer *peer = xfer->peer;
+	struct list_part part;
 
 	if (xfer->list_id) {
 		list_del(&xfer->list_link); /* no longer idle */
@@ -330,7 +392,10 @@ static int begin_list(struct xfer *xfer)
 	xfer->list_id = ++peer->last_list_id;
 	xfer->list_next = 0;
 	peer->lists_out += list_cost(xfer);
-	int err = send_list_part(xfer);
+	part.list_id = xfer->list_id;
+	part.first = 0;
+	encode_part(xfer->remote, &part);
+	int err = send_part(xfer, &part);
 
 	if (err) {
 		peer->lists_out -= list_cost(xfer);
@@ -503,6 +568,5 @@ bool xfer_pump(struct peer *peer)
 		start(xfer);
 		did = true;
 	}
-	did |= pump_lists(peer);
 	return did;
 }
