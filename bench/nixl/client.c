@@ -36,6 +36,7 @@
 #define BIG (64ul << 20)
 #define MD_MAX (1u << 20)
 #define TOOK_MAX 100000
+#define FRESH_MAX 1000 /* rounds of what is made anew */
 #define ENOUGH_NS 400000000u /* of one measurement */
 
 #define MUST(call) do_or_die(capi()->call, #call)
@@ -45,7 +46,7 @@ struct options {
 	int near_device, far_device;
 	size_t n_small, n_tiny, n_rounds;
 	bool ping; /* only that */
-	bool alone;		/* without progress threads of NIXL */
+	bool alone; /* without progress threads of NIXL */
 	char **params;
 };
 
@@ -334,15 +335,69 @@ static double cpu_s(void)
 	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
 
-/* Reposts for a while; then once made anew each time, as vLLM does it. */
-static void measure(struct end *end, const struct shape *shape)
+/* Where the time goes of a request that is made anew, as vLLM does it. */
+enum phase { MAKE, POST, DONE, RELEASE, FRESH, N_PHASES };
+
+static uint64_t phases[N_PHASES][FRESH_MAX];
+
+static uint64_t median(uint64_t *values, size_t n)
 {
-	size_t bytes = shape->n * shape->len_bytes, n = 0, rounds = 0;
-	void *near = list_of(end, shape, 1), *far = list_of(end, shape, 0);
-	uint64_t begin = now_ns(), made_ns, fresh_ns = 0, total = 0;
+	qsort(values, n, sizeof(*values), compare);
+	return values[(n - 1) / 2];
+}
+
+/* One from create to release. Returns from create to done. */
+static uint64_t run_fresh(struct end *end, const struct shape *shape,
+			  void *near, void *far, size_t round)
+{
+	uint64_t at[5] = {now_ns()};
 	void *req = make(end, shape, near, far);
 
-	made_ns = now_ns() - begin;
+	at[1] = now_ns();
+	MUST(post_xfer_req(end->agent, req, NULL));
+	at[2] = now_ns();
+	finish(end, req);
+	at[3] = now_ns();
+	drop(end, req);
+	at[4] = now_ns();
+	for (int i = MAKE; i <= RELEASE; i++)
+		phases[i][round] = at[i + 1] - at[i];
+	return phases[FRESH][round] = at[3] - at[0];
+}
+
+static void measure_fresh(struct end *end, const struct shape *shape,
+			  void *near, void *far)
+{
+	size_t most = end->options->n_rounds, n = 0;
+	uint64_t total = 0;
+
+	if (most > FRESH_MAX)
+		most = FRESH_MAX;
+	while (n < most && (n < 3 || total < 5 * (uint64_t)ENOUGH_NS))
+		total += run_fresh(end, shape, near, far, n++);
+	for (int i = MAKE; i < N_PHASES; i++)
+		(void)median(phases[i], n);
+	printf("\"fresh_gbps\": %.3f, \"make_ns_a_piece\": %.1f",
+	       (double)(shape->n * shape->len_bytes) /
+		       (double)median(phases[FRESH], n),
+	       (double)phases[MAKE][0] / (double)shape->n);
+	for (int i = MAKE; i <= RELEASE; i++) {
+		static const char *const names[] = {"make", "post", "done",
+						    "release"};
+
+		printf(", \"fresh_%s_us\": %.1f", names[i],
+		       (double)median(phases[i], n) * 1e-3);
+	}
+}
+
+/* Reposts for a while; then once made anew each time. */
+static void measure(struct end *end, const struct shape *shape)
+{
+	size_t bytes = shape->n * shape->len_bytes, n = 0;
+	void *near = list_of(end, shape, 1), *far = list_of(end, shape, 0);
+	void *req = make(end, shape, near, far);
+	uint64_t begin, total = 0;
+
 	verify(end, shape, req);
 	run(end, req);
 	double cpu = cpu_s();
@@ -359,29 +414,12 @@ static void measure(struct end *end, const struct shape *shape)
 	drop(end, req);
 	uint64_t p50 = at_share(n, 0.5), best = took[0];
 
-	total = 0;
-	while (rounds < end->options->n_rounds &&
-	       (rounds < 3 || total < ENOUGH_NS)) {
-		begin = now_ns();
-		req = make(end, shape, near, far);
-		uint64_t made = now_ns() - begin;
-
-		run(end, req);
-		uint64_t all = now_ns() - begin;
-
-		if (made < made_ns)
-			made_ns = made;
-		took[rounds++] = all;
-		total += all;
-		drop(end, req);
-	}
-	fresh_ns = at_share(rounds, 0.5);
 	printf("{\"case\": \"%s\", \"gbps\": %.3f, \"best_gbps\": %.3f, "
-	       "\"fresh_gbps\": %.3f, \"make_ns_a_piece\": %.1f, "
-	       "\"near_cpu\": %.2f}\n",
+	       "\"again_us\": %.1f, ",
 	       shape->name, (double)bytes / (double)p50,
-	       (double)bytes / (double)best, (double)bytes / (double)fresh_ns,
-	       (double)made_ns / (double)shape->n, cpu);
+	       (double)bytes / (double)best, (double)p50 * 1e-3);
+	measure_fresh(end, shape, near, far);
+	printf(", \"near_cpu\": %.2f}\n", cpu);
 	fflush(stdout);
 	MUST(destroy_xfer_dlist(near));
 	MUST(destroy_xfer_dlist(far));
