@@ -295,10 +295,11 @@ static int build_lists(struct builder *b)
 {
 	const struct tcpx_xfer_params *params = b->params;
 	uint32_t rows = (uint32_t)params->n_segments;
+	struct spares *spares = &b->session->engine->spares;
 	bool remote = params->op == TCPX_OP_READ || params->op == TCPX_OP_WRITE;
 
-	b->local = seglist_create(rows);
-	b->remote = remote ? seglist_create(rows) : NULL;
+	b->local = seglist_create(spares, rows);
+	b->remote = remote ? seglist_create(spares, rows) : NULL;
 	if (!b->local || (remote && !b->remote))
 		return TCPX_ENOMEM;
 	b->near = seglist_tail(b->local);

@@ -150,6 +150,7 @@ int engine_create(const struct engine_params *params,
 	if (!engine)
 		return TCPX_ENOMEM;
 	*engine = (struct engine){.params = *params, .ops = ops, .arg = arg};
+	spares_init(&engine->spares);
 	int err = open_transports(engine);
 
 	if (!err)
@@ -176,6 +177,7 @@ void engine_destroy(struct engine *engine)
 			engine->transports[i].transport);
 	for (uint32_t i = 0; i < engine->n_contexts; i++)
 		context_fini(&engine->contexts[i]);
+	spares_fini(&engine->spares);
 	free(engine->contexts);
 	free(engine);
 }

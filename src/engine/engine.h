@@ -24,6 +24,7 @@
 
 #include "base/log.h"
 #include "engine/context.h"
+#include "engine/spares.h"
 #include "transport/transport.h"
 #include "wire/hello.h"
 
@@ -99,6 +100,7 @@ struct engine {
 	uint32_t n_refused;
 	_Atomic uint32_t next_context; /* where the next lane goes */
 	struct pace pace;	/* of callers that poll for whatever arrives */
+	struct spares spares;	/* for the rows of lists */
 };
 
 int engine_create(const struct engine_params *params,

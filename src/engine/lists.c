@@ -131,7 +131,7 @@ static int first_part(struct peer *peer, const struct msg_list *msg,
 	list->total_segs = msg->total_segs;
 	list->total_bytes = msg->total_bytes;
 	list->cost = cost;
-	list->segs = seglist_create(msg->total_segs);
+	list->segs = seglist_create(&peer->engine->spares, msg->total_segs);
 	int err = list->segs ? u64map_put(&peer->lists, list->id, list) :
 			       TCPX_ENOMEM;
 
@@ -244,7 +244,7 @@ int lists_take_small(struct peer *peer, const struct msg_bytes *regions,
 	if (!n_segs || !n_regions || n_regions > MSG_REGIONS_MAX ||
 	    n_segs > PART_SEGS_MAX)
 		return TCPX_EPROTO;
-	segs = seglist_create(n_segs);
+	segs = seglist_create(&peer->engine->spares, n_segs);
 	if (!segs)
 		return TCPX_ENOMEM;
 	err = resolve(peer, regions, n_regions, segs, cause, cap_bytes);

@@ -3,66 +3,54 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/atomic.h"
 #include "engine/device.h"
 #include "engine/region.h"
+#include "engine/spares.h"
 
 #define BLOCK SEGLIST_BLOCK
 #define PREFETCH_AHEAD 6 /* segments; hides the cache misses of short copies */
 #define PREFETCH_BYTES 320 /* of each */
-#define HUGE_PAGE (2u << 20)
-#define HUGE_FROM (4u << 20) /* bytes */
 
-/* First touching a long list costs more in small pages than building it. */
-static void *alloc_rows(size_t bytes)
+static void free_rows(struct seglist *list, struct wire_seg *segs,
+		      size_t len_bytes)
 {
-	if (bytes < HUGE_FROM)
-		return malloc(bytes);
-	bytes = (bytes + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
-	void *rows = aligned_alloc(HUGE_PAGE, bytes);
-
-	if (rows)
-		madvise(rows, bytes, MADV_HUGEPAGE);
-	return rows;
-}
-
-static void free_rows(struct seglist *list)
-{
-	if (list->segs != list->few_segs)
-		free(list->segs);
-	if (list->starts != &list->first_start)
-		free(list->starts);
+	if (segs != list->few_segs)
+		spares_put(list->spares, segs, len_bytes);
 }
 
 /* 0 or TCPX_ENOMEM, and nothing has changed. */
 static int make_rows(struct seglist *list, uint32_t cap)
 {
-	struct wire_seg *segs = list->few_segs;
-	uint64_t *starts = &list->first_start;
+	size_t n_starts = cap / BLOCK + 1;
+	size_t len_bytes =
+		cap * sizeof(*list->segs) + n_starts * sizeof(*list->starts);
 
-	if (cap > SEGLIST_FEW)
-		segs = alloc_rows((size_t)cap * sizeof(*segs));
-	if (segs && cap > BLOCK)
-		starts = malloc((cap / BLOCK + 1ul) * sizeof(*starts));
-	if (!segs || !starts) {
-		if (segs != list->few_segs)
-			free(segs);
-		return TCPX_ENOMEM;
+	if (cap <= SEGLIST_FEW) {
+		list->segs = list->few_segs;
+		list->starts = &list->first_start;
+		list->cap = cap;
+		return 0;
 	}
+	struct wire_seg *segs = spares_get(list->spares, &len_bytes);
+
+	if (!segs)
+		return TCPX_ENOMEM;
 	list->segs = segs;
-	list->starts = starts;
+	list->starts = (uint64_t *)(void *)(segs + cap);
+	list->row_bytes = len_bytes;
 	list->cap = cap;
 	return 0;
 }
 
-struct seglist *seglist_create(uint32_t cap)
+struct seglist *seglist_create(struct spares *spares, uint32_t cap)
 {
 	struct seglist *list = calloc(1, sizeof(*list));
 
 	if (!list)
 		return NULL;
+	list->spares = spares;
 	if (make_rows(list, cap)) {
 		free(list);
 		return NULL;
@@ -87,7 +75,7 @@ void seglist_put(struct seglist *list)
 	if (list->regions != list->few_regions)
 		free(list->regions);
 	free(list->remote);
-	free_rows(list);
+	free_rows(list, list->segs, list->row_bytes);
 	free(list);
 }
 
@@ -177,20 +165,18 @@ void seglist_show(const struct seglist_tail *tail)
 int seglist_widen(struct seglist_tail *tail, uint32_t n)
 {
 	struct seglist *list = tail->list;
-	struct seglist old = {.segs = list->segs, .starts = list->starts};
-	size_t n_starts = (tail->n + BLOCK - 1) / BLOCK;
+	struct wire_seg *segs = list->segs;
+	uint64_t *starts = list->starts;
+	size_t row_bytes = list->row_bytes;
 
 	if (make_rows(list, list->cap + n))
 		return TCPX_ENOMEM;
-	if (list->segs != old.segs)
-		memcpy(list->segs, old.segs, tail->n * sizeof(*old.segs));
-	if (list->starts != old.starts)
-		memcpy(list->starts, old.starts,
-		       n_starts * sizeof(*old.starts));
-	if (old.segs != list->few_segs && old.segs != list->segs)
-		free(old.segs);
-	if (old.starts != &list->first_start && old.starts != list->starts)
-		free(old.starts);
+	if (list->segs == segs)
+		return 0; /* still in the list itself */
+	memcpy(list->segs, segs, tail->n * sizeof(*segs));
+	memcpy(list->starts, starts,
+	       (tail->n + BLOCK - 1) / BLOCK * sizeof(*starts));
+	free_rows(list, segs, row_bytes);
 	return 0;
 }
 

@@ -33,6 +33,7 @@
 #include "wire/segs.h"
 
 struct region;
+struct spares;
 
 #define SEGLIST_FEW 4 /* rows that need no memory of their own */
 
@@ -42,7 +43,9 @@ struct seglist {
 	_Atomic uint32_t n;	/* grows; readers see what is below it */
 	uint32_t cap;
 	_Atomic uint64_t total_bytes;
-	uint64_t *starts;
+	uint64_t *starts;	/* behind segs, in the same memory */
+	struct spares *spares;	/* where that comes from; or NULL */
+	size_t row_bytes;	/* of that memory */
 	/* One of the two, both n_regions long: own regions, or the peer's. */
 	struct region **regions;
 	struct msg_region *remote;
@@ -73,8 +76,9 @@ struct segcursor {
 	uint32_t off;
 };
 
-/* Room for cap segments (it does not grow). NULL: out of memory. */
-struct seglist *seglist_create(uint32_t cap);
+/* Room for cap segments. spares may be NULL, and outlives the list. NULL: out of
+ * memory. */
+struct seglist *seglist_create(struct spares *spares, uint32_t cap);
 struct seglist *seglist_get(struct seglist *list);
 void seglist_put(struct seglist *list); /* NULL is allowed */
 

@@ -21,7 +21,7 @@ static struct region *make_region(void)
 /* A list of n segments of the same bytes, each `len` long. */
 static struct seglist *repeated(uint32_t n, uint64_t len)
 {
-	struct seglist *list = seglist_create(n);
+	struct seglist *list = seglist_create(NULL, n);
 	struct msg_region row = {1, 2};
 
 	CHECK(list);
@@ -56,7 +56,7 @@ static void tebibyte_is_sought(void)
 /* One run of a tebibyte: cut into pieces, none of them lost. */
 static void long_run_is_split(void)
 {
-	struct seglist *list = seglist_create(10000);
+	struct seglist *list = seglist_create(NULL, 10000);
 	struct msg_region row = {1, 2};
 	uint64_t sum = 0;
 
@@ -80,7 +80,7 @@ static void long_run_is_split(void)
 static void tail_is_shown_at_once(void)
 {
 	struct seglist *list = repeated(4, 100);
-	struct seglist *more = seglist_create(8);
+	struct seglist *more = seglist_create(NULL, 8);
 	struct msg_region row = {1, 2};
 
 	CHECK(more);
@@ -118,7 +118,7 @@ static void tail_is_widened(void)
 
 	for (size_t k = 0; k < sizeof(caps) / sizeof(*caps); k++) {
 		uint32_t n = caps[k];
-		struct seglist *list = seglist_create(n);
+		struct seglist *list = seglist_create(NULL, n);
 
 		CHECK(list);
 		struct seglist_tail tail = seglist_tail(list);
@@ -182,7 +182,7 @@ static void spans_at_the_end(void)
 {
 	const uint64_t len = 1u << 20;
 	struct region *region = make_region();
-	struct seglist *list = seglist_create(TEBIBYTE / len);
+	struct seglist *list = seglist_create(NULL, TEBIBYTE / len);
 	struct span spans[4];
 	uint32_t n;
 
