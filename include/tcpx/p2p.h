@@ -504,9 +504,19 @@ struct tcpx_xfer_params {
 	uint64_t peer;
 	enum tcpx_op op;
 	const struct tcpx_segment *segments; /* 1 to TCPX_SEGMENTS_MAX; may be
-				   freed after prepare */
-	size_t n_segments;
+				   freed after prepare; or NULL, then: */
+	size_t n_segments;	/* ... at most */
 	uint64_t tag;		/* SEND, RECV: matched in order within a tag */
+	/*
+	 * For programs that have the segments in another form: prepare calls
+	 * it, and nobody later, again and again for the next ones. It writes up
+	 * to max rows and returns how many; 0: there are no more; more than
+	 * max: prepare gives up and returns TCPX_ECANCELED. It calls no
+	 * function of this library.
+	 */
+	size_t (*next_segments)(void *arg, struct tcpx_segment *rows,
+				size_t max);
+	void *next_arg;
 };
 
 /*

@@ -103,6 +103,7 @@ static struct tcpx_xfer *hold_xfer(struct tcpx_session *session, uint64_t id)
 
 _Static_assert(TCPX_REGIONS_MAX == MSG_REGIONS_MAX, "as many as a list names");
 
+#define ROWS_A_CALL 128 /* of segments that come by calls */
 /* Rows that splitting long segments can add. */
 #define SPLIT_ROWS (WIRE_SEGS_MAX - TCPX_SEGMENTS_MAX)
 
@@ -114,6 +115,7 @@ struct builder {
 	struct seglist *local, *remote;
 	struct seglist_tail near, far; /* of these */
 	uint64_t total_bytes;
+	size_t n_before; /* segments before those at hand */
 	uint32_t need_access;
 	bool wide; /* has SPLIT_ROWS more */
 	struct regionmap own, theirs; /* by our handles */
@@ -280,14 +282,41 @@ static int add_segment(struct builder *b, struct at at)
 	return err || !b->remote ? err : add_far(b, at);
 }
 
-static int add_segments(struct builder *b)
+static int add_segments(struct builder *b, const struct tcpx_segment *segs,
+			size_t n)
 {
-	const struct tcpx_segment *segs = b->params->segments;
-	size_t n = b->params->n_segments;
 	int err = 0;
 
 	for (size_t i = 0; !err && i < n; i++)
-		err = add_segment(b, (struct at){&segs[i], i});
+		err = add_segment(b, (struct at){&segs[i], b->n_before + i});
+	b->n_before += n;
+	return err;
+}
+
+/* The segments come by calls, a few at a time: what is read and written then
+ * stays in the cache, and nobody needs memory for all of them. */
+static int fetch_segments(struct builder *b)
+{
+	struct tcpx_segment rows[ROWS_A_CALL];
+	const struct tcpx_xfer_params *params = b->params;
+	size_t n = 1;
+	int err = 0;
+
+	while (!err && n) {
+		size_t max = params->n_segments - b->n_before;
+
+		max = max < ROWS_A_CALL ? max : ROWS_A_CALL;
+		n = max ? params->next_segments(params->next_arg, rows, max) :
+			  0;
+		if (n > max)
+			return TCPX_ECANCELED;
+		err = add_segments(b, rows, n);
+	}
+	if (!err && !b->n_before) {
+		log_error(&b->session->log, "transfer",
+			  "cannot prepare: there are no segments");
+		err = TCPX_EINVAL;
+	}
 	return err;
 }
 
@@ -305,7 +334,8 @@ static int build_lists(struct builder *b)
 	b->near = seglist_tail(b->local);
 	if (remote)
 		b->far = seglist_tail(b->remote);
-	int err = add_segments(b);
+	int err = params->segments ? add_segments(b, params->segments, rows) :
+				     fetch_segments(b);
 
 	if (err)
 		return err;
@@ -329,6 +359,13 @@ static int make_lists(struct builder *b)
 	return err;
 }
 
+static bool may_fetch(const struct tcpx_xfer_params *params)
+{
+	return params->size_bytes >=
+		       END_OF(struct tcpx_xfer_params, next_arg) &&
+	       params->next_segments;
+}
+
 static int check_params(struct tcpx_session *session,
 			const struct tcpx_xfer_params *params)
 {
@@ -342,7 +379,7 @@ static int check_params(struct tcpx_session *session,
 		return TCPX_EINVAL;
 	}
 	if (params->op < TCPX_OP_READ || params->op > TCPX_OP_RECV ||
-	    !params->segments || !params->n_segments ||
+	    (!params->segments && !may_fetch(params)) || !params->n_segments ||
 	    params->n_segments > TCPX_SEGMENTS_MAX) {
 		log_error(&session->log, "transfer",
 			  "cannot prepare operation %d over %zu segments "

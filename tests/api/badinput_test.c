@@ -367,6 +367,68 @@ static void too_many_segments(void)
 	free(list);
 }
 
+struct calls {
+	struct tcpx_segment seg;
+	size_t n, end, bad; /* calls; the one that gives `answer` */
+	size_t answer;
+};
+
+static size_t one_a_call(void *arg, struct tcpx_segment *rows, size_t max)
+{
+	struct calls *c = arg;
+
+	if (c->n++ == c->bad)
+		return c->answer > 1 ? max + c->answer : c->answer;
+	rows[0] = c->seg;
+	if (c->n == c->end)
+		rows[0].len_bytes = LEN + 1;
+	return 1;
+}
+
+/* Segments that come by calls: who gives up, says more than there is room for,
+ * has none, or a wrong one late; and who knows nothing of it. */
+static void segments_by_calls(void)
+{
+	static const struct {
+		size_t bad, answer, end;
+		int status;
+		const char *sentence;
+	} rows[] = {
+		{0, 0, 0, TCPX_EINVAL, "there are no segments"},
+		{200, 0, 0, TCPX_OK, NULL},
+		{SIZE_MAX, 0, 0, TCPX_OK, NULL},
+		{0, 2, 0, TCPX_ECANCELED, NULL},
+		{200, 2, 0, TCPX_ECANCELED, NULL},
+		{SIZE_MAX, 0, 300, TCPX_ERANGE, "segment 299"},
+	};
+	struct world w;
+
+	world_open(&w);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct calls c = {.seg = {w.mem, 0, w.remote, 0, 1},
+				  .end = rows[i].end,
+				  .bad = rows[i].bad,
+				  .answer = rows[i].answer};
+		struct tcpx_xfer_params params = {.size_bytes = sizeof(params),
+						  .peer = w.peer,
+						  .op = TCPX_OP_WRITE,
+						  .n_segments = 500,
+						  .next_segments = one_a_call,
+						  .next_arg = &c};
+
+		CHECK_STATUS(prepare(&w, &params), rows[i].status);
+		if (rows[i].sentence)
+			CHECK(sess_logged(w.pair.a, rows[i].sentence));
+		/* A caller that was built without it gives no segments. */
+		c.n = 0;
+		params.size_bytes =
+			offsetof(struct tcpx_xfer_params, next_segments);
+		CHECK_STATUS(prepare(&w, &params), TCPX_EINVAL);
+		CHECK_EQ(c.n, 0);
+	}
+	world_close(&w);
+}
+
 /* As many regions as a list may name, and one more, here and over there. */
 static void too_many_regions(void)
 {
@@ -637,6 +699,7 @@ static const struct check_case cases[] = {
 	{"params_table", params_table, 0},
 	{"post_table", post_table, 0},
 	{"too_many_segments", too_many_segments, 0},
+	{"segments_by_calls", segments_by_calls, 0},
 	{"too_many_regions", too_many_regions, 0},
 	{"too_many_bytes", too_many_bytes, 0},
 	{"remote_of_another", remote_of_another, 0},

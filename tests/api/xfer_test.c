@@ -413,6 +413,81 @@ static void all_regions_by_turns(void)
 	region_fini(&there);
 }
 
+/* Hands out a list piece by piece; 0 once `end` have been. */
+struct dealer {
+	const struct tcpx_segment *segments;
+	size_t at, end, most; /* at once */
+	size_t calls;
+};
+
+static size_t deal(void *arg, struct tcpx_segment *rows, size_t max)
+{
+	struct dealer *d = arg;
+	size_t n = d->end - d->at;
+
+	CHECK(max > 0);
+	n = n < max ? n : max;
+	n = n < d->most ? n : d->most;
+	memcpy(rows, d->segments + d->at, n * sizeof(*rows));
+	d->at += n;
+	d->calls++;
+	return n;
+}
+
+/* The segments come by calls: all that there is room for, one at a time, and
+ * fewer than were announced. */
+static void segments_by_calls(void)
+{
+	enum { N = 1000, PIECE = 24, LEN = N * 64 };
+	static const struct {
+		size_t most, end;
+	} rows[] = {{SIZE_MAX, N}, {1, N}, {7, N}, {SIZE_MAX, N - 1}, {1, 1}};
+	struct tcpx_segment segments[N];
+	struct region here, there;
+	struct pair pair;
+
+	pair_open(&pair, PAIR_TWO, NULL);
+	for (size_t k = 0; k < sizeof(rows) / sizeof(*rows); k++) {
+		region_init(&here, LEN, LOCAL_SEED);
+		region_init(&there, LEN, REMOTE_SEED);
+		uint64_t local =
+			sess_register(pair.a, &here, TCPX_ACCESS_LOCAL);
+		uint64_t owned = sess_register(pair.b, &there, RW), xfer;
+		uint64_t remote = sess_share(pair.b, owned, pair.a);
+		struct dealer d = {segments, 0, rows[k].end, rows[k].most, 0};
+		struct tcpx_xfer_params params = {.size_bytes = sizeof(params),
+						  .peer = pair.ab,
+						  .op = TCPX_OP_WRITE,
+						  .n_segments = N,
+						  .next_segments = deal,
+						  .next_arg = &d};
+
+		for (size_t i = 0; i < N; i++) {
+			size_t from = i * 37 % N * 64 + i % 8;
+			size_t to = i * 71 % N * 64 + i % 5;
+
+			segments[i] = (struct tcpx_segment){local, from, remote,
+							    to, PIECE};
+			if (i < rows[k].end)
+				region_want(&there, to, PIECE, LOCAL_SEED,
+					    from);
+		}
+		CHECK_STATUS(tcpx_xfer_prepare(pair.a->s, &params, &xfer),
+			     TCPX_OK);
+		CHECK_EQ(d.at, rows[k].end);
+		CHECK_STATUS(tcpx_xfer_post(pair.a->s, xfer, NULL), TCPX_OK);
+		CHECK_STATUS(tcpx_xfer_wait(pair.a->s, xfer, scale_ms(5000)),
+			     TCPX_OK);
+		CHECK(region_check(&there, "remote"));
+		CHECK_STATUS(tcpx_xfer_release(pair.a->s, xfer), TCPX_OK);
+		CHECK_STATUS(tcpx_mem_deregister(pair.b->s, owned), TCPX_OK);
+		CHECK_STATUS(tcpx_mem_deregister(pair.a->s, local), TCPX_OK);
+		region_fini(&here);
+		region_fini(&there);
+	}
+	pair_close(&pair);
+}
+
 static const struct check_case cases[] = {
 	{"write_lists", write_lists, 60},
 	{"read_lists", read_lists, 60},
@@ -428,6 +503,7 @@ static const struct check_case cases[] = {
 	{"outstanding", outstanding, 60},
 	{"many_regions", many_regions, 0},
 	{"all_regions_by_turns", all_regions_by_turns, 0},
+	{"segments_by_calls", segments_by_calls, 0},
 };
 
 int main(int argc, char **argv)
