@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "request.h"
 
+#include <cstdint>
+
 #include "common.h"
 
 request::request(const request_home &home, remote_ref to, abi::xfer_op op)
@@ -37,21 +39,26 @@ static bool peer_is_gone(int status)
 
 /* ---- preparing; lock_ held in what follows ---------------------------- */
 
+int request::prepare_one(const struct tcpx_xfer_params &params)
+{
+	uint64_t xfer;
+	int err = tcpx_xfer_prepare(home_.session, &params, &xfer);
+
+	if (!err)
+		xfers_.push_back(xfer);
+	return err;
+}
+
 int request::prepare_part(uint64_t peer, size_t first, size_t end)
 {
 	struct tcpx_xfer_params params = {};
-	uint64_t xfer;
 
 	params.size_bytes = sizeof(params);
 	params.peer = peer;
 	params.op = op_;
 	params.segments = rows_.rows() + first;
 	params.n_segments = end - first;
-	int err = tcpx_xfer_prepare(home_.session, &params, &xfer);
-
-	if (!err)
-		xfers_.push_back(xfer);
-	return err;
+	return prepare_one(params);
 }
 
 /* 0; TCPX_INPROGRESS: there is no connection yet; or why not. */
@@ -70,20 +77,61 @@ int request::prepare()
 		return err == TCPX_EAGAIN ? TCPX_INPROGRESS : err;
 	}
 	prepared_ = true;
-	segments::keep_spare(std::move(rows_));
+	rows_.clear();
 	return 0;
+}
+
+static size_t next_segments(void *arg, struct tcpx_segment *rows, size_t max)
+{
+	auto *from = static_cast<descriptors *>(arg);
+	size_t n = from->next(rows, max);
+
+	/* What is longer than a transfer may be is several of them. */
+	return from->is_bad() || from->total_bytes() > TCPX_XFER_MAX ?
+		       SIZE_MAX :
+		       n;
+}
+
+/* As one transfer, in one pass over NIXL's lists. False: it has to be
+ * several. */
+bool request::prepare_at_once(descriptors *from, int *err)
+{
+	struct tcpx_xfer_params params = {};
+
+	params.size_bytes = sizeof(params);
+	params.op = op_;
+	params.n_segments = from->left();
+	params.next_segments = next_segments;
+	params.next_arg = from;
+	if (params.n_segments > TCPX_SEGMENTS_MAX || home_.many_regions)
+		return false;
+	*err = home_.table->ready(*to_, &params.peer);
+	if (!*err && params.n_segments)
+		*err = prepare_one(params);
+	prepared_ = !*err;
+	return from->total_bytes() <= TCPX_XFER_MAX;
 }
 
 abi::status request::prep(const abi::meta_list &local,
 			  const abi::meta_list &remote)
 {
 	std::lock_guard<std::mutex> hold(lock_);
+	descriptors from(local, remote);
+	int err = 0;
+	bool one = prepare_at_once(&from, &err);
 
-	rows_ = segments::take_spare();
-	if (!rows_.fill(local, remote))
+	if (from.is_bad())
 		return abi::STATUS_INVALID_PARAM;
-	int err = prepare();
+	if (one && err == TCPX_EAGAIN)
+		err = TCPX_INPROGRESS;
+	bool later = one && (err == TCPX_INPROGRESS || peer_is_gone(err));
 
+	if (!one || later) {
+		if (!rows_.fill(local, remote))
+			return abi::STATUS_INVALID_PARAM;
+	}
+	if (!one)
+		err = prepare();
 	/* Whether the peer can be reached is for post to say. */
 	if (err == TCPX_INPROGRESS || peer_is_gone(err))
 		return abi::STATUS_SUCCESS;
@@ -100,7 +148,6 @@ int request::again(const abi::meta_list &local, const abi::meta_list &remote)
 	if (err)
 		return err;
 	release_all();
-	rows_ = segments::take_spare();
 	return rows_.fill(local, remote) ? 0 : TCPX_EINVAL;
 }
 

@@ -61,6 +61,8 @@ class request final : public waiter,
       private:
 	enum state { IDLE, WAITING, FLYING, FAILED, RELEASED };
 
+	bool prepare_at_once(descriptors *from, int *err);
+	int prepare_one(const struct tcpx_xfer_params &params);
 	int prepare();
 	int prepare_part(uint64_t peer, size_t first, size_t end);
 	int start();

@@ -1,105 +1,89 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "segments.h"
 
-#include <atomic>
-#include <cstdlib>
 #include <new>
 #include <unordered_set>
-#include <utility>
-
-#include <sys/mman.h>
 
 #include "memory.h"
-
-#define HUGE_PAGE (2ul << 20)
-
-/* One spare buffer for all: who takes it leaves NULL. */
-static std::atomic<segments *> spare;
-
-segments::~segments()
-{
-	free(rows_);
-}
-
-segments::segments(segments &&other) noexcept
-{
-	*this = std::move(other);
-}
-
-segments &segments::operator=(segments &&other) noexcept
-{
-	std::swap(rows_, other.rows_);
-	std::swap(n_, other.n_);
-	std::swap(cap_, other.cap_);
-	std::swap(total_bytes_, other.total_bytes_);
-	return *this;
-}
-
-void segments::reserve(size_t cap)
-{
-	size_t bytes = cap * sizeof(*rows_);
-
-	if (cap <= cap_)
-		return;
-	free(rows_);
-	cap_ = 0;
-	bytes = (bytes + 63) & ~63ul;
-	if (bytes >= 2 * HUGE_PAGE) {
-		bytes = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-		rows_ = static_cast<tcpx_segment *>(
-			aligned_alloc(HUGE_PAGE, bytes));
-		if (rows_)
-			madvise(rows_, bytes, MADV_HUGEPAGE);
-	} else {
-		rows_ = static_cast<tcpx_segment *>(aligned_alloc(64, bytes));
-	}
-	if (!rows_)
-		throw std::bad_alloc();
-	cap_ = bytes / sizeof(*rows_);
-}
 
 static bool touches(const struct tcpx_segment &last,
 		    const struct tcpx_segment &next)
 {
-	return last.local_mem == next.local_mem &&
-	       last.remote_mem == next.remote_mem &&
-	       last.local_off + last.len_bytes == next.local_off &&
-	       last.remote_off + last.len_bytes == next.remote_off;
+	return last.local_off + last.len_bytes == next.local_off &&
+	       last.remote_off + last.len_bytes == next.remote_off &&
+	       last.local_mem == next.local_mem &&
+	       last.remote_mem == next.remote_mem;
+}
+
+descriptors::descriptors(const abi::meta_list &local,
+			 const abi::meta_list &remote)
+	: near_(local.items.data()), far_(remote.items.data()),
+	  n_(local.items.size()), bad_(remote.items.size() != n_)
+{
+	if (bad_)
+		n_ = 0;
+	/* So that nothing is left if all are empty. */
+	while (at_ < n_ && !near_[at_].len_bytes && !far_[at_].len_bytes)
+		at_++;
+}
+
+size_t descriptors::next(struct tcpx_segment *rows, size_t max)
+{
+	size_t n = 0, at = at_;
+	uint64_t bytes = 0;
+
+	for (; at < n_; at++) {
+		const abi::meta_desc &near = near_[at], &far = far_[at];
+		const struct memory *here = memory_of(near.md);
+		const struct memory *there = memory_of(far.md);
+
+		if (near.len_bytes != far.len_bytes || !here || !there) {
+			bad_ = true;
+			n_ = at;
+			return 0;
+		}
+		if (!near.len_bytes)
+			continue;
+		const struct tcpx_segment row = {
+			here->mem, near.addr - here->base, there->mem,
+			far.addr - there->base, near.len_bytes};
+
+		if (n && touches(rows[n - 1], row)) {
+			rows[n - 1].len_bytes += row.len_bytes;
+		} else {
+			if (n == max)
+				break;
+			rows[n++] = row;
+		}
+		bytes += row.len_bytes;
+	}
+	at_ = at;
+	total_bytes_ += bytes;
+	return n;
 }
 
 bool segments::fill(const abi::meta_list &local, const abi::meta_list &remote)
 {
-	const abi::meta_desc *near = local.items.data();
-	const abi::meta_desc *far = remote.items.data();
-	size_t n = local.items.size();
+	descriptors from(local, remote);
+	size_t most = from.left();
 
-	if (remote.items.size() != n)
-		return false;
-	reserve(n + 1);
-	struct tcpx_segment *out = rows_;
+	clear();
+	if (!most)
+		return !from.is_bad();
+	rows_.reset(static_cast<struct tcpx_segment *>(
+		malloc(most * sizeof(*rows_.get()))));
+	if (!rows_)
+		throw std::bad_alloc();
+	n_ = from.next(rows_.get(), most);
+	total_bytes_ = from.total_bytes();
+	return !from.is_bad();
+}
 
-	*out = {};
+void segments::clear()
+{
+	rows_.reset();
+	n_ = 0;
 	total_bytes_ = 0;
-	for (size_t i = 0; i < n; i++) {
-		const struct memory *here = memory_of(near[i].md);
-		const struct memory *there = memory_of(far[i].md);
-
-		if (near[i].len_bytes != far[i].len_bytes || !here || !there)
-			return false;
-		if (!near[i].len_bytes)
-			continue;
-		const struct tcpx_segment next = {
-			here->mem, near[i].addr - here->base, there->mem,
-			far[i].addr - there->base, near[i].len_bytes};
-
-		total_bytes_ += next.len_bytes;
-		if (touches(*out, next))
-			out->len_bytes += next.len_bytes;
-		else
-			*++out = next;
-	}
-	n_ = static_cast<size_t>(out - rows_);
-	return true;
 }
 
 size_t segments::part_end(size_t first, bool many_regions) const
@@ -126,23 +110,4 @@ size_t segments::part_end(size_t first, bool many_regions) const
 			break;
 	}
 	return end;
-}
-
-segments segments::take_spare()
-{
-	segments *kept = spare.exchange(nullptr, std::memory_order_acq_rel);
-	segments mine;
-
-	if (kept)
-		mine = std::move(*kept);
-	delete kept;
-	mine.n_ = 0;
-	return mine;
-}
-
-void segments::keep_spare(segments &&used)
-{
-	segments *kept = new (std::nothrow) segments(std::move(used));
-
-	delete spare.exchange(kept, std::memory_order_acq_rel);
 }

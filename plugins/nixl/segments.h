@@ -8,28 +8,55 @@
  */
 
 #include <cstddef>
+#include <cstdlib>
+#include <memory>
 
 #include <tcpx/p2p.h>
 
 #include "abi.h"
 
-/* Rows that are not set to zero first, and are used again: touching new
- * memory for 160,000 rows costs as much as filling them. */
+/* Reads both lists once, from the first descriptor to the last. They stay
+ * NIXL's. */
+class descriptors
+{
+      public:
+	descriptors(const abi::meta_list &local, const abi::meta_list &remote);
+
+	/* Descriptors to come, at most. */
+	size_t left() const
+	{
+		return n_ - at_;
+	}
+	/* The next segments, up to max; 0: there are no more. */
+	size_t next(struct tcpx_segment *rows, size_t max);
+	/* Of what was read. */
+	uint64_t total_bytes() const
+	{
+		return total_bytes_;
+	}
+	/* The lists do not match, or name what is not registered. */
+	bool is_bad() const
+	{
+		return bad_;
+	}
+
+      private:
+	const abi::meta_desc *near_, *far_;
+	size_t n_, at_ = 0;
+	uint64_t total_bytes_ = 0;
+	bool bad_;
+};
+
+/* All of them at once, where they cannot be handed on yet or are too many. */
 class segments
 {
       public:
-	segments() = default;
-	~segments();
-	segments(const segments &) = delete;
-	segments &operator=(const segments &) = delete;
-	segments(segments &&other) noexcept;
-	segments &operator=(segments &&other) noexcept;
-
 	/* False: the lists do not match. Throws bad_alloc. */
 	bool fill(const abi::meta_list &local, const abi::meta_list &remote);
+	void clear();
 	const struct tcpx_segment *rows() const
 	{
-		return rows_ + 1;
+		return rows_.get();
 	}
 	size_t size() const
 	{
@@ -39,16 +66,18 @@ class segments
 	 * lists may name more regions than a transfer can. */
 	size_t part_end(size_t first, bool many_regions) const;
 
-	/* Takes the spare one, if there is one, and gives it back. */
-	static segments take_spare();
-	static void keep_spare(segments &&used);
-
       private:
-	void reserve(size_t cap);
+	struct freeing {
+		void operator()(void *rows) const
+		{
+			std::free(rows);
+		}
+	};
 
-	/* The first one touches nothing, so that there always is a last. */
-	struct tcpx_segment *rows_ = nullptr;
-	size_t n_ = 0, cap_ = 0;
+	/* Not set to zero first: touching new memory costs as much as filling
+	 * it. */
+	std::unique_ptr<struct tcpx_segment, freeing> rows_;
+	size_t n_ = 0;
 	uint64_t total_bytes_ = 0;
 };
 
