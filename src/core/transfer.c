@@ -243,52 +243,72 @@ static int check_length(struct builder *b, struct at at)
 	return 0;
 }
 
-static int add_far(struct builder *b, struct at at)
+/* The rows of one segment in the maps of regions; *there NULL if its list is
+ * of one side. */
+static inline int find_rows(struct builder *b, struct at at,
+			    const struct regionmap_row **here,
+			    const struct regionmap_row **there)
 {
 	const struct tcpx_segment *seg = at.seg;
-	const struct regionmap_row *row =
-		regionmap_get(&b->theirs, seg->remote_mem);
-	int err = row ? 0 : resolve_theirs(b, at, &row);
-
-	if (err)
-		return err;
-	if (!inside(seg->remote_off, seg->len_bytes, row->len_bytes))
-		return complain(b, at, TCPX_ERANGE,
-				"outside the remote region");
-	return seglist_append(&b->far, row->index, seg->remote_off,
-			      seg->len_bytes);
-}
-
-static int add_segment(struct builder *b, struct at at)
-{
-	const struct tcpx_segment *seg = at.seg;
-	const struct regionmap_row *row =
-		regionmap_get(&b->own, seg->local_mem);
 	int err = 0;
 
-	if (seg->len_bytes - 1 >= WIRE_SEG_MAX)
-		err = check_length(b, at);
-	if (!err && !row)
-		err = resolve_own(b, at, &row);
+	*here = regionmap_get(&b->own, seg->local_mem);
+	if (!*here)
+		err = resolve_own(b, at, here);
 	if (err)
 		return err;
-	if (!inside(seg->local_off, seg->len_bytes, row->len_bytes))
+	if (!inside(seg->local_off, seg->len_bytes, (*here)->len_bytes))
 		return complain(b, at, TCPX_ERANGE, "outside the local region");
-	b->total_bytes += seg->len_bytes;
-	if (b->total_bytes > TCPX_XFER_MAX)
-		return complain(b, at, TCPX_EINVAL, "more than 1 TiB in all");
-	err = seglist_append(&b->near, row->index, row->base + seg->local_off,
-			     seg->len_bytes);
-	return err || !b->remote ? err : add_far(b, at);
+	*there = NULL;
+	if (!b->remote)
+		return 0;
+	*there = regionmap_get(&b->theirs, seg->remote_mem);
+	if (!*there)
+		err = resolve_theirs(b, at, there);
+	if (err)
+		return err;
+	if (!inside(seg->remote_off, seg->len_bytes, (*there)->len_bytes))
+		return complain(b, at, TCPX_ERANGE,
+				"outside the remote region");
+	return 0;
 }
 
+/* The tails are at hand in registers, but for lengths that are not like
+ * others. */
 static int add_segments(struct builder *b, const struct tcpx_segment *segs,
 			size_t n)
 {
+	struct seglist_tail near = b->near, far = b->far;
+	uint64_t total_bytes = b->total_bytes;
 	int err = 0;
 
-	for (size_t i = 0; !err && i < n; i++)
-		err = add_segment(b, (struct at){&segs[i], b->n_before + i});
+	for (size_t i = 0; !err && i < n; i++) {
+		const struct regionmap_row *here, *there;
+		const struct at at = {&segs[i], b->n_before + i};
+		uint64_t len = segs[i].len_bytes;
+
+		if (len - 1 >= WIRE_SEG_MAX) {
+			b->near = near;
+			b->far = far;
+			err = check_length(b, at);
+		}
+		if (!err)
+			err = find_rows(b, at, &here, &there);
+		if (err)
+			return err;
+		total_bytes += len;
+		if (total_bytes > TCPX_XFER_MAX)
+			return complain(b, at, TCPX_EINVAL,
+					"more than 1 TiB in all");
+		err = seglist_append(&near, here->index,
+				     here->base + segs[i].local_off, len);
+		if (!err && there)
+			err = seglist_append(&far, there->index,
+					     segs[i].remote_off, len);
+	}
+	b->near = near;
+	b->far = far;
+	b->total_bytes = total_bytes;
 	b->n_before += n;
 	return err;
 }

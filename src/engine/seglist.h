@@ -117,8 +117,14 @@ static inline int seglist_append(struct seglist_tail *tail, uint32_t region,
 			return 0;
 		}
 	}
-	if (len_bytes > WIRE_SEG_MAX || n == list->cap)
-		return seglist_append_long(tail, region, off, len_bytes);
+	if (len_bytes > WIRE_SEG_MAX || n == list->cap) {
+		/* A copy: so the tail itself may be in registers. */
+		struct seglist_tail copy = *tail;
+		int err = seglist_append_long(&copy, region, off, len_bytes);
+
+		*tail = copy;
+		return err;
+	}
 	if (n % SEGLIST_BLOCK == 0)
 		list->starts[n / SEGLIST_BLOCK] = tail->total_bytes;
 	list->segs[n] = (struct wire_seg){off, (uint32_t)len_bytes, region};
