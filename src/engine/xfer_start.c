@@ -270,20 +270,22 @@ static uint64_t listed_bytes(const struct xfer *xfer)
 struct list_part {
 	uint64_t list_id;
 	uint32_t first, count;
-	uint32_t len_bytes;
-	uint8_t segs[MSG_PART_BYTES];
+	/* In the scratch of home: we own that, and receive nothing now. */
+	struct msg_bytes segs;
 };
 
-static void encode_part(const struct seglist *list, struct list_part *part)
+static void encode_part(const struct peer *peer, const struct seglist *list,
+			struct list_part *part)
 {
+	uint8_t *to = peer->home->scratch;
 	uint32_t left = list->n - part->first;
 	uint32_t most = FIRST_PART_SEGS + part->first;
 	struct wire_writer w;
 
-	wire_writer_init(&w, part->segs, sizeof(part->segs));
+	wire_writer_init(&w, to, MSG_PART_BYTES);
 	part->count = (uint32_t)segs_encode(&w, list->segs + part->first,
 					    left < most ? left : most);
-	part->len_bytes = (uint32_t)(w.at - part->segs);
+	part->segs = (struct msg_bytes){to, (uint32_t)(w.at - to)};
 }
 
 /* The next part; 0 or TCPX_ENOMEM. */
@@ -295,7 +297,7 @@ static int send_part(struct xfer *xfer, const struct list_part *part)
 			       .first = part->first,
 			       .count = part->count,
 			       .total_bytes = list->total_bytes,
-			       .segs = {part->segs, part->len_bytes}};
+			       .segs = part->segs};
 	uint8_t regions[MSG_REGIONS_MAX * REGION_ROW_BYTES];
 	struct wire_writer w;
 
@@ -339,7 +341,7 @@ static void list_one(struct peer *peer, struct list_part *part)
 	part->list_id = xfer->list_id;
 	part->first = xfer->list_next;
 	pthread_mutex_unlock(&peer->lock);
-	encode_part(list, part);
+	encode_part(peer, list, part);
 	seglist_put(list);
 	pthread_mutex_lock(&peer->lock);
 	if (list_empty(&peer->listing))
@@ -394,7 +396,7 @@ static int begin_list(struct xfer *xfer)
 	peer->lists_out += list_cost(xfer);
 	part.list_id = xfer->list_id;
 	part.first = 0;
-	encode_part(xfer->remote, &part);
+	encode_part(peer, xfer->remote, &part);
 	int err = send_part(xfer, &part);
 
 	if (err) {
