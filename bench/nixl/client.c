@@ -336,7 +336,7 @@ static double cpu_s(void)
 }
 
 /* Where the time goes of a request that is made anew, as vLLM does it. */
-enum phase { MAKE, POST, DONE, RELEASE, FRESH, N_PHASES };
+enum phase { MAKE, POST, DONE, RELEASE, FAULTS, FRESH, N_PHASES };
 
 static uint64_t phases[N_PHASES][FRESH_MAX];
 
@@ -346,14 +346,24 @@ static uint64_t median(uint64_t *values, size_t n)
 	return values[(n - 1) / 2];
 }
 
+static uint64_t page_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)usage.ru_minflt;
+}
+
 /* One from create to release. Returns from create to done. */
 static uint64_t run_fresh(struct end *end, const struct shape *shape,
 			  void *near, void *far, size_t round)
 {
+	uint64_t faults = page_faults();
 	uint64_t at[5] = {now_ns()};
 	void *req = make(end, shape, near, far);
 
 	at[1] = now_ns();
+	phases[FAULTS][round] = page_faults() - faults;
 	MUST(post_xfer_req(end->agent, req, NULL));
 	at[2] = now_ns();
 	finish(end, req);
@@ -388,6 +398,7 @@ static void measure_fresh(struct end *end, const struct shape *shape,
 		printf(", \"fresh_%s_us\": %.1f", names[i],
 		       (double)median(phases[i], n) * 1e-3);
 	}
+	printf(", \"fresh_make_faults\": %" PRIu64, median(phases[FAULTS], n));
 }
 
 /* Reposts for a while; then once made anew each time. */
