@@ -85,6 +85,9 @@ int cuda_mem_alloc(struct gpu_device *device, uint64_t len_bytes, void **mem);
 void cuda_mem_free(struct gpu_device *device, void *mem);
 int cuda_copy_wait(struct gpu_device *device, void *dst, const void *src,
 		   uint64_t len_bytes);
+/* The driver cuts smaller allocations out of pieces of this size. */
+#define CUDA_PIECE_BYTES (2ul << 20)
+
 int cuda_ipc_export(struct gpu_device *device, void *mem,
 		    uint8_t handle[GPU_IPC_BYTES]);
 int cuda_ipc_open(struct gpu_device *device,

@@ -16,7 +16,7 @@ struct cuda_pinned {
 	struct cuda_pinned *next;
 	void *mem;
 	size_t len_bytes;
-	bool ours;		/* mapped by us and registered */
+	bool ours; /* mapped by us and registered */
 };
 
 /* ---- our own mapping, near the device -------------------------------------- */
@@ -189,15 +189,19 @@ void cuda_pinned_fini(struct gpu_device *device)
 
 /* ---- device memory, of our own and of other processes ---------------------- */
 
+/* In whole pieces, for what is smaller shares one with others, and an IPC handle
+ * of it opens the piece, from its start. */
 int cuda_mem_alloc(struct gpu_device *device, uint64_t len_bytes, void **mem)
 {
+	uint64_t pieces = len_bytes / CUDA_PIECE_BYTES +
+			  (len_bytes % CUDA_PIECE_BYTES != 0);
 	struct cuda_scope scope;
 	cuda_ptr new = 0;
 	cuda_result got;
 	int rc = cuda_enter(device, &scope);
 
 	if (rc == 0) {
-		got = cuda_api.mem_alloc(&new, len_bytes);
+		got = cuda_api.mem_alloc(&new, pieces * CUDA_PIECE_BYTES);
 		if (got != CUDA_SUCCESS)
 			rc = cuda_fail(device, "cuMemAlloc", got);
 	}
@@ -247,6 +251,8 @@ int cuda_ipc_export(struct gpu_device *device, void *mem,
 	cuda_result got;
 	int rc = cuda_enter(device, &scope);
 
+	if (rc == 0 && (uintptr_t)mem % CUDA_PIECE_BYTES)
+		rc = TCPX_EINVAL;
 	if (rc == 0) {
 		got = cuda_api.ipc_get(&ipc, (uintptr_t)mem);
 		if (got != CUDA_SUCCESS)

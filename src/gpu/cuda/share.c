@@ -41,6 +41,7 @@ static bool find_all(uint64_t mem, int start, int bytes,
 	return share->off < share->all_bytes;
 }
 
+/* Not of what may share a piece with others: see cuda_mem_alloc(). */
 static bool export_ipc(uint64_t mem, struct gpu_share *share)
 {
 	struct cuda_ipc_handle ipc;
@@ -48,6 +49,7 @@ static bool export_ipc(uint64_t mem, struct gpu_share *share)
 
 	if (!find_all(mem, CUDA_PTR_RANGE_START, CUDA_PTR_RANGE_BYTES, share,
 		      &base) ||
+	    base % CUDA_PIECE_BYTES || share->all_bytes % CUDA_PIECE_BYTES ||
 	    cuda_api.ipc_get(&ipc, base) != CUDA_SUCCESS)
 		return false;
 	share->kind = SHARE_IPC;

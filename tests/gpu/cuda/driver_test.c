@@ -304,21 +304,42 @@ static void event_is_awaited(void)
 
 /* ---- another process ------------------------------------------------------------ */
 
+#define SMALL_ONES 5
+
 static int in_child(int from, int to)
 {
 	uint8_t handle[GPU_IPC_BYTES];
 	struct rig rig;
 	void *mem;
 
-	if (read(from, handle, sizeof(handle)) != (ssize_t)sizeof(handle))
-		return 1;
 	rig_open(&rig, NULL);
-	CHECK_STATUS(gpu_ipc_open(rig.gpu, handle, &mem), 0);
-	is_device(&rig, (uintptr_t)mem, MIB);
-	CHECK_EQ(rig_mismatches(&rig, mem, 1000, 7), 0);
-	is_usable(&rig, (uintptr_t)mem, 4096);
-	gpu_ipc_close(rig.gpu, mem);
+	for (uint32_t i = 0; i < SMALL_ONES; i++) {
+		if (read(from, handle, sizeof(handle)) !=
+		    (ssize_t)sizeof(handle))
+			return 1;
+		CHECK_STATUS(gpu_ipc_open(rig.gpu, handle, &mem), 0);
+		is_device(&rig, (uintptr_t)mem, 8192);
+		CHECK_EQ(rig_mismatches(&rig, mem, 1000, 7 + i), 0);
+		is_usable(&rig, (uintptr_t)mem, 4096);
+		gpu_ipc_close(rig.gpu, mem);
+	}
 	return write(to, "k", 1) != 1;
+}
+
+/* What is cut out of a larger piece has no handle of its own. */
+static void small_plain_memory(struct rig *rig)
+{
+	struct gpu_share share;
+	cuda_ptr first, second;
+	int fd;
+
+	RIG_DO(cuda_api.mem_alloc(&first, 8192));
+	RIG_DO(cuda_api.mem_alloc(&second, 8192));
+	CHECK_STATUS(gpu_share_export(rig->gpu, (void *)(uintptr_t)second,
+				      &share, &fd),
+		     TCPX_EUNSUPPORTED);
+	RIG_DO(cuda_api.mem_free(second));
+	RIG_DO(cuda_api.mem_free(first));
 }
 
 static void other_process(void)
@@ -340,11 +361,17 @@ static void other_process(void)
 	close(there[0]);
 	close(back[1]);
 	rig_open(&rig, NULL);
-	CHECK_STATUS(gpu_mem_alloc(rig.gpu, MIB, &mem), 0);
-	rig_fill(words, 1000, 7);
-	CHECK_STATUS(gpu_copy_wait(rig.gpu, mem, words, sizeof(words)), 0);
-	CHECK_STATUS(gpu_ipc_export(rig.gpu, mem, handle), 0);
-	CHECK_EQ(write(there[1], handle, sizeof(handle)), sizeof(handle));
+	/* Small ones: the driver would cut them out of one piece. */
+	for (uint32_t i = 0; i < SMALL_ONES; i++) {
+		CHECK_STATUS(gpu_mem_alloc(rig.gpu, 8192, &mem), 0);
+		rig_fill(words, 1000, 7 + i);
+		CHECK_STATUS(gpu_copy_wait(rig.gpu, mem, words, sizeof(words)),
+			     0);
+		CHECK_STATUS(gpu_ipc_export(rig.gpu, mem, handle), 0);
+		CHECK_EQ(write(there[1], handle, sizeof(handle)),
+			 sizeof(handle));
+	}
+	small_plain_memory(&rig);
 	CHECK_EQ(read(back[0], &answer, 1), 1);
 	waitpid(pid, &status, 0);
 	CHECK_EQ(status, 0);
