@@ -73,10 +73,17 @@ const uint8_t *subject_read(const struct subject *subject,
 
 static char daemon_dir[64];
 
-/* The plugin's pool is a receive daemon's, as the real one's is. */
-static void start_daemon(void)
+/* The plugin's pool is a receive daemon's, as the real one's is: one that runs
+ * already, if where is a directory. */
+static void start_daemon(const char *where)
 {
 	static struct rxdm_pool pool = {"", -1, 512u << 20};
+
+	if (where[0] == '/') {
+		setenv("DOUBLE_POOL_FROM", where, 1);
+		setenv("NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX", where, 1);
+		return;
+	}
 
 	snprintf(daemon_dir, sizeof(daemon_dir), "/tmp/tcpx-rxdm-XXXXXX");
 	CHECK(mkdtemp(daemon_dir));
@@ -94,7 +101,7 @@ void subject_open(struct subject *subject, uint32_t chunk_bytes)
 	pattern_init();
 	subject_find(subject);
 	if (getenv("TRANSPORT_DAEMON"))
-		start_daemon();
+		start_daemon(getenv("TRANSPORT_DAEMON"));
 	subject->gpus = open_gpus(getenv("TRANSPORT_GPU"));
 	static const struct log log = {
 		.fn = print_log,
@@ -130,7 +137,7 @@ void subject_close(struct subject *subject)
 {
 	subject->ops->close(subject->transport);
 	gpu_set_destroy(subject->gpus);
-	if (getenv("TRANSPORT_DAEMON"))
+	if (daemon_dir[0])
 		rxdm_clean(daemon_dir);
 }
 
