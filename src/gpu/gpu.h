@@ -127,7 +127,8 @@ struct gpu_share {
 	uint64_t all_bytes; /* what is opened */
 };
 /* *fd: a descriptor that must travel along, the caller's to close; -1: none.
- * TCPX_EUNSUPPORTED: this memory cannot be shared. No failure is the
+ * TCPX_EUNSUPPORTED: this memory cannot be shared; off and all_bytes are what
+ * they would be, all_bytes 0 where that is not known. No failure is the
  * device's. */
 int gpu_share_export(struct gpu *gpu, const void *mem, struct gpu_share *share,
 		     int *fd);

@@ -227,7 +227,7 @@ static bool is_unshared(const char *half)
 static int host_share_export(struct gpu_device *device, const void *mem,
 			     struct gpu_share *share, int *fd)
 {
-	uint64_t base;
+	uint64_t base = (uintptr_t)mem;
 	int rc;
 
 	if (is_unshared("export"))
@@ -235,11 +235,9 @@ static int host_share_export(struct gpu_device *device, const void *mem,
 	foreign_look((uintptr_t)mem);
 	rc = ranges_share(device->index, (uintptr_t)mem, fd, &base,
 			  &share->all_bytes);
-	if (rc)
-		return rc;
 	share->off = (uintptr_t)mem - base;
 	memcpy(share->handle, &device->index, sizeof(device->index));
-	return TCPX_OK;
+	return rc;
 }
 
 static void host_share_of_fd(struct gpu_device *device, struct gpu_share *share)

@@ -426,10 +426,13 @@ int ranges_share(uint32_t index, uint64_t addr, int *fd, uint64_t *base,
 	ranges_hold();
 	range = ranges_find(addr);
 	if (range && range->kind == RANGE_DEVICE && range->index == index &&
-	    range->fd >= 0 && addr - range->base < range->len_bytes) {
-		*fd = fcntl(range->fd, F_DUPFD_CLOEXEC, 0);
+	    addr - range->base < range->len_bytes) {
 		*base = range->base;
 		*all_bytes = range->len_bytes;
+		rc = range->fd >= 0 ? TCPX_OK : TCPX_EUNSUPPORTED;
+	}
+	if (!rc) {
+		*fd = fcntl(range->fd, F_DUPFD_CLOEXEC, 0);
 		rc = *fd < 0 ? TCPX_ENFILE : TCPX_OK;
 	}
 	ranges_release();

@@ -70,7 +70,7 @@ int ranges_import(uint32_t index, const uint8_t handle[GPU_IPC_BYTES],
 		  void **mem);
 /* The range with addr in it, also one of the program's own: a descriptor of it
  * (the caller's), where it begins, and how long it is. TCPX_EUNSUPPORTED:
- * there is none. */
+ * there is none, or no descriptor of it; the rest is told all the same. */
 int ranges_share(uint32_t index, uint64_t addr, int *fd, uint64_t *base,
 		 uint64_t *all_bytes);
 /* Such a range of any process; borrows fd. TCPX_EUNSUPPORTED: it is not one. */

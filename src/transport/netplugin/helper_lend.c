@@ -18,8 +18,8 @@ static void offer(struct helper *h, const struct comm *comm)
 	int fd = -1;
 
 	m.has_daemon = !!(h->t->plugin->quirks & PLUGIN_NEEDS_DAEMON);
-	if (gpu_share_export(h->the_rail->gpu, comm->bounce, &m.share, &fd))
-		m.share = (struct gpu_share){0};
+	m.exported = !gpu_share_export(h->the_rail->gpu, comm->bounce, &m.share,
+				       &fd);
 	h->lending = LEND_OFFERED;
 	h->pool = comm->bounce;
 	h->pool_bytes = comm->pool_bytes;

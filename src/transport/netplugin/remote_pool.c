@@ -30,13 +30,12 @@ static int ask_daemon(struct helper_process *h, const struct shared_message *m,
 		return err;
 	*fd = pool.fd;
 	gpu_share_of_fd(h->gpu, pool.len_bytes, share);
-	/* Whoever has said how large it is knows. */
-	if (pool.len_bytes == m->mem_bytes || t->options.pool_bytes)
+	if (pool.len_bytes == m->share.all_bytes && m->share.off == 0)
 		return TCPX_OK;
 	snprintf(why, cap,
 		 "the receive daemon's has %llu bytes, the plugin's %llu",
 		 (unsigned long long)pool.len_bytes,
-		 (unsigned long long)m->mem_bytes);
+		 (unsigned long long)(m->share.all_bytes - m->share.off));
 	return TCPX_EUNSUPPORTED;
 }
 
@@ -72,7 +71,7 @@ static struct remote_pool *pool_open(struct helper_process *h,
 
 	if (!h->gpu)
 		return NULL;
-	if (!share.all_bytes && ask_daemon(h, m, &share, &asked, why, cap)) {
+	if (!m->exported && ask_daemon(h, m, &share, &asked, why, cap)) {
 		pool = NULL;
 	} else {
 		snprintf(why, cap, "it cannot be opened here");
@@ -99,7 +98,7 @@ void remote_pool_offered(struct helper_process *h,
 			 "GPU %u: the plugin's pages are lent, %llu MiB%s",
 			 h->gpu_index,
 			 (unsigned long long)(pool->len_bytes >> 20),
-			 m->share.all_bytes ? "" : " of the receive daemon's");
+			 m->exported ? "" : " of the receive daemon's");
 	else
 		log_info(
 			t->log, "netplugin",

@@ -230,9 +230,8 @@ enum shared_type {
 	/* to the session */
 	SHARED_STARTED, /* status, text: the interface, or why not */
 	SHARED_LISTENED, /* id, status, addr */
-	SHARED_POOL, /* mem_bytes of the plugin's pool, and if it can
-				   be exported, share, and a descriptor if it
-				   has one; once; answered */
+	SHARED_POOL, /* mem_bytes of the plugin's pool, share, and a
+				   descriptor if it has one; once; answered */
 	SHARED_READY, /* id (a listener's: its receiver), status,
 				   memory; a descriptor if it is the host's;
 				   or lends: none, but the pool */
@@ -257,8 +256,8 @@ struct shared_message {
 	uint32_t on_gpu; /* memory: an IPC handle, else a descriptor */
 	uint32_t has_host; /* a descriptor of host slots too */
 	uint32_t lends;
-	uint32_t has_daemon; /* POOL: it is a receive daemon's */
-	uint32_t zero;
+	uint32_t exported; /* POOL: share is a handle, not only a place */
+	uint32_t has_daemon; /* POOL: else it is a receive daemon's */
 	uint64_t mem_bytes;
 	union {
 		struct shared_start start;
