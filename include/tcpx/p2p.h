@@ -508,11 +508,12 @@ struct tcpx_xfer_params {
 	size_t n_segments;	/* ... at most */
 	uint64_t tag;		/* SEND, RECV: matched in order within a tag */
 	/*
-	 * For programs that have the segments in another form: prepare calls
-	 * it, and nobody later, again and again for the next ones. It writes up
-	 * to max rows and returns how many; 0: there are no more; more than
-	 * max: prepare gives up and returns TCPX_ECANCELED. It calls no
-	 * function of this library.
+	 * For programs that have the segments in another form, if segments is
+	 * NULL: prepare calls it, and nobody later, again and again for the
+	 * next ones, n_segments in all at most. It writes up to max rows and
+	 * returns how many; 0: there are no more (none at all: TCPX_EINVAL);
+	 * more than max: prepare gives up and returns TCPX_ECANCELED. It calls
+	 * no function of this library. Memory is taken for n_segments.
 	 */
 	size_t (*next_segments)(void *arg, struct tcpx_segment *rows,
 				size_t max);

@@ -401,7 +401,7 @@ static uint64_t sleep_limit(struct context *ctx, uint64_t deadline_ns)
  *   done()? led?                seq_waiters? seq + 1, futex
  *
  * in one order for all (seq_cst). Others that own tell without such an order,
- * so beside those this is but a nap.
+ * so where nobody leads this is but a nap.
  */
 static void wait_for_driver(struct context *ctx, uint32_t seq,
 			    bool (*done)(void *), void *arg,

@@ -124,8 +124,9 @@ struct context {
 	struct source *lively;	/* the only one that was ready last, or NULL */
 	uint32_t tries;		/* passes; one in some asks the whole set */
 	uint32_t heard;		/* of calls: by all that were asleep then */
-	uint8_t *scratch;		/* CONTEXT_SCRATCH_BYTES for receiving
-					   control messages */
+	uint8_t *scratch;		/* CONTEXT_SCRATCH_BYTES for control
+					   messages that come in, and for lists
+					   that go out; never across both */
 
 	struct pace pace;	/* of callers that test a transfer */
 };

@@ -133,8 +133,8 @@ struct gpu_share {
 int gpu_share_export(struct gpu *gpu, const void *mem, struct gpu_share *share,
 		     int *fd);
 /* Borrows fd. *mem: where the exporter's is. TCPX_EUNSUPPORTED: it cannot be
- * opened here. The memory stays, for who has it open, when its owner is
- * gone. */
+ * opened here. The memory stays, for who has it open, when its owner is gone,
+ * but what it held there may be somebody else's by then. */
 int gpu_share_open(struct gpu *gpu, const struct gpu_share *share, int fd,
 		   void **mem);
 /* For a descriptor that somebody else has exported: what gpu_share_open() opens

@@ -8,9 +8,11 @@
 #include <dirent.h>
 #include <jansson.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "check.h"
+#include "fakes/netplugin/rxdm.h"
 #include "support/scale.h"
 #include "support/sess.h"
 
@@ -551,6 +553,43 @@ static void pages_taken_away(void)
 	pair_close(&pair);
 }
 
+static void serve_pool(char dir[64], struct rxdm_pool *pool)
+{
+	snprintf(dir, 64, "/tmp/tcpx-rxdm-XXXXXX");
+	CHECK(mkdtemp(dir));
+	*pool = (struct rxdm_pool){"", memfd_create("pool", MFD_CLOEXEC),
+				   512u << 20};
+	CHECK_EQ(ftruncate(pool->fd, (off_t)pool->len_bytes), 0);
+	CHECK_EQ(rxdm_serve(dir, pool, RXDM_GOOD), 0);
+}
+
+/* What the receive daemon gives the sessions is as long as what it gave the
+ * plugin, and is not that: no byte of it counts, and the helpers copy. */
+static void daemon_has_another_pool(void)
+{
+	static struct rxdm_pool pools[2];
+	static char dirs[2][64];
+	struct pair pair;
+
+	for (int i = 0; i < 2; i++)
+		serve_pool(dirs[i], &pools[i]);
+	setenv("TCPX_GPU_HOST_UNSHARED", "export", 1);
+	setenv("DOUBLE_POOL_FROM", dirs[0], 1);
+	setenv("NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX", dirs[1], 1);
+	open_with_plugin(&pair, "");
+	await_lanes(&pair, "netplugin", 4);
+	for (int i = 0; i < 4; i++)
+		move(&pair, TCPX_OP_WRITE, i % 2, i % 2);
+	sess_await_warnings(pair.b, 2); /* a helper each */
+	CHECK(sess_logged(pair.b, "the receive daemon's pool is not the one"));
+	await_lanes(&pair, "netplugin", 4);
+	move(&pair, TCPX_OP_WRITE, 0, 0);
+	CHECK(sent_by(pair.a, "netplugin") > 0);
+	pair_close(&pair);
+	for (int i = 0; i < 2; i++)
+		rxdm_clean(dirs[i]);
+}
+
 /* With nothing under way it is noticed, too, and said why. */
 static void helper_killed_idle(void)
 {
@@ -757,6 +796,7 @@ static const struct check_case cases[] = {
 	{"slow_accept", slow_accept, 60},
 	{"helper_killed", helper_killed, 120},
 	{"pages_taken_away", pages_taken_away, 120},
+	{"daemon_has_another_pool", daemon_has_another_pool, 120},
 	{"helper_killed_idle", helper_killed_idle, 60},
 	{"forbidden", forbidden, 60},
 	{"forbidden_and_broken", forbidden_and_broken, 60},

@@ -97,9 +97,19 @@ int cuda_share_export(struct gpu_device *device, const void *mem,
 static bool open_ipc(const struct gpu_share *share, cuda_ptr *base)
 {
 	struct cuda_ipc_handle ipc;
+	struct gpu_share opened = {0};
+	uint64_t start;
 
 	memcpy(&ipc, share->handle, sizeof(ipc));
-	return cuda_api.ipc_open(base, ipc, CUDA_IPC_LAZY_PEER) == CUDA_SUCCESS;
+	if (cuda_api.ipc_open(base, ipc, CUDA_IPC_LAZY_PEER) != CUDA_SUCCESS)
+		return false;
+	/* How long it is the driver knows, too. */
+	if (!find_all(*base, CUDA_PTR_RANGE_START, CUDA_PTR_RANGE_BYTES,
+		      &opened, &start) ||
+	    opened.all_bytes - opened.off >= share->all_bytes)
+		return true;
+	(void)cuda_api.ipc_close(*base);
+	return false;
 }
 
 /* The mapping keeps the memory, so the handle may go. */

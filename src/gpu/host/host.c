@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <tcpx/status.h>
 
@@ -230,13 +231,16 @@ static int host_share_export(struct gpu_device *device, const void *mem,
 	uint64_t base = (uintptr_t)mem;
 	int rc;
 
-	if (is_unshared("export"))
-		return TCPX_EUNSUPPORTED;
 	foreign_look((uintptr_t)mem);
 	rc = ranges_share(device->index, (uintptr_t)mem, fd, &base,
 			  &share->all_bytes);
 	share->off = (uintptr_t)mem - base;
 	memcpy(share->handle, &device->index, sizeof(device->index));
+	if (!rc && is_unshared("export")) {
+		close(*fd);
+		*fd = -1;
+		rc = TCPX_EUNSUPPORTED;
+	}
 	return rc;
 }
 

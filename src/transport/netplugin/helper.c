@@ -194,7 +194,10 @@ static bool read_messages(struct helper *h)
 			on_close(h, m.id);
 			break;
 		case SHARED_POOL_TAKEN:
-			helper_lend_answered(h, m.status);
+			helper_lend_answered(h, &m);
+			break;
+		case SHARED_POOL_PROVED:
+			helper_lend_proved(h, &m);
 			break;
 		default:
 			return false;

@@ -29,6 +29,7 @@ struct helper_chunk {
 	struct gpu_job *job; /* running; NULL before and after */
 	uint32_t slot;
 	bool started, copied;
+	bool spoilt; /* never copied: it and those behind it are lost */
 };
 
 /* Of the plugin's pool, for all channels. */
@@ -37,6 +38,16 @@ enum helper_lending {
 	LEND_OFFERED, /* the session has not answered */
 	LEND_YES,
 	LEND_NO,
+};
+
+/* Is what the session has of a daemon the plugin's pool? Seen by a page that
+ * is ours: of the first chunk that arrives. */
+#define PROOF_BYTES 16u
+enum helper_proof {
+	PROOF_GOOD = 0, /* or needless: it was exported */
+	PROOF_DUE,
+	PROOF_ASKED,
+	PROOF_BAD,
 };
 
 struct helper_channel {
@@ -95,6 +106,13 @@ struct helper {
 	enum helper_lending lending;
 	const uint8_t *pool; /* what is lent, or offered */
 	uint64_t pool_bytes;
+	enum helper_proof proof;
+	uint32_t proof_id; /* of the last asked for */
+	const struct helper_channel *proof_of; /* while it is ASKED, a page of
+						  its is written over: */
+	uint8_t *proof_at;
+	uint32_t proof_bytes;
+	uint8_t proof_kept[PROOF_BYTES];
 };
 
 /* helper_run.c */
@@ -118,7 +136,10 @@ void helper_channel_fail(struct helper_channel *c, int status,
 /* helper_lend.c. How a receiver's chunks reach the session; LEND_OFFERED: it
  * has not said yet. */
 enum helper_lending helper_lend(struct helper *h, const struct comm *comm);
-void helper_lend_answered(struct helper *h, int status);
+void helper_lend_answered(struct helper *h, const struct shared_message *m);
+void helper_lend_proved(struct helper *h, const struct shared_message *m);
+/* Before its pages go. */
+void helper_lend_ended(struct helper_channel *c);
 /* Tells of what has arrived, gives back what the session has done with; whether
  * there was any. */
 bool helper_lend_run(struct helper_channel *c);

@@ -35,7 +35,7 @@ static bool copy_on_gpu(struct gpu *gpu, uint8_t *to,
 		/* A job takes more than a list can have. */
 		if (!gpu_job_add(job, to + f->dst_off,
 				 chunk->event.base + f->src_off, f->len_bytes))
-			break;
+			chunk->spoilt = true;
 	}
 	gpu_job_submit(job);
 	chunk->job = job;
@@ -75,10 +75,11 @@ static bool reap(struct helper_channel *c)
 			continue;
 		gpu_job_put(chunk->job);
 		chunk->job = NULL;
-		chunk->copied = true;
+		chunk->spoilt |= status != TCPX_OK;
+		chunk->copied = !chunk->spoilt;
 		any = true;
-		if (status)
-			helper_channel_fail(c, status,
+		if (chunk->spoilt)
+			helper_channel_fail(c, status ? status : TCPX_EINTERNAL,
 					    "the GPU failed to unpack");
 	}
 	return any;
@@ -98,8 +99,7 @@ static bool give(struct helper_channel *c)
 			.cookie = chunk->event.cookie,
 		};
 
-		if (!chunk->copied || (c->failed && c->status == TCPX_EGPU) ||
-		    !helper_channel_tell(c, &item))
+		if (!chunk->copied || !helper_channel_tell(c, &item))
 			break;
 		inside->consume(c->in, chunk->event.cookie);
 		c->consumed = ++c->given;

@@ -130,7 +130,7 @@ static void tell_failed(struct helper_channel *c)
 					 .status = c->status};
 
 	if (c->status == TCPX_INPROGRESS ||
-	    (c->given < c->arrived && c->status != TCPX_EGPU))
+	    (c->given < c->arrived && !c->chunks[c->given % COMM_RING].spoilt))
 		return;
 	if (helper_channel_tell(c, &item))
 		c->status = TCPX_INPROGRESS; /* told */
@@ -243,6 +243,7 @@ bool helper_channel_end(struct helper_channel *c)
 	if (c->mem)
 		device_free(c->helper->t, c->in->rail, c->mem, c->mem_bytes,
 			    c->mem_fd);
+	helper_lend_ended(c);
 	inside->channel_close(c->in);
 	list_del(&c->link);
 	free(c);

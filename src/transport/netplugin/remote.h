@@ -191,6 +191,9 @@ void remote_unmap(struct channel *channel);
 void remote_pool_offered(struct helper_process *h,
 			 const struct shared_message *m, const int *fds,
 			 uint32_t n_fds);
+/* Is it what the helper sees? It has written there. */
+void remote_pool_prove(struct helper_process *h,
+		       const struct shared_message *m);
 /* The lock is held; the last put closes it. NULL is allowed. */
 void remote_pool_get(struct remote_pool *pool);
 void remote_pool_put(struct remote_pool *pool);

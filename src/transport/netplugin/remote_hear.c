@@ -359,6 +359,8 @@ static bool hear_one(struct helper_process *h)
 		describe_end(h, how, sizeof(how));
 	else if (m.type == SHARED_POOL)
 		remote_pool_offered(h, &m, fds, n_fds);
+	else if (m.type == SHARED_POOL_PROOF)
+		remote_pool_prove(h, &m);
 	pthread_mutex_lock(&t->lock);
 	stopping = t->stop;
 	if (rc)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <tcpx/status.h>
 #include <unistd.h>
 
@@ -8,7 +9,7 @@
 #include "transport/netplugin/daemon.h"
 #include "transport/netplugin/remote.h"
 
-#define DAEMON_MS 1000
+#define DAEMON_MS 300
 
 /* Of memory that is not the helper's to hand on. *fd is the caller's. */
 static int ask_daemon(struct helper_process *h, const struct shared_message *m,
@@ -32,10 +33,15 @@ static int ask_daemon(struct helper_process *h, const struct shared_message *m,
 	gpu_share_of_fd(h->gpu, pool.len_bytes, share);
 	if (pool.len_bytes == m->share.all_bytes && m->share.off == 0)
 		return TCPX_OK;
-	snprintf(why, cap,
-		 "the receive daemon's has %llu bytes, the plugin's %llu",
-		 (unsigned long long)pool.len_bytes,
-		 (unsigned long long)(m->share.all_bytes - m->share.off));
+	if (!m->share.all_bytes)
+		snprintf(why, cap, "its length is not known");
+	else
+		snprintf(
+			why, cap,
+			"the receive daemon's has %llu bytes, the plugin's %llu",
+			(unsigned long long)pool.len_bytes,
+			(unsigned long long)(m->share.all_bytes -
+					     m->share.off));
 	return TCPX_EUNSUPPORTED;
 }
 
@@ -106,10 +112,41 @@ void remote_pool_offered(struct helper_process *h,
 			"helper copies what comes: %s",
 			h->gpu_index, why);
 	answer.status = pool ? TCPX_OK : TCPX_EUNSUPPORTED;
+	answer.has_daemon = pool && !m->exported;
 	pthread_mutex_lock(&t->lock);
 	remote_pool_put(h->pool);
 	h->pool = pool;
 	pthread_mutex_unlock(&t->lock);
+	(void)remote_tell(h, &answer, -1);
+}
+
+static bool shows(const struct remote_pool *pool,
+		  const struct shared_message *m)
+{
+	uint8_t seen[sizeof(m->addr)];
+
+	return m->addr_bytes && m->addr_bytes <= sizeof(seen) &&
+	       m->mem_bytes < pool->len_bytes &&
+	       m->addr_bytes <= pool->len_bytes - m->mem_bytes &&
+	       !gpu_copy_wait(pool->gpu, seen, pool->base + m->mem_bytes,
+			      m->addr_bytes) &&
+	       !memcmp(seen, m->addr, m->addr_bytes);
+}
+
+void remote_pool_prove(struct helper_process *h, const struct shared_message *m)
+{
+	struct shared_message answer = {.type = SHARED_POOL_PROVED,
+					.id = m->id};
+	struct transport *t = h->transport;
+	struct remote_pool *pool = h->pool; /* this thread's to change */
+
+	answer.status = pool && shows(pool, m) ? TCPX_OK : TCPX_EUNSUPPORTED;
+	if (answer.status)
+		log_warn(
+			t->log, "netplugin",
+			"GPU %u: the receive daemon's pool is not the one that "
+			"the plugin has: its helper copies what comes",
+			h->gpu_index);
 	(void)remote_tell(h, &answer, -1);
 }
 

@@ -226,12 +226,15 @@ enum shared_type {
 	SHARED_CONNECT, /* id, index, addr, an eventfd */
 	SHARED_CLOSE, /* id of a channel: its memory is not used any
 				   more */
-	SHARED_POOL_TAKEN, /* status: the pool can be lent, or not */
+	SHARED_POOL_TAKEN, /* status: the pool can be lent, or not;
+				   has_daemon: it is to be proved */
+	SHARED_POOL_PROVED, /* id: which proof; status */
 	/* to the session */
 	SHARED_STARTED, /* status, text: the interface, or why not */
 	SHARED_LISTENED, /* id, status, addr */
 	SHARED_POOL, /* mem_bytes of the plugin's pool, share, and a
 				   descriptor if it has one; once; answered */
+	SHARED_POOL_PROOF, /* id; addr: what is at mem_bytes of the pool */
 	SHARED_READY, /* id (a listener's: its receiver), status,
 				   memory; a descriptor if it is the host's;
 				   or lends: none, but the pool */
@@ -257,7 +260,7 @@ struct shared_message {
 	uint32_t has_host; /* a descriptor of host slots too */
 	uint32_t lends;
 	uint32_t exported; /* POOL: share is a handle, not only a place */
-	uint32_t has_daemon; /* POOL: else it is a receive daemon's */
+	uint32_t has_daemon; /* POOL: if it is not, a receive daemon has it */
 	uint64_t mem_bytes;
 	union {
 		struct shared_start start;
