@@ -9,9 +9,8 @@
 #include <sys/mman.h>
 
 #include "check.h"
-#include "fakes/netplugin/double.h"
+#include "fakes/netplugin/pretend.h"
 #include "gpu/gpu.h"
-#include "gpu/host/ranges.h"
 #include "transport/netplugin/netplugin.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -84,25 +83,6 @@ static int copy(int device, void *dst, const void *src, size_t len_bytes)
 	return gpu_copy_wait(gpu_at(device), dst, src, len_bytes);
 }
 
-/* A daemon's memory becomes the pretend GPU's where it is mapped. */
-static void *import(int device, int fd, size_t len_bytes)
-{
-	void *mem = mmap(NULL, len_bytes, PROT_NONE, MAP_SHARED, fd, 0);
-
-	if (mem == MAP_FAILED)
-		return NULL;
-	if (!ranges_adopt((uint32_t)device, (uintptr_t)mem, len_bytes, fd))
-		return mem;
-	munmap(mem, len_bytes);
-	return NULL;
-}
-
-static int pci(int device, char *text, int cap_bytes)
-{
-	text[0] = '\0'; /* it has none */
-	return 0;
-}
-
 extern const struct double_memory double_on_pretend_gpu;
 __attribute__((visibility("default")))
 const struct double_memory double_on_pretend_gpu = {
@@ -113,7 +93,7 @@ const struct double_memory double_on_pretend_gpu = {
 	.free = release,
 	.alloc_mapped = alloc_mapped,
 	.free_mapped = free_mapped,
-	.import = import,
-	.pci = pci,
+	.import = pretend_import,
+	.pci = pretend_pci,
 	.copy = copy,
 };

@@ -225,6 +225,11 @@ static bool is_unshared(const char *half)
 }
 
 /* What the handle says: the device. The rest is the descriptor. */
+static void host_share_of_fd(struct gpu_device *device, struct gpu_share *share)
+{
+	memcpy(share->handle, &device->index, sizeof(device->index));
+}
+
 static int host_share_export(struct gpu_device *device, const void *mem,
 			     struct gpu_share *share, int *fd)
 {
@@ -235,18 +240,13 @@ static int host_share_export(struct gpu_device *device, const void *mem,
 	rc = ranges_share(device->index, (uintptr_t)mem, fd, &base,
 			  &share->all_bytes);
 	share->off = (uintptr_t)mem - base;
-	memcpy(share->handle, &device->index, sizeof(device->index));
+	host_share_of_fd(device, share);
 	if (!rc && is_unshared("export")) {
 		close(*fd);
 		*fd = -1;
 		rc = TCPX_EUNSUPPORTED;
 	}
 	return rc;
-}
-
-static void host_share_of_fd(struct gpu_device *device, struct gpu_share *share)
-{
-	memcpy(share->handle, &device->index, sizeof(device->index));
 }
 
 static int host_share_open(struct gpu_device *device,

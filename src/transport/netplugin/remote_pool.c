@@ -52,8 +52,7 @@ static struct remote_pool *pool_map(struct helper_process *h,
 	struct remote_pool *pool = calloc(1, sizeof(*pool));
 	void *base = NULL;
 
-	if (!pool || share->off >= share->all_bytes ||
-	    gpu_share_open(h->gpu, share, fd, &base)) {
+	if (!pool || gpu_share_open(h->gpu, share, fd, &base)) {
 		free(pool);
 		return NULL;
 	}

@@ -3,9 +3,6 @@
 
 #include <dlfcn.h>
 #include <string.h>
-#include <sys/mman.h>
-
-#include "gpu/host/ranges.h"
 
 static _Thread_local int current_here;
 
@@ -61,25 +58,6 @@ static void *at(int device, const void *ptr, size_t len_bytes)
 			 sizeof(why));
 }
 
-/* Nobody may touch it there, as with any device memory. */
-static void *import(int device, int fd, size_t len_bytes)
-{
-	void *mem = mmap(NULL, len_bytes, PROT_NONE, MAP_SHARED, fd, 0);
-
-	if (mem == MAP_FAILED)
-		return NULL;
-	if (!ranges_adopt((uint32_t)device, (uintptr_t)mem, len_bytes, fd))
-		return mem;
-	munmap(mem, len_bytes);
-	return NULL;
-}
-
-static int pci(int device, char *text, int cap_bytes)
-{
-	text[0] = '\0'; /* it has none */
-	return 0;
-}
-
 static int copy(int device, void *dst, const void *src, size_t len_bytes)
 {
 	const void *from;
@@ -125,8 +103,8 @@ static struct double_memory memory = {
 	.free = free_either,
 	.alloc_mapped = alloc_mapped,
 	.free_mapped = free_either,
-	.import = import,
-	.pci = pci,
+	.import = pretend_import,
+	.pci = pretend_pci,
 	.copy = copy,
 	.scatter = scatter,
 };

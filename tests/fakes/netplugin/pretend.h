@@ -2,7 +2,11 @@
 #ifndef FAKES_NETPLUGIN_PRETEND_H
 #define FAKES_NETPLUGIN_PRETEND_H
 
+#include <stdint.h>
+#include <sys/mman.h>
+
 #include "double.h"
+#include "gpu/host/ranges.h"
 
 /*
  * The memory of the library's pretend GPUs for the double: its pool and its
@@ -20,5 +24,25 @@ void pretend_set_current(int device);
 /* Gives that table to a double that is loaded, by its file's path: before its
  * first listen, connect or reg_mr. False: nothing of the kind is loaded. */
 bool pretend_install(const char *path, int (*current)(void));
+
+/* For that table, and for others on the pretend GPU: a daemon's memory becomes
+ * the GPU's where it is mapped, and nobody may touch it there. */
+static inline void *pretend_import(int device, int fd, size_t len_bytes)
+{
+	void *mem = mmap(NULL, len_bytes, PROT_NONE, MAP_SHARED, fd, 0);
+
+	if (mem == MAP_FAILED)
+		return NULL;
+	if (!ranges_adopt((uint32_t)device, (uintptr_t)mem, len_bytes, fd))
+		return mem;
+	munmap(mem, len_bytes);
+	return NULL;
+}
+
+static inline int pretend_pci(int device, char *text, int cap_bytes)
+{
+	text[0] = '\0'; /* it has none */
+	return 0;
+}
 
 #endif
