@@ -25,268 +25,26 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "../../tests/nixl/capi.h"
-#include "place.h"
+#include "end.h"
 
-#define NEAR_SEED 1
-#define FAR_SEED 2
-#define BIG (64ul << 20)
-#define MD_MAX (1u << 20)
 #define TOOK_MAX 100000
 #define FRESH_MAX 1000 /* rounds of what is made anew */
 #define ENOUGH_NS 400000000u /* of one measurement */
-
-#define MUST(call) do_or_die(capi()->call, #call)
-
-struct options {
-	const char *backend;
-	int near_device, far_device;
-	size_t n_small, n_tiny, n_rounds;
-	bool ping; /* only that */
-	bool alone; /* without progress threads of NIXL */
-	char **params;
-};
-
-/* One process's end. */
-struct end {
-	const struct options *options;
-	void *agent, *args;
-	struct place place;
-	int mem;
-	uint64_t device;
-	int in, out; /* to the other process */
-	uint64_t far_base, far_device;
-	const char *far_name;
-};
-
-static void do_or_die(int status, const char *what)
-{
-	if (status < 0)
-		die("NIXL: %s gave %d", what, status);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-/* ---- between the processes -------------------------------------------- */
-
-static void put(struct end *end, const void *data, size_t len)
-{
-	if (write(end->out, data, len) != (ssize_t)len)
-		die("the other process is gone");
-}
-
-static void get(struct end *end, void *data, size_t len)
-{
-	char *at = data;
-
-	while (len) {
-		ssize_t n = read(end->in, at, len);
-
-		if (n <= 0)
-			_exit(1);
-		at += n;
-		len -= (size_t)n;
-	}
-}
-
-static void exchange_md(struct end *end)
-{
-	char *name = NULL, *md = malloc(MD_MAX);
-	void *own;
-	size_t len;
-
-	MUST(get_local_md(end->agent, &own, &len));
-	put(end, &len, sizeof(len));
-	put(end, own, len);
-	put(end, &end->place.base, sizeof(end->place.base));
-	put(end, &end->device, sizeof(end->device));
-	get(end, &len, sizeof(len));
-	if (!md || len > MD_MAX)
-		die("metadata of %zu bytes", len);
-	get(end, md, len);
-	get(end, &end->far_base, sizeof(end->far_base));
-	get(end, &end->far_device, sizeof(end->far_device));
-	MUST(load_remote_md(end->agent, md, len, &name));
-	free(name);
-	free(md);
-	free(own);
-}
-
-/* ---- an agent --------------------------------------------------------- */
-
-static size_t place_bytes(const struct options *o)
-{
-	size_t small = o->n_small * 8192, tiny = o->n_tiny * 512;
-	size_t most = small > tiny ? small : tiny;
-
-	return most > 2 * BIG ? most : 2 * BIG;
-}
-
-static void *params_of(const struct options *o)
-{
-	void *params;
-
-	MUST(create_params(&params));
-	for (char **one = o->params; *one; one++) {
-		char *equals = strchr(*one, '=');
-
-		if (!equals)
-			die("%s is no PARAMETER=VALUE", *one);
-		*equals = '\0';
-		MUST(params_add(params, *one, equals + 1));
-		*equals = '=';
-	}
-	return params;
-}
-
-static void open_end(struct end *end, const char *name, int device)
-{
-	const struct capi_config config = {.progress_thread =
-						   !end->options->alone,
-					   .sync = CAPI_SYNC_NONE};
-	void *params = params_of(end->options), *backend, *list;
-
-	end->mem = device < 0 ? CAPI_DRAM : CAPI_VRAM;
-	end->device = device < 0 ? 0 : (uint64_t)device;
-	place_open(&end->place, device, place_bytes(end->options));
-	MUST(create_configured_agent(name, &config, &end->agent));
-	MUST(create_backend(end->agent, end->options->backend, params,
-			    &backend));
-	MUST(create_opt_args(&end->args));
-	MUST(opt_args_add_backend(end->args, backend));
-	MUST(create_reg_dlist(end->mem, &list));
-	MUST(reg_dlist_add_desc(list, (uintptr_t)end->place.base,
-				end->place.len_bytes, end->device, "", 0));
-	MUST(register_mem(end->agent, list, end->args));
-	exchange_md(end);
-}
-
-/* ---- layouts ---------------------------------------------------------- */
-
-static uint64_t next(uint64_t *state)
-{
-	*state = *state * 6364136223846793005u + 1442695040888963407u;
-	return *state >> 33;
-}
-
-/* Where pieces lie: one of two sides. */
-static uint32_t *slots(size_t n, uint64_t side)
-{
-	uint32_t *order = malloc(n * sizeof(*order));
-	uint64_t state = 77 + side;
-
-	if (!order)
-		die("no memory");
-	for (size_t i = 0; i < n; i++)
-		order[i] = (uint32_t)i;
-	for (size_t i = n; i > 1; i--) {
-		size_t k = next(&state) % i;
-		uint32_t t = order[i - 1];
-
-		order[i - 1] = order[k];
-		order[k] = t;
-	}
-	return order;
-}
-
-struct shape {
-	const char *name;
-	int op;
-	size_t n, len_bytes;
-	uint32_t *near, *far;
-};
-
-static size_t pitch(const struct shape *shape)
-{
-	return shape->n == 1 ? 0 : 2 * shape->len_bytes;
-}
-
-static void *list_of(struct end *end, const struct shape *shape, int near)
-{
-	uint64_t base = near ? end->place.base : end->far_base;
-	const uint32_t *order = near ? shape->near : shape->far;
-	void *list;
-
-	/* Both sides are of the same kind here. */
-	MUST(create_xfer_dlist(end->mem, &list));
-	for (size_t i = 0; i < shape->n; i++)
-		MUST(xfer_dlist_add_desc(
-			list, (uintptr_t)(base + order[i] * pitch(shape)),
-			shape->len_bytes,
-			near ? end->device : end->far_device));
-	return list;
-}
-
-/* Does `place`, filled with `own`, hold the pieces of the other's? */
-static int holds(struct place *place, const struct shape *shape, int near,
-		 uint64_t own, uint64_t other)
-{
-	const uint8_t *bytes = place_look(place);
-	const uint32_t *to = near ? shape->near : shape->far;
-	const uint32_t *from = near ? shape->far : shape->near;
-
-	for (size_t i = 0; i < shape->n; i++) {
-		size_t at = to[i] * pitch(shape), k = from[i] * pitch(shape);
-
-		for (size_t j = 0; j < shape->len_bytes; j++)
-			if (bytes[at + j] != place_byte(other, k + j))
-				return 0;
-		/* And its neighbour is as it was. */
-		if (pitch(shape) &&
-		    bytes[at + shape->len_bytes] !=
-			    place_byte(own, at + shape->len_bytes))
-			return 0;
-	}
-	return 1;
-}
 
 /* ---- measuring -------------------------------------------------------- */
 
 struct orders {
 	uint32_t what; /* 'f'ill, 'c'heck, 'p'ings, 'q'uit */
 	uint32_t op;
-	uint64_t n, len_bytes;
+	uint64_t n, len_bytes, at_bytes;
 };
-
-static void finish(struct end *end, void *req)
-{
-	int status;
-
-	do
-		status = capi()->get_xfer_status(end->agent, req);
-	while (status == CAPI_IN_PROGRESS);
-	do_or_die(status, "get_xfer_status");
-}
 
 static void run(struct end *end, void *req)
 {
-	MUST(post_xfer_req(end->agent, req, NULL));
+	post(end, req);
 	finish(end, req);
-}
-
-static void *make(struct end *end, const struct shape *shape, void *near,
-		  void *far)
-{
-	void *req;
-
-	MUST(create_xfer_req(end->agent, shape->op, near, far, end->far_name,
-			     &req, end->args));
-	return req;
-}
-
-static void drop(struct end *end, void *req)
-{
-	MUST(release_xfer_req(end->agent, req));
-	MUST(destroy_xfer_req(req));
 }
 
 static int compare(const void *a, const void *b)
@@ -307,7 +65,7 @@ static uint64_t at_share(size_t n, double share)
 /* Fills both ends, moves once, and looks; leaves the far one waiting. */
 static void verify(struct end *end, const struct shape *shape, void *req)
 {
-	struct orders order = {'f', 0, 0, 0};
+	struct orders order = {'f', 0, 0, 0, 0};
 	int good;
 
 	put(end, &order, sizeof(order));
@@ -315,10 +73,11 @@ static void verify(struct end *end, const struct shape *shape, void *req)
 	get(end, &good, sizeof(good));
 	run(end, req);
 	if (shape->op == CAPI_READ) {
-		good = holds(&end->place, shape, 1, NEAR_SEED, FAR_SEED);
+		good = shape_holds(&end->place, shape, true, NEAR_SEED,
+				   FAR_SEED);
 	} else {
 		order = (struct orders){'c', CAPI_WRITE, shape->n,
-					shape->len_bytes};
+					shape->len_bytes, shape->at_bytes};
 		put(end, &order, sizeof(order));
 		get(end, &good, sizeof(good));
 	}
@@ -335,7 +94,12 @@ static double cpu_s(void)
 	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
 
-/* Where the time goes of a request that is made anew, as vLLM does it. */
+/* How a request is made, and where the time goes of one made anew. */
+static const struct way {
+	void *(*make)(const struct maker *maker);
+	const char *prefix;
+} ways[] = {{make, "fresh"}, {make_of_prepared, "indexed"}};
+
 enum phase { MAKE, POST, DONE, RELEASE, FAULTS, FRESH, N_PHASES };
 
 static uint64_t phases[N_PHASES][FRESH_MAX];
@@ -355,16 +119,17 @@ static uint64_t page_faults(void)
 }
 
 /* One from create to release. Returns from create to done. */
-static uint64_t run_fresh(struct end *end, const struct shape *shape,
-			  void *near, void *far, size_t round)
+static uint64_t run_fresh(const struct maker *maker, const struct way *way,
+			  size_t round)
 {
+	struct end *end = maker->end;
 	uint64_t faults = page_faults();
 	uint64_t at[5] = {now_ns()};
-	void *req = make(end, shape, near, far);
+	void *req = way->make(maker);
 
 	at[1] = now_ns();
 	phases[FAULTS][round] = page_faults() - faults;
-	MUST(post_xfer_req(end->agent, req, NULL));
+	post(end, req);
 	at[2] = now_ns();
 	finish(end, req);
 	at[3] = now_ns();
@@ -375,39 +140,39 @@ static uint64_t run_fresh(struct end *end, const struct shape *shape,
 	return phases[FRESH][round] = at[3] - at[0];
 }
 
-static void measure_fresh(struct end *end, const struct shape *shape,
-			  void *near, void *far)
+static void measure_fresh(const struct maker *maker, const struct way *way)
 {
-	size_t most = end->options->n_rounds, n = 0;
+	static const char *const names[] = {"make", "post", "done", "release"};
+	const struct shape *shape = maker->shape;
+	size_t most = maker->end->options->n_rounds, n = 0;
 	uint64_t total = 0;
 
 	if (most > FRESH_MAX)
 		most = FRESH_MAX;
 	while (n < most && (n < 3 || total < 5 * (uint64_t)ENOUGH_NS))
-		total += run_fresh(end, shape, near, far, n++);
+		total += run_fresh(maker, way, n++);
 	for (int i = MAKE; i < N_PHASES; i++)
 		(void)median(phases[i], n);
-	printf("\"fresh_gbps\": %.3f, \"make_ns_a_piece\": %.1f",
+	printf(", \"%s_gbps\": %.3f", way->prefix,
 	       (double)(shape->n * shape->len_bytes) /
-		       (double)median(phases[FRESH], n),
-	       (double)phases[MAKE][0] / (double)shape->n);
-	for (int i = MAKE; i <= RELEASE; i++) {
-		static const char *const names[] = {"make", "post", "done",
-						    "release"};
-
-		printf(", \"fresh_%s_us\": %.1f", names[i],
+		       (double)median(phases[FRESH], n));
+	for (int i = MAKE; i <= RELEASE; i++)
+		printf(", \"%s_%s_us\": %.1f", way->prefix, names[i],
 		       (double)median(phases[i], n) * 1e-3);
-	}
-	printf(", \"fresh_make_faults\": %" PRIu64, median(phases[FAULTS], n));
+	printf(", \"%s_make_ns_a_piece\": %.1f, \"%s_make_faults\": %" PRIu64,
+	       way->prefix, (double)phases[MAKE][0] / (double)shape->n,
+	       way->prefix, median(phases[FAULTS], n));
 }
 
 /* Reposts for a while; then once made anew each time. */
 static void measure(struct end *end, const struct shape *shape)
 {
 	size_t bytes = shape->n * shape->len_bytes, n = 0;
-	void *near = list_of(end, shape, 1), *far = list_of(end, shape, 0);
-	void *req = make(end, shape, near, far);
+	struct maker maker;
 	uint64_t begin, total = 0;
+
+	maker_open(&maker, end, shape);
+	void *req = make(&maker);
 
 	verify(end, shape, req);
 	run(end, req);
@@ -426,14 +191,54 @@ static void measure(struct end *end, const struct shape *shape)
 	uint64_t p50 = at_share(n, 0.5), best = took[0];
 
 	printf("{\"case\": \"%s\", \"gbps\": %.3f, \"best_gbps\": %.3f, "
-	       "\"again_us\": %.1f, ",
+	       "\"again_us\": %.1f",
 	       shape->name, (double)bytes / (double)p50,
 	       (double)bytes / (double)best, (double)p50 * 1e-3);
-	measure_fresh(end, shape, near, far);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+		measure_fresh(&maker, &ways[i]);
 	printf(", \"near_cpu\": %.2f}\n", cpu);
 	fflush(stdout);
-	MUST(destroy_xfer_dlist(near));
-	MUST(destroy_xfer_dlist(far));
+	maker_close(&maker);
+}
+
+/* Large ones, several in flight, each posted again as soon as it is done: how
+ * much goes through when nobody waits for the last byte of one. */
+static void measure_in_flight(struct end *end, int op)
+{
+	struct shape shapes[IN_FLIGHT];
+	struct maker makers[IN_FLIGHT];
+	void *reqs[IN_FLIGHT];
+	uint32_t zero = 0;
+	size_t n = 0;
+	uint64_t begin = 0, took_ns = 0;
+
+	for (size_t i = 0; i < IN_FLIGHT; i++) {
+		shapes[i] = (struct shape){"in flight", op,    1,    BIG,
+					   i * BIG,	&zero, &zero};
+		maker_open(&makers[i], end, &shapes[i]);
+		reqs[i] = make(&makers[i]);
+		verify(end, &shapes[i], reqs[i]);
+	}
+	for (size_t i = 0; i < IN_FLIGHT; i++)
+		post(end, reqs[i]);
+	/* The first lap fills the pipe; none is posted behind the last lap, so
+	 * the clock stops while as many are in flight as when it started. */
+	for (; n < IN_FLIGHT || took_ns < ENOUGH_NS; n++) {
+		finish(end, reqs[n % IN_FLIGHT]);
+		post(end, reqs[n % IN_FLIGHT]);
+		if (n + 1 == IN_FLIGHT)
+			begin = now_ns();
+		took_ns = begin ? now_ns() - begin : 0;
+	}
+	for (size_t i = 0; i < IN_FLIGHT; i++) {
+		finish(end, reqs[i]);
+		drop(end, reqs[i]);
+		maker_close(&makers[i]);
+	}
+	printf("{\"case\": \"%s 1 x %lu, %d in flight\", \"gbps\": %.3f}\n",
+	       op == CAPI_READ ? "READ" : "WRITE", BIG, IN_FLIGHT,
+	       (double)((n - IN_FLIGHT) * BIG) / (double)took_ns);
+	fflush(stdout);
 }
 
 /* ---- single calls ----------------------------------------------------- */
@@ -441,16 +246,19 @@ static void measure(struct end *end, const struct shape *shape)
 /* The post alone; and checks in flight, in batches of 16. */
 static void calls(struct end *end, const struct shape *shape)
 {
-	void *near = list_of(end, shape, 1), *far = list_of(end, shape, 0);
-	void *req = make(end, shape, near, far), *map;
+	struct maker maker;
+	void *map;
 	size_t n = 0, checks = 0;
 	static uint64_t batch[TOOK_MAX];
+
+	maker_open(&maker, end, shape);
+	void *req = make(&maker);
 
 	run(end, req);
 	for (; n < 50; n++) {
 		uint64_t begin = now_ns();
 
-		MUST(post_xfer_req(end->agent, req, NULL));
+		post(end, req);
 		took[n] = now_ns() - begin;
 		for (int status = CAPI_IN_PROGRESS; status;) {
 			begin = now_ns();
@@ -483,8 +291,7 @@ static void calls(struct end *end, const struct shape *shape)
 	       at_share(n, 0.5), at_share(n, 0.9));
 	fflush(stdout);
 	MUST(destroy_notif_map(map));
-	MUST(destroy_xfer_dlist(near));
-	MUST(destroy_xfer_dlist(far));
+	maker_close(&maker);
 }
 
 /* ---- ping-pong -------------------------------------------------------- */
@@ -503,15 +310,16 @@ static void await_note(struct end *end, void *map)
 static void pings(struct end *end, size_t n, int first, uint64_t *each)
 {
 	uint32_t zero = 0;
-	struct shape shape = {"ping", CAPI_WRITE, 1, 8, &zero, &zero};
-	void *near = list_of(end, &shape, 1), *far = list_of(end, &shape, 0);
+	struct shape shape = {"ping", CAPI_WRITE, 1, 8, 0, &zero, &zero};
+	struct maker maker;
 	void *map, *args, *req;
 
+	maker_open(&maker, end, &shape);
 	MUST(create_notif_map(&map));
 	MUST(create_opt_args(&args));
 	MUST(opt_args_set_has_notif(args, true));
 	MUST(opt_args_set_notif_msg(args, "ping", 4));
-	req = make(end, &shape, near, far);
+	req = make(&maker);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t begin = now_ns();
 
@@ -526,14 +334,13 @@ static void pings(struct end *end, size_t n, int first, uint64_t *each)
 	drop(end, req);
 	MUST(destroy_opt_args(args));
 	MUST(destroy_notif_map(map));
-	MUST(destroy_xfer_dlist(near));
-	MUST(destroy_xfer_dlist(far));
+	maker_close(&maker);
 }
 
 static void ping_pong(struct end *end, uint64_t most_ns)
 {
 	static const double shares[] = {0.5, 0.9, 0.99, 0.999};
-	struct orders order = {'p', 0, 250, 0};
+	struct orders order = {'p', 0, 250, 0, 0};
 	uint64_t begin = now_ns();
 	size_t n = 0;
 
@@ -559,7 +366,7 @@ static void far_main(struct end *end)
 	int good = 1;
 
 	end->far_name = "near";
-	open_end(end, "far", end->options->far_device);
+	end_open(end, "far", end->options->far_device);
 	for (;;) {
 		get(end, &order, sizeof(order));
 		if (order.what == 'q') {
@@ -573,17 +380,14 @@ static void far_main(struct end *end)
 		if (order.what == 'f') {
 			place_fill(&end->place, FAR_SEED);
 		} else {
-			struct shape shape = {"",
-					      (int)order.op,
-					      order.n,
-					      order.len_bytes,
-					      slots(order.n, 0),
-					      slots(order.n, 1)};
+			struct shape shape = {.n = order.n,
+					      .len_bytes = order.len_bytes,
+					      .at_bytes = order.at_bytes};
 
-			good = holds(&end->place, &shape, 0, FAR_SEED,
-				     NEAR_SEED);
-			free(shape.near);
-			free(shape.far);
+			shape_open(&shape);
+			good = shape_holds(&end->place, &shape, false, FAR_SEED,
+					   NEAR_SEED);
+			shape_close(&shape);
 		}
 		put(end, &good, sizeof(good));
 	}
@@ -595,25 +399,27 @@ static void near_main(struct end *end)
 	static const char *const ops[] = {"READ", "WRITE"};
 	const size_t shapes[][2] = {
 		{1, BIG}, {o->n_small, 4096}, {o->n_tiny, 256}};
-	struct orders quit = {'q', 0, 0, 0};
+	struct orders quit = {'q', 0, 0, 0, 0};
 	char name[64];
 
 	end->far_name = "far";
-	open_end(end, "near", o->near_device);
+	end_open(end, "near", o->near_device);
 	for (size_t i = o->ping ? 6 : 0; i < 6; i++) {
 		size_t n = shapes[i / 2][0], len = shapes[i / 2][1];
-		struct shape shape = {
-			name,	     i % 2 ? CAPI_READ : CAPI_WRITE,
-			n,	     len,
-			slots(n, 0), slots(n, 1)};
+		struct shape shape = {.name = name,
+				      .op = i % 2 ? CAPI_READ : CAPI_WRITE,
+				      .n = n,
+				      .len_bytes = len};
 
+		shape_open(&shape);
 		snprintf(name, sizeof(name), "%s %zu x %zu", ops[shape.op], n,
 			 len);
 		measure(end, &shape);
 		if (i == 2)
 			calls(end, &shape);
-		free(shape.near);
-		free(shape.far);
+		shape_close(&shape);
+		if (i < 2)
+			measure_in_flight(end, shape.op);
 	}
 	if (o->ping)
 		ping_pong(end, 1500000000);
