@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/sigmask.h"
 #include "compare.h"
 #include "place.h"
@@ -162,10 +163,22 @@ static void rest(const struct ours *all, int n)
 	poll(fds, (nfds_t)(2 * n), 1000);
 }
 
+static char last_line[LOG_LINE_BYTES];
+
+/* A plugin says much while it works; the last is wanted if it does not. */
+static void keep_line(void *arg, enum tcpx_log_level level,
+		      const char *subsystem, const char *line)
+{
+	(void)arg;
+	(void)level;
+	snprintf(last_line, sizeof(last_line), "%s: %s", subsystem, line);
+}
+
 uint64_t compare_ours(const struct run *run)
 {
+	static const struct log log = {.fn = keep_line, .level = TCPX_LOG_WARN};
 	static struct ours all[COMPARE_CHANNELS];
-	struct transport_params params = {.chunk_bytes = CHUNK};
+	struct transport_params params = {.chunk_bytes = CHUNK, .log = &log};
 	struct transport *t;
 	int done = 0;
 
@@ -177,7 +190,7 @@ uint64_t compare_ours(const struct run *run)
 	params.gpus = place_gpus();
 	ops = transport_find("netplugin");
 	if (ops->open(&params, &t))
-		compare_die("the transport does not open");
+		compare_die(last_line);
 	for (int i = 0; i < run->n_channels; i++)
 		open_pair(t, &all[i]);
 	if (run->shut)
