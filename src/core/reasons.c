@@ -170,12 +170,12 @@ static json_t *rail_json(const struct engine_transport *via, uint32_t i)
 	json_t *one;
 
 	via->ops->rail(via->transport, i, &rail);
-	one = json_pack("{s:i,s:o,s:s,s:o}", "rail", (int)i, "ifname",
+	one = json_pack("{s:i,s:o,s:s,s:o,s:o}", "rail", (int)i, "ifname",
 			json_text(rail.ifname), "state",
 			!rail.status		       ? "usable" :
 			rail.status == TCPX_INPROGRESS ? "starting" :
 							 "refused",
-			"why", json_text(rail.why));
+			"why", json_text(rail.why), "how", json_text(rail.how));
 	if (rail.gpu)
 		json_set(&one, "gpu", json_integer(gpu_index(rail.gpu)));
 	return one;

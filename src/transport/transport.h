@@ -138,6 +138,9 @@ struct transport_rail {
 	int status; /* 0: it can be used; TCPX_INPROGRESS: that will
 				   be seen; else why not, in words: */
 	char why[200];
+	/* In what way it is used, where there are several; "": nothing to be
+	 * said, or not known yet. */
+	char how[200];
 };
 
 struct transport_params {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/netplugin/netplugin.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <tcpx/status.h>
 
@@ -294,6 +295,7 @@ static void describe_rail(struct transport *t, uint32_t i,
 	};
 	memcpy(out->ifname, rail->ifname, sizeof(out->ifname));
 	memcpy(out->why, rail->refusal, sizeof(out->why));
+	snprintf(out->how, sizeof(out->how), "the plugin is in this process");
 }
 
 static struct gpu *channel_gpu(struct channel *c)

@@ -244,6 +244,7 @@ static void remote_rail(struct transport *t, uint32_t i,
 					.status = statuses[h->state]};
 	snprintf(rail->ifname, sizeof(rail->ifname), "%.15s", h->ifname);
 	snprintf(rail->why, sizeof(rail->why), "%.199s", h->cause);
+	memcpy(rail->how, h->how, sizeof(rail->how));
 	pthread_mutex_unlock(&t->lock);
 }
 

@@ -62,6 +62,7 @@ struct helper_process {
 	char words[REMOTE_WORDS]; /* the plugin's last, with newlines */
 	uint8_t used[SHARED_CHANNELS]; /* indices */
 	struct remote_pool *pool; /* NULL: none is lent */
+	char how[200]; /* what comes is read; "": not known yet */
 	uint64_t beats, beaten_ns; /* the last seen, and when */
 	char cause[SHARED_TEXT]; /* of its last end, or of not starting */
 	uint64_t ended_ns, wait_ns; /* when, and how long until the next start;

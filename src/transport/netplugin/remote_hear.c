@@ -140,6 +140,18 @@ static void on_listened(struct transport *t, const struct shared_message *m)
 	}
 }
 
+/* Nothing was offered to be lent before this receiver came. */
+static void say_copied(struct helper_process *h)
+{
+	const char *why = "the plugin has no pages on a GPU";
+
+	if (!h->transport->options.lend)
+		why = "TCPX_NETPLUGIN_LEND is 0";
+	if (!h->how[0])
+		snprintf(h->how, sizeof(h->how),
+			 "its helper copies what comes; %s", why);
+}
+
 static void on_ready(struct transport *t, const struct shared_message *m,
 		     const int *fds, uint32_t n_fds)
 {
@@ -151,7 +163,9 @@ static void on_ready(struct transport *t, const struct shared_message *m,
 		c->status = m->status;
 		if (!c->status)
 			c->status = map_memory(c, m, fds, n_fds);
-		else
+		if (!c->status && !c->sends && !m->lends)
+			say_copied(c->helper);
+		if (m->status)
 			snprintf(c->end_cause, sizeof(c->end_cause), "%.*s",
 				 (int)sizeof(c->end_cause) - 1, m->text);
 		store_release(&c->state,
@@ -426,7 +440,7 @@ static void restart(struct helper_process *h)
 	}
 	pthread_mutex_lock(&t->lock);
 	h->state = REMOTE_MAKING;
-	h->words[0] = h->cause[0] = '\0';
+	h->words[0] = h->cause[0] = h->how[0] = '\0';
 	h->beaten_ns = 0;
 	pthread_mutex_unlock(&t->lock);
 	store_relaxed(&h->area->sleeps, 0);

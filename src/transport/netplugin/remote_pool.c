@@ -94,27 +94,27 @@ void remote_pool_offered(struct helper_process *h,
 {
 	struct shared_message answer = {.type = SHARED_POOL_TAKEN};
 	struct transport *t = h->transport;
-	char why[300] = "it is in host memory";
+	char why[160] = "it is in host memory", how[200];
 	struct remote_pool *pool =
 		pool_open(h, m, n_fds ? fds[0] : -1, why, sizeof(why));
 
 	if (pool)
-		log_info(t->log, "netplugin",
-			 "GPU %u: the plugin's pages are lent, %llu MiB%s",
-			 h->gpu_index,
+		snprintf(how, sizeof(how),
+			 "its helper lends the plugin's pages, %llu MiB%s",
 			 (unsigned long long)(pool->len_bytes >> 20),
 			 m->exported ? "" : " of the receive daemon's");
 	else
-		log_info(
-			t->log, "netplugin",
-			"GPU %u: the plugin's pool cannot be read here, so its "
-			"helper copies what comes: %s",
-			h->gpu_index, why);
+		snprintf(how, sizeof(how),
+			 "its helper copies what comes; the plugin's pool "
+			 "cannot be read here: %s",
+			 why);
+	log_info(t->log, "netplugin", "GPU %u: %s", h->gpu_index, how);
 	answer.status = pool ? TCPX_OK : TCPX_EUNSUPPORTED;
 	answer.has_daemon = pool && !m->exported;
 	pthread_mutex_lock(&t->lock);
 	remote_pool_put(h->pool);
 	h->pool = pool;
+	memcpy(h->how, how, sizeof(h->how));
 	pthread_mutex_unlock(&t->lock);
 	(void)remote_tell(h, &answer, -1);
 }
@@ -140,12 +140,15 @@ void remote_pool_prove(struct helper_process *h, const struct shared_message *m)
 	struct remote_pool *pool = h->pool; /* this thread's to change */
 
 	answer.status = pool && shows(pool, m) ? TCPX_OK : TCPX_EUNSUPPORTED;
-	if (answer.status)
-		log_warn(
-			t->log, "netplugin",
-			"GPU %u: the receive daemon's pool is not the one that "
-			"the plugin has: its helper copies what comes",
-			h->gpu_index);
+	if (answer.status) {
+		pthread_mutex_lock(&t->lock);
+		snprintf(h->how, sizeof(h->how),
+			 "its helper copies what comes; the receive daemon's "
+			 "pool is not the plugin's");
+		pthread_mutex_unlock(&t->lock);
+		log_warn(t->log, "netplugin", "GPU %u: %s", h->gpu_index,
+			 h->how);
+	}
 	(void)remote_tell(h, &answer, -1);
 }
 
