@@ -80,12 +80,12 @@ static void channel_free(struct channel *c)
 
 	pthread_mutex_lock(&t->lock);
 	list_del(&c->link);
-	remote_unmap(c);
 	bool over = load_relaxed(&c->helper->generation) != c->generation;
 
 	if (over) /* the next helper does not know it */
 		c->helper->used[c->index] = 0;
 	pthread_mutex_unlock(&t->lock);
+	remote_unmap(c);
 	if (!over)
 		(void)remote_tell(c->helper, &m, -1);
 	slots_fini(&c->slots);

@@ -42,7 +42,7 @@ struct remote_pool {
 	struct gpu_share share;
 	uint8_t *base;
 	uint64_t len_bytes;
-	uint32_t n_users; /* the transport's lock */
+	_Atomic uint32_t n_users;
 };
 
 struct helper_process {
@@ -195,7 +195,8 @@ void remote_pool_offered(struct helper_process *h,
 /* Is it what the helper sees? It has written there. */
 void remote_pool_prove(struct helper_process *h,
 		       const struct shared_message *m);
-/* The lock is held; the last put closes it. NULL is allowed. */
+/* The last put closes it, by the driver, so no lock is held; NULL is allowed.
+ * Got by who holds the lock, or has got it. */
 void remote_pool_get(struct remote_pool *pool);
 void remote_pool_put(struct remote_pool *pool);
 

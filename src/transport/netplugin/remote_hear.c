@@ -316,7 +316,6 @@ static void on_end(struct helper_process *h, const char *how, char *line,
 	struct transport *t = h->transport;
 
 	drop_socket(h);
-	remote_pool_put(h->pool);
 	h->pool = NULL;
 	memset(h->used, 0, sizeof(h->used));
 	if (h->state == REMOTE_READY || !h->cause[0])
@@ -361,6 +360,7 @@ static bool hear_one(struct helper_process *h)
 {
 	struct transport *t = h->transport;
 	char line[SHARED_TEXT + 32] = "", how[64] = "";
+	struct remote_pool *pool; /* of a helper that is over */
 	struct shared_message m;
 	int fds[SHARED_FDS_MAX];
 	uint32_t n_fds = 0;
@@ -377,12 +377,14 @@ static bool hear_one(struct helper_process *h)
 		remote_pool_prove(h, &m);
 	pthread_mutex_lock(&t->lock);
 	stopping = t->stop;
+	pool = rc ? h->pool : NULL;
 	if (rc)
 		on_end(h, how, line, sizeof(line));
 	else
 		on_message(h, &m, fds, n_fds);
 	pthread_cond_broadcast(&t->heard);
 	pthread_mutex_unlock(&t->lock);
+	remote_pool_put(pool);
 	for (uint32_t i = 0; i < n_fds; i++)
 		close(fds[i]);
 	if (rc && !stopping)

@@ -5,6 +5,7 @@
 #include <tcpx/status.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/log.h"
 #include "transport/netplugin/daemon.h"
 #include "transport/netplugin/remote.h"
@@ -95,8 +96,8 @@ void remote_pool_offered(struct helper_process *h,
 	struct shared_message answer = {.type = SHARED_POOL_TAKEN};
 	struct transport *t = h->transport;
 	char why[160] = "it is in host memory", how[200];
-	struct remote_pool *pool =
-		pool_open(h, m, n_fds ? fds[0] : -1, why, sizeof(why));
+	struct remote_pool *last,
+		*pool = pool_open(h, m, n_fds ? fds[0] : -1, why, sizeof(why));
 
 	if (pool)
 		snprintf(how, sizeof(how),
@@ -112,10 +113,11 @@ void remote_pool_offered(struct helper_process *h,
 	answer.status = pool ? TCPX_OK : TCPX_EUNSUPPORTED;
 	answer.has_daemon = pool && !m->exported;
 	pthread_mutex_lock(&t->lock);
-	remote_pool_put(h->pool);
+	last = h->pool;
 	h->pool = pool;
 	memcpy(h->how, how, sizeof(h->how));
 	pthread_mutex_unlock(&t->lock);
+	remote_pool_put(last);
 	(void)remote_tell(h, &answer, -1);
 }
 
@@ -154,12 +156,12 @@ void remote_pool_prove(struct helper_process *h, const struct shared_message *m)
 
 void remote_pool_get(struct remote_pool *pool)
 {
-	pool->n_users++;
+	add_relaxed(&pool->n_users, 1);
 }
 
 void remote_pool_put(struct remote_pool *pool)
 {
-	if (!pool || --pool->n_users)
+	if (!pool || add_acq_rel(&pool->n_users, -1) > 1)
 		return;
 	gpu_share_close(pool->gpu, &pool->share, pool->base);
 	free(pool);
