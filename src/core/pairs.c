@@ -165,9 +165,10 @@ static void device_name(uint32_t device, char name[16])
 		snprintf(name, 16, "host");
 }
 
-/* Its interface here; of what is sent, that of the GPU it is sent from. */
-static void rail_ifname(const struct course *course, const struct seen *lane,
-			char ifname[16])
+/* Its interface here; of what is sent, that of the GPU it is sent from. And how
+ * it is used; that is said of receiving. */
+static struct transport_rail rail_of(const struct course *course,
+				     const struct seen *lane)
 {
 	const struct tcpx_session *session = course->view->peering->session;
 	const struct engine_transport *via = lane->via;
@@ -179,7 +180,9 @@ static void rail_ifname(const struct course *course, const struct seen *lane,
 		       sizeof(rail.ifname));
 	else if (via->ops->rail && i < via->limits.n_rails)
 		via->ops->rail(via->transport, i, &rail);
-	memcpy(ifname, rail.ifname, sizeof(rail.ifname));
+	if (!lane->receives)
+		rail.how[0] = '\0';
+	return rail;
 }
 
 static json_t *rail_json(const struct course *course, const struct seen *lane,
@@ -187,7 +190,8 @@ static json_t *rail_json(const struct course *course, const struct seen *lane,
 {
 	struct peering *peering = course->view->peering;
 	char local[ADDR_TEXT_MAX] = "", remote[ADDR_TEXT_MAX] = "";
-	char ifname[16], detour[96] = "";
+	struct transport_rail rail = rail_of(course, lane);
+	char detour[96] = "";
 
 	if (lane->via->caps & TRANSPORT_ADOPTS && peering->n_their_rails) {
 		const struct net_addr *to =
@@ -202,11 +206,11 @@ static json_t *rail_json(const struct course *course, const struct seen *lane,
 		rails_detour(peering->session, lane->rail, to, detour,
 			     sizeof(detour));
 	}
-	rail_ifname(course, lane, ifname);
-	return json_pack("{s:i,s:o,s:s,s:s,s:i,s:o}", "rail", (int)lane->rail,
-			 "ifname", json_text(ifname), "local", local, "remote",
-			 remote, "flows", (int)n_flows, "detour",
-			 json_text(detour));
+	return json_pack("{s:i,s:o,s:s,s:s,s:i,s:o,s:o}", "rail",
+			 (int)lane->rail, "ifname", json_text(rail.ifname),
+			 "local", local, "remote", remote, "flows",
+			 (int)n_flows, "detour", json_text(detour), "how",
+			 json_text(rail.how));
 }
 
 /* Those of the best rank, by rail. */

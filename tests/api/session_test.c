@@ -186,11 +186,12 @@ static void check_rails(const json_t *pair, uint16_t port)
 	if (port)
 		snprintf(remote, sizeof(remote), "127.0.0.1:%u", port);
 	CHECK_EQ(json_array_size(json_object_get(pair, "rails")), 1);
-	CHECK_EQ(json_object_size(rail), 6);
+	CHECK_EQ(json_object_size(rail), 7);
 	check_number(rail, "rail", 0);
 	check_number(rail, "flows", 2);
 	is_text(rail, "ifname", "lo");
 	is_text(rail, "local", "127.0.0.1");
+	is_text(rail, "how", "");
 	is_text(rail, "remote", remote);
 	check_number(pair, "flows", 2);
 }

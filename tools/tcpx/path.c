@@ -120,7 +120,7 @@ static void draw_rails(FILE *out, const json_t *pair)
 {
 	const char *transport = text_of(pair, "transport", "nothing");
 	const json_t *rail;
-	const char *remote, *detour;
+	const char *remote, *detour, *how;
 	unsigned n_flows;
 	size_t i;
 
@@ -138,6 +138,9 @@ static void draw_rails(FILE *out, const json_t *pair)
 		detour = text_of(rail, "detour", NULL);
 		if (detour)
 			fprintf(out, "        |    %s\n", detour);
+		how = text_of(rail, "how", NULL);
+		if (how)
+			fprintf(out, "        |    %s\n", how);
 	}
 }
 
