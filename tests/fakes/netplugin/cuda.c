@@ -16,62 +16,12 @@
 
 #include "conf.h"
 #include "cuda_pool.h"
+#include "libcuda.h"
 #include "rules.h"
 
 #define MAX_DEVICES 16
 #define MAX_FRAGMENTS 2048u
 #define LIST_BYTES (MAX_FRAGMENTS * sizeof(struct item))
-
-typedef int (*cu_any_fn)(void);
-
-static struct {
-	int (*init)(unsigned flags);
-	int (*device_count)(int *n);
-	int (*device_get)(int *device, int ordinal);
-	int (*primary_retain)(void **ctx, int device);
-	int (*ctx_current)(void **ctx);
-	int (*ctx_push)(void *ctx);
-	int (*ctx_pop)(void **ctx);
-	int (*ctx_device)(int *device);
-	int (*pointer_attribute)(void *value, int what, uint64_t ptr);
-	int (*mem_alloc)(uint64_t *ptr, size_t len_bytes);
-	int (*mem_free)(uint64_t ptr);
-	int (*host_alloc)(void **ptr, size_t len_bytes, unsigned flags);
-	int (*host_free)(void *ptr);
-	int (*copy)(uint64_t dst, uint64_t src, size_t len_bytes, void *stream);
-	int (*stream_create)(void **stream, unsigned flags);
-	int (*stream_sync)(void *stream);
-	int (*module_load)(void **module, const void *image);
-	int (*module_function)(void **fn, void *module, const char *name);
-	int (*launch)(void *fn, unsigned gx, unsigned gy, unsigned gz,
-		      unsigned bx, unsigned by, unsigned bz, unsigned shared,
-		      void *stream, void **params, void **extra);
-} cu;
-
-static const struct {
-	const char *name;
-	cu_any_fn *fn;
-} names[] = {
-	{"cuInit", (cu_any_fn *)&cu.init},
-	{"cuDeviceGetCount", (cu_any_fn *)&cu.device_count},
-	{"cuDeviceGet", (cu_any_fn *)&cu.device_get},
-	{"cuDevicePrimaryCtxRetain", (cu_any_fn *)&cu.primary_retain},
-	{"cuCtxGetCurrent", (cu_any_fn *)&cu.ctx_current},
-	{"cuCtxPushCurrent_v2", (cu_any_fn *)&cu.ctx_push},
-	{"cuCtxPopCurrent_v2", (cu_any_fn *)&cu.ctx_pop},
-	{"cuCtxGetDevice", (cu_any_fn *)&cu.ctx_device},
-	{"cuPointerGetAttribute", (cu_any_fn *)&cu.pointer_attribute},
-	{"cuMemAlloc_v2", (cu_any_fn *)&cu.mem_alloc},
-	{"cuMemFree_v2", (cu_any_fn *)&cu.mem_free},
-	{"cuMemHostAlloc", (cu_any_fn *)&cu.host_alloc},
-	{"cuMemFreeHost", (cu_any_fn *)&cu.host_free},
-	{"cuMemcpyAsync", (cu_any_fn *)&cu.copy},
-	{"cuStreamCreate", (cu_any_fn *)&cu.stream_create},
-	{"cuStreamSynchronize", (cu_any_fn *)&cu.stream_sync},
-	{"cuModuleLoadData", (cu_any_fn *)&cu.module_load},
-	{"cuModuleGetFunction", (cu_any_fn *)&cu.module_function},
-	{"cuLaunchKernel", (cu_any_fn *)&cu.launch},
-};
 
 /*
  * place(pool, staging, list): block b moves list[b] = {from, to, len, -}, 16
@@ -132,33 +82,6 @@ static struct gpu {
 } gpus[MAX_DEVICES];
 
 static pthread_mutex_t setup_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool loaded;
-
-static bool load(void)
-{
-	void *object = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-
-	if (!object)
-		return false;
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		*names[i].fn = (cu_any_fn)dlsym(object, names[i].name);
-		if (!*names[i].fn)
-			return false;
-	}
-	return cu.init(0) == 0;
-}
-
-static bool load_once(void)
-{
-	bool ok;
-
-	pthread_mutex_lock(&setup_lock);
-	if (!loaded)
-		loaded = load();
-	ok = loaded;
-	pthread_mutex_unlock(&setup_lock);
-	return ok;
-}
 
 bool cuda_in_use(void)
 {
@@ -168,7 +91,7 @@ bool cuda_in_use(void)
 	if (!object)
 		return false;
 	dlclose(object);
-	return load_once() && cu.ctx_current(&ctx) == 0 && ctx;
+	return libcuda_load() && cu.ctx_current(&ctx) == 0 && ctx;
 }
 
 /* The list, and the bytes it takes from staging, onto the device. */
@@ -423,7 +346,7 @@ const struct double_memory *cuda_memory(void)
 {
 	int n = 0;
 
-	if (!load_once() || cu.device_count(&n) || n < 1) {
+	if (!libcuda_load() || cu.device_count(&n) || n < 1) {
 		rules_warn("no CUDA device");
 		return NULL;
 	}

@@ -9,42 +9,32 @@
  * NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX=DIR.
  */
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cuda_pool.h"
+#include "libcuda.h"
 #include "rxdm.h"
 
 #define GPUS_MAX 16
 
-/* With the context of each, which creating memory wants. */
 static int count_gpus(void)
 {
-	void *lib = dlopen("libcuda.so.1", RTLD_NOW);
-	int (*init)(unsigned flags), (*count)(int *n), n = 0;
+	int n;
 
-	if (!lib)
-		return 0;
-	*(void **)&init = dlsym(lib, "cuInit");
-	*(void **)&count = dlsym(lib, "cuDeviceGetCount");
-	if (!init || !count || init(0) || count(&n))
+	if (!libcuda_load() || cu.device_count(&n))
 		return 0;
 	return n < GPUS_MAX ? n : GPUS_MAX;
 }
 
+/* The context of the GPU, which creating memory wants; 0, or not. */
 static int enter(int device)
 {
-	void *lib = dlopen("libcuda.so.1", RTLD_NOW);
-	int (*retain)(void **context, int device), (*current)(void *context);
 	void *context;
 
-	*(void **)&retain = dlsym(lib, "cuDevicePrimaryCtxRetain");
-	*(void **)&current = dlsym(lib, "cuCtxSetCurrent");
-	return !retain || !current || retain(&context, device) ||
-	       current(context);
+	return cu.primary_retain(&context, device) || cu.ctx_push(context);
 }
 
 int main(int argc, char **argv)
