@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "drive.h"
+#include "fakes/netplugin/cuda_pool.h"
 #include "fakes/netplugin/double.h"
 #include "support/pattern.h"
 #include "support/scale.h"
@@ -75,7 +76,6 @@ static void begin(void)
 	CHECK(handle.head == UINT64_MAX);
 	pair.meta = handle.meta;
 	pair.bounce = handle.bounce;
-	CHECK_EQ(memory->owner(handle.bounce), 0);
 	register_device(&pair.tx);
 	register_device(&pair.rx);
 	mapped = memory->alloc_mapped(0, DRIVE_BUFFER_BYTES);
@@ -98,12 +98,11 @@ static void unpack(unsigned slot, uint8_t *out, size_t len)
 	CHECK_EQ(sum, len);
 }
 
-static void bytes(void)
+static void exchange(void)
 {
 	static uint8_t want[DRIVE_CHUNK_BYTES], poison[DRIVE_CHUNK_BYTES];
 	void *rx, *tx;
 
-	begin();
 	memset(poison, 0xdb, sizeof(poison));
 	for (unsigned i = 0; i < 40; i++) {
 		int len = DRIVE_CHUNK_BYTES - (int)i * 999;
@@ -123,8 +122,29 @@ static void bytes(void)
 	CHECK_EQ(drive_hits(0), 0);
 }
 
+static void bytes(void)
+{
+	begin();
+	CHECK_EQ(memory->owner(pair.bounce), 0);
+	exchange();
+}
+
+/* Pages that the CPU writes to, in place. */
+static void bytes_in_host_memory(void)
+{
+	size_t len_bytes = 1;
+
+	need_gpu();
+	if (cuda_pool_make(0, CUDA_POOL_HOST, &len_bytes) < 0)
+		SKIP("the driver exports no host memory");
+	setenv("DOUBLE_POOL_KIND", "host", 1);
+	begin();
+	exchange();
+}
+
 static const struct check_case cases[] = {
 	{"bytes", bytes, 60},
+	{"bytes_in_host_memory", bytes_in_host_memory, 60},
 };
 
 int main(int argc, char **argv)

@@ -95,5 +95,6 @@ const struct double_memory double_on_pretend_gpu = {
 	.free_mapped = free_mapped,
 	.import = pretend_import,
 	.pci = pretend_pci,
+	.reach = pretend_reach,
 	.copy = copy,
 };

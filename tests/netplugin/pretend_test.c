@@ -3,6 +3,7 @@
 /* The double with its pool on the library's pretend GPU: device memory that
  * the CPU cannot touch, at both ends. */
 
+#include <dlfcn.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -31,13 +32,21 @@ static void register_device(struct drive_end *end, int device)
 		 0);
 }
 
-static void begin(int device)
+/* changed: NULL, or a table to have in place of the pretend GPU's own. */
+static void begin_with(int device, const struct double_memory *changed)
 {
 	struct netplugin_unpack_handle handle;
+	void (*set)(const struct double_memory *);
 
 	memory = pretend_memory(NULL);
 	drive_open();
 	CHECK(pretend_install(getenv("TEST_DOUBLE"), NULL));
+	if (changed) {
+		*(void **)&set = dlsym(dlopen(getenv("TEST_DOUBLE"),
+					      RTLD_NOW | RTLD_NOLOAD),
+				       "double_set_memory");
+		set(changed);
+	}
 	CHECK_EQ(drive_net->init(drive_log), 0);
 	pretend_set_current(device);
 	drive_listen(&pair, 0);
@@ -56,6 +65,11 @@ static void begin(int device)
 	CHECK_EQ(memory->owner(handle.bounce), device);
 }
 
+static void begin(int device)
+{
+	begin_with(device, NULL);
+}
+
 static void unpack(int device, unsigned slot, uint8_t *out)
 {
 	const struct netplugin_unpack_entry *e = pair.meta->entries[slot];
@@ -72,12 +86,12 @@ static void unpack(int device, unsigned slot, uint8_t *out)
 	CHECK_EQ(sum, LEN);
 }
 
-static void bytes(void)
+/* Messages, and pages that are poisoned when they are consumed. */
+static void exchange(void)
 {
 	static uint8_t want[LEN], out[LEN], poison[LEN];
 	void *rx, *tx;
 
-	begin(1);
 	register_device(&pair.tx, 1);
 	register_device(&pair.rx, 1);
 	memset(poison, 0xdb, LEN);
@@ -94,6 +108,58 @@ static void bytes(void)
 		CHECK_MEM(out, poison, LEN);
 	}
 	CHECK_EQ(drive_hits(0), 0);
+}
+
+static void bytes(void)
+{
+	begin(1);
+	exchange();
+}
+
+static int must_not_scatter(int device, void *pool, const void *staging,
+			    const uint32_t *from, const uint32_t *to,
+			    const uint32_t *len, uint32_t n)
+{
+	CHECK(!"the GPU has no work for pages that the CPU writes");
+	return -1;
+}
+
+/* Pages that the CPU reaches are written and poisoned by it alone. */
+static void written_by_cpu(void)
+{
+	struct double_memory changed = *pretend_memory(NULL);
+
+	changed.scatter = must_not_scatter;
+	setenv("DOUBLE_POOL_KIND", "host", 1);
+	begin_with(1, &changed);
+	exchange();
+}
+
+static void *nowhere(int device, void *pool)
+{
+	return NULL;
+}
+
+static void unreached(void)
+{
+	struct double_memory changed = *pretend_memory(NULL);
+
+	changed.reach = nowhere;
+	setenv("DOUBLE_POOL_KIND", "host", 1);
+	begin_with(0, &changed);
+}
+
+static void misspelt(void)
+{
+	setenv("DOUBLE_POOL_KIND", "hots", 1);
+	begin(0);
+}
+
+/* In place of pages of that kind there are no others. */
+static void no_other_kind(void)
+{
+	drive_must_exit(unreached, "DOUBLE_POOL_KIND");
+	drive_must_exit(misspelt, "DOUBLE_POOL_KIND");
 }
 
 /* Its pages are a daemon's, and there the bytes are. */
@@ -129,6 +195,12 @@ static void imported(void)
 	rxdm_clean(dir);
 }
 
+static void imported_written_by_cpu(void)
+{
+	setenv("DOUBLE_POOL_KIND", "host", 1);
+	imported();
+}
+
 static void touch(void)
 {
 	begin(0);
@@ -150,7 +222,10 @@ static void strict(void)
 
 static const struct check_case cases[] = {
 	{"bytes", bytes, 0},
+	{"written_by_cpu", written_by_cpu, 0},
+	{"no_other_kind", no_other_kind, 0},
 	{"imported", imported, 0},
+	{"imported_written_by_cpu", imported_written_by_cpu, 0},
 	{"strict", strict, 0},
 };
 

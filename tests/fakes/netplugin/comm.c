@@ -52,7 +52,10 @@ void comm_make_staging(struct comm *comm)
 {
 	const struct double_memory *memory = memory_get();
 
-	for (int i = 0; !memory->direct && i < comm->n_socks; i++) {
+	if (memory->direct ||
+	    (!comm->is_send && pool_cpu(pool_get(comm->device))))
+		return;
+	for (int i = 0; i < comm->n_socks; i++) {
 		comm->socks[i].staging = memory->alloc_mapped(
 			comm->device, (size_t)conf_get()->chunk_bytes);
 		if (!comm->socks[i].staging)

@@ -106,7 +106,7 @@ struct sock {
 	bool dead; /* lock; its helper has ended */
 	_Atomic uint64_t written_bytes; /* by the helper */
 	struct dice dice;
-	uint8_t *staging; /* NULL with memory that is direct */
+	uint8_t *staging; /* NULL where the CPU reaches what it moves */
 	struct task tasks[MAX_TASKS];
 };
 

@@ -48,6 +48,19 @@ static enum clock_mode clock_of(const char *text)
 	return CLOCK_FAST;
 }
 
+static enum pool_kind pool_kind_of(const char *text)
+{
+	static const char *const names[] = {"imported", "plain", "host"};
+
+	if (!text || !*text)
+		return POOL_IMPORTED;
+	for (int i = 0; i < POOL_UNKNOWN; i++) {
+		if (strcmp(text, names[i]) == 0)
+			return (enum pool_kind)i;
+	}
+	return POOL_UNKNOWN;
+}
+
 /* "24,25": those two bits */
 static uint32_t rules_of(const char *text)
 {
@@ -91,7 +104,6 @@ static void read_plugin(void)
 static void read_double(void)
 {
 	const char *mode = getenv("DOUBLE_MODE");
-	const char *kind = getenv("DOUBLE_POOL_KIND");
 
 	conf.strict = !mode || strcmp(mode, "faithful") != 0;
 	conf.allowed = rules_of(getenv("DOUBLE_ALLOW"));
@@ -111,7 +123,7 @@ static void read_double(void)
 	conf.pool_span_bytes =
 		(uint64_t)number("DOUBLE_POOL_SPAN", 0, 0, (int64_t)1 << 32);
 	conf.place_nowhere = number("DOUBLE_PLACE_NOWHERE", 0, 0, 1);
-	conf.pool_plain = kind && strcmp(kind, "plain") == 0;
+	conf.pool_kind = pool_kind_of(getenv("DOUBLE_POOL_KIND"));
 	conf.rate_bytes_s =
 		(uint64_t)number("DOUBLE_RATE_MBPS", 0, 0, 1000000) * 1000000;
 	conf.starve_ms = (int)number("DOUBLE_STARVE_MS", 10000, 0, 1000000);

@@ -18,6 +18,14 @@ enum clock_mode {
 	CLOCK_WORST,	/* the comm that was made first is served last */
 };
 
+/* Of the pages, where there is a GPU. */
+enum pool_kind {
+	POOL_IMPORTED,	/* its memory, imported from a descriptor */
+	POOL_PLAIN,	/* its memory, as anybody allocates it */
+	POOL_HOST,	/* host memory that it has mapped, imported as well */
+	POOL_UNKNOWN,
+};
+
 struct conf {
 	/* the plugin's own */
 	bool enabled;
@@ -48,7 +56,7 @@ struct conf {
 	uint32_t pool_pages;
 	uint64_t pool_span_bytes;
 	bool place_nowhere; /* what comes is dropped: lists tell of junk */
-	bool pool_plain; /* of cuMemAlloc, where it could be imported */
+	enum pool_kind pool_kind;
 	uint64_t rate_bytes_s; /* of one comm; 0: none */
 	int starve_ms; /* rule 11: longest time without test(); 0: any */
 	int close_ms; /* a data socket's rule takes that long to remove */

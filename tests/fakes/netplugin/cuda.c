@@ -129,15 +129,13 @@ static int gpu_place(struct gpu *gpu, void *pool, bool fill, uint32_t n)
  * All that allocates, and the kernel loaded and run once: while a kernel of
  * somebody else waits for our bytes, none of that would return.
  */
-static int gpu_fill(struct gpu *gpu)
+static int gpu_ready_kernel(struct gpu *gpu)
 {
 	void *module;
 	int rc;
 
 	gpu->staging_bytes = (size_t)conf_get()->chunk_bytes + 16;
-	rc = cu.stream_create(&gpu->stream, 1); /* not with the null stream */
-	if (!rc)
-		rc = cu.module_load(&module, place_ptx);
+	rc = cu.module_load(&module, place_ptx);
 	if (!rc)
 		rc = cu.module_function(&gpu->place, module, "place");
 	if (!rc)
@@ -153,6 +151,15 @@ static int gpu_fill(struct gpu *gpu)
 	return rc ? rc :
 		    gpu_place(gpu, (void *)(uintptr_t)gpu->device_staging, true,
 			      1);
+}
+
+/* Pages in host memory want no kernel, and then there is none. */
+static int gpu_fill(struct gpu *gpu)
+{
+	int rc = cu.stream_create(&gpu->stream, 1); /* not with the null one */
+
+	return rc || conf_get()->pool_kind == POOL_HOST ? rc :
+							  gpu_ready_kernel(gpu);
 }
 
 static int gpu_setup(struct gpu *gpu, int ordinal)
@@ -238,16 +245,32 @@ static void *cuda_alloc(int device, size_t len_bytes)
 	return (void *)(uintptr_t)ptr;
 }
 
+static enum cuda_pool_place place_of_pool(void)
+{
+	return conf_get()->pool_kind == POOL_HOST ? CUDA_POOL_HOST :
+						    CUDA_POOL_DEVICE;
+}
+
 static void *cuda_alloc_pool(int device, size_t len_bytes)
 {
-	void *pool = NULL;
+	void *pool;
 
+	if (conf_get()->pool_kind == POOL_PLAIN)
+		return cuda_alloc(device, len_bytes);
 	if (!gpu_enter(device))
 		return NULL;
-	if (!conf_get()->pool_plain)
-		pool = cuda_pool_map(device, len_bytes);
+	pool = cuda_pool_map(device, place_of_pool(), len_bytes);
 	gpu_leave();
-	return pool ? pool : cuda_alloc(device, len_bytes);
+	if (pool || conf_get()->pool_kind == POOL_HOST)
+		return pool;
+	rules_warn("the pool is a plain one, by cuMemAlloc");
+	return cuda_alloc(device, len_bytes);
+}
+
+/* Asked for a pool in host memory only, which is where its GPU has it. */
+static void *cuda_reach(int device, void *pool)
+{
+	return pool;
 }
 
 static void cuda_free(int device, void *ptr, size_t len_bytes)
@@ -321,7 +344,7 @@ static void *cuda_import_here(int device, int fd, size_t len_bytes)
 
 	if (!gpu_enter(device))
 		return NULL;
-	ptr = cuda_pool_import(device, fd, len_bytes);
+	ptr = cuda_pool_import(device, place_of_pool(), fd, len_bytes);
 	gpu_leave();
 	return ptr;
 }
@@ -338,6 +361,7 @@ static const struct double_memory memory = {
 	.free_mapped = cuda_free_mapped,
 	.import = cuda_import_here,
 	.pci = cuda_pool_pci,
+	.reach = cuda_reach,
 	.copy = cuda_copy,
 	.scatter = cuda_scatter,
 };

@@ -44,6 +44,9 @@ struct double_memory {
 	 * And what the daemon calls the device; 0, or -1. */
 	void *(*import)(int device, int fd, size_t len_bytes);
 	int (*pci)(int device, char *text, int cap_bytes);
+	/* May be NULL. Where the CPU reads and writes a pool that was made or
+	 * imported with DOUBLE_POOL_KIND=host; NULL: nowhere. */
+	void *(*reach)(int device, void *pool);
 	void (*free_mapped)(int device, void *ptr, size_t len_bytes);
 	/* Host to device, or device to host, and finished on return; 0, or
 	 * negative. */

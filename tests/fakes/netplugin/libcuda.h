@@ -31,6 +31,8 @@ struct cu_access {
 	X(init, "cuInit", (unsigned flags))                                    \
 	X(device_count, "cuDeviceGetCount", (int *n))                          \
 	X(device_get, "cuDeviceGet", (int *device, int ordinal))               \
+	X(device_attribute, "cuDeviceGetAttribute",                            \
+	  (int *value, int what, int device))                                  \
 	X(device_pci, "cuDeviceGetPCIBusId",                                   \
 	  (char *text, int cap_bytes, int device))                             \
 	X(primary_retain, "cuDevicePrimaryCtxRetain",                          \

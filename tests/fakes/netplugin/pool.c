@@ -20,6 +20,7 @@
 struct pool {
 	int device;
 	uint8_t *base;
+	uint8_t *cpu; /* where the CPU has it; NULL: nowhere */
 	uint64_t first_byte, span_bytes; /* where its pages are, from base */
 	pthread_mutex_t lock; /* covers what follows */
 	struct dice dice;
@@ -78,6 +79,20 @@ static uint64_t alloc(struct pool *pool)
 	return pages;
 }
 
+/* Not another kind in its place: who measures would measure something else. */
+static void find_cpu(struct pool *pool)
+{
+	const struct double_memory *memory = memory_get();
+	enum pool_kind kind = conf_get()->pool_kind;
+
+	if (memory->direct)
+		pool->cpu = pool->base;
+	else if (kind == POOL_HOST && memory->reach)
+		pool->cpu = memory->reach(pool->device, pool->base);
+	if (kind == POOL_UNKNOWN || (kind == POOL_HOST && !pool->cpu))
+		rules_exit("DOUBLE_POOL_KIND names pages that cannot be had");
+}
+
 #define SCRIBBLE_BYTES (1u << 20)
 
 /* No lock: this process is over. */
@@ -90,6 +105,11 @@ static void scribble(void)
 		struct pool *pool = pools[i];
 		uint64_t n;
 
+		if (pool && pool->cpu) {
+			memset(pool->cpu + pool->first_byte, 0xdb,
+			       pool->span_bytes);
+			continue;
+		}
 		for (uint64_t at = 0; pool && at < pool->span_bytes; at += n) {
 			n = pool->span_bytes - at;
 			n = n < SCRIBBLE_BYTES ? n : SCRIBBLE_BYTES;
@@ -120,6 +140,7 @@ static struct pool *make(int device)
 	pool->free = calloc(pool->n_all, sizeof(*pool->free));
 	if (!pool->free || !pool->base)
 		rules_exit("pool import failed");
+	find_cpu(pool);
 	pthread_mutex_init(&pool->lock, NULL);
 	spread(pool, first, span_pages);
 	atomic_store(&fault_scribble, scribble);
@@ -149,6 +170,11 @@ void *pool_base(const struct pool *pool)
 	return pool->base;
 }
 
+uint8_t *pool_cpu(const struct pool *pool)
+{
+	return pool->cpu;
+}
+
 bool pool_take(struct pool *pool, uint32_t *page)
 {
 	bool taken = false;
@@ -168,7 +194,7 @@ bool pool_take(struct pool *pool, uint32_t *page)
 static void poison_direct(struct pool *pool, const uint32_t *pages, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		memset(pool->base + (size_t)pages[i] * POOL_PAGE_BYTES, 0xdb,
+		memset(pool->cpu + (size_t)pages[i] * POOL_PAGE_BYTES, 0xdb,
 		       POOL_PAGE_BYTES);
 }
 
@@ -189,7 +215,7 @@ static void poison(struct pool *pool, const uint32_t *pages, uint32_t n)
 	const struct double_memory *memory = memory_get();
 	uint32_t to[POISON_AT_ONCE], len[POISON_AT_ONCE];
 
-	if (memory->direct) {
+	if (pool->cpu) {
 		poison_direct(pool, pages, n);
 		return;
 	}

@@ -18,7 +18,11 @@ struct pool;
 
 /* Made at the first call for a device; failure ends the process. */
 struct pool *pool_get(int device);
+/* As the GPU has it. */
 void *pool_base(const struct pool *pool);
+/* Where the CPU writes to it and a kernel that starts later reads the same;
+ * NULL: it has no access. */
+uint8_t *pool_cpu(const struct pool *pool);
 /* page: its offset from the base, in pages. False: none is free just now. */
 bool pool_take(struct pool *pool, uint32_t *page);
 void pool_give(struct pool *pool, const uint32_t *pages, uint32_t n);

@@ -105,6 +105,7 @@ static struct double_memory memory = {
 	.free_mapped = free_either,
 	.import = pretend_import,
 	.pci = pretend_pci,
+	.reach = pretend_reach,
 	.copy = copy,
 	.scatter = scatter,
 };

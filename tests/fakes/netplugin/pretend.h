@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "double.h"
 #include "gpu/host/ranges.h"
@@ -37,6 +38,22 @@ static inline void *pretend_import(int device, int fd, size_t len_bytes)
 		return mem;
 	munmap(mem, len_bytes);
 	return NULL;
+}
+
+/* Mapped once more, with access. */
+static inline void *pretend_reach(int device, void *pool)
+{
+	uint64_t base, len_bytes;
+	void *mem;
+	int fd;
+
+	if (ranges_share((uint32_t)device, (uintptr_t)pool, &fd, &base,
+			 &len_bytes))
+		return NULL;
+	mem = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	return mem == MAP_FAILED ? NULL :
+				   (uint8_t *)mem + ((uintptr_t)pool - base);
 }
 
 static inline int pretend_pci(int device, char *text, int cap_bytes)

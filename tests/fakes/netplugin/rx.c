@@ -70,9 +70,9 @@ static ssize_t recv_direct(struct comm *comm, struct sock *sock,
 	     i < task->n_fragments && msg.msg_iovlen < OPEN_AT_ONCE; i++) {
 		const struct netplugin_unpack_entry *f = &task->fragments[i];
 
-		iov[msg.msg_iovlen++] = (struct iovec){
-			(uint8_t *)pool_base(comm->pool) + f->src_off + skip,
-			f->len_bytes - skip};
+		iov[msg.msg_iovlen++] =
+			(struct iovec){pool_cpu(comm->pool) + f->src_off + skip,
+				       f->len_bytes - skip};
 		skip = 0;
 	}
 	return recvmsg(sock->fd, &msg, MSG_DONTWAIT);
@@ -218,7 +218,7 @@ enum step rx_step(struct comm *comm, struct sock *sock, struct task *task)
 			must(calloc(MAX_FRAGMENTS, sizeof(*task->fragments)));
 		task->pages = must(calloc(MAX_FRAGMENTS, sizeof(*task->pages)));
 	}
-	return memory_get()->direct ? step_direct(comm, sock, task) :
+	return pool_cpu(comm->pool) ? step_direct(comm, sock, task) :
 				      step_staged(comm, sock, task);
 }
 
@@ -474,7 +474,9 @@ void rx_publish(struct comm *comm, struct request *request)
 	       request->n_entries * sizeof(*entries));
 	count = spoil(comm, request, entries);
 	__atomic_store_n(&comm->meta->counts[slot], count, __ATOMIC_RELEASE);
-	/* Also for a GPU that reads over the bus. */
+	/* Also for a GPU that reads over the bus: the list, and pages that are
+	 * host memory, which their thread has written before the request was
+	 * done. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 

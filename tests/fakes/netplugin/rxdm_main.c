@@ -6,7 +6,8 @@
  * (1024) MiB of each GPU, by the sockets in DIR, until it is killed or its
  * standard input ends. Prints "ready" when it serves. For doubles with
  * DOUBLE_POOL_FROM=DIR, and sessions with
- * NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX=DIR.
+ * NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX=DIR. DOUBLE_POOL_KIND is its own, too:
+ * imported (the GPU's memory) or host, and the doubles' must be the same.
  */
 
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conf.h"
 #include "cuda_pool.h"
 #include "libcuda.h"
 #include "rxdm.h"
@@ -29,12 +31,18 @@ static int count_gpus(void)
 	return n < GPUS_MAX ? n : GPUS_MAX;
 }
 
-/* The context of the GPU, which creating memory wants; 0, or not. */
-static int enter(int device)
+/* With the context of the GPU, which creating memory wants. */
+static int make_pool(int device, size_t *len_bytes)
 {
+	const enum pool_kind kind = conf_get()->pool_kind;
 	void *context;
 
-	return cu.primary_retain(&context, device) || cu.ctx_push(context);
+	if ((kind != POOL_IMPORTED && kind != POOL_HOST) ||
+	    cu.primary_retain(&context, device) || cu.ctx_push(context))
+		return -1;
+	return cuda_pool_make(
+		device, kind == POOL_HOST ? CUDA_POOL_HOST : CUDA_POOL_DEVICE,
+		len_bytes);
 }
 
 int main(int argc, char **argv)
@@ -51,7 +59,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < n; i++) {
 		size_t len = (argc > 2 ? strtoul(argv[2], NULL, 0) : 1024)
 			     << 20;
-		int fd = enter(i) ? -1 : cuda_pool_make(i, &len);
+		int fd = make_pool(i, &len);
 
 		if (fd < 0 || cuda_pool_pci(i, pci[i], sizeof(pci[i])))
 			return fprintf(stderr, "rxdm: no pool on GPU %d\n", i),
