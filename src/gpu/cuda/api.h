@@ -69,6 +69,8 @@ enum {
 	CUDA_CAPTURE_RELAXED = 2,
 	CUDA_HANDLE_POSIX_FD = 1,
 	CUDA_LOCATION_DEVICE = 1,
+	CUDA_LOCATION_HOST = 2,
+	CUDA_LOCATION_HOST_NUMA = 3,
 	CUDA_JIT_ERROR_LOG = 5,
 	CUDA_JIT_ERROR_LOG_BYTES = 6,
 };
@@ -156,12 +158,23 @@ struct cuda_access {
 	int rights;
 };
 
+/* Of what kind memory is, and where: CUmemAllocationProp. */
+struct cuda_mem_prop {
+	int kind, handle_kinds;
+	int location_kind, location_id;
+	void *unused;
+	uint8_t flags[8];
+};
+_Static_assert(sizeof(struct cuda_mem_prop) == 32, "CUmemAllocationProp");
+
 /* Memory that is mapped by hand (CUDA 10.2 on): NULL where the driver has
  * none of it. */
 #define CUDA_API_OPTIONAL_MAP(X)                                               \
 	X(vmm_retain, "cuMemRetainAllocationHandle",                           \
 	  (unsigned long long *handle, void *at))                              \
 	X(vmm_release, "cuMemRelease", (unsigned long long handle))            \
+	X(vmm_prop, "cuMemGetAllocationPropertiesFromHandle",                  \
+	  (struct cuda_mem_prop * prop, unsigned long long handle))            \
 	X(vmm_export, "cuMemExportToShareableHandle",                          \
 	  (void *shared, unsigned long long handle, int kind,                  \
 	   unsigned long long flags))                                          \

@@ -112,6 +112,25 @@ static bool open_ipc(const struct gpu_share *share, cuda_ptr *base)
 	return false;
 }
 
+/* A copy from host memory to host memory may be the CPU's work, inside the
+ * driver, too: with a right for the device only the process would die of it. */
+static bool let_cpu_in(unsigned long long handle, cuda_ptr base,
+		       uint64_t len_bytes)
+{
+	struct cuda_mem_prop prop = {0};
+	struct cuda_access access;
+
+	/* A device's, as far as is known. */
+	if (!cuda_api.vmm_prop ||
+	    cuda_api.vmm_prop(&prop, handle) != CUDA_SUCCESS ||
+	    (prop.location_kind != CUDA_LOCATION_HOST &&
+	     prop.location_kind != CUDA_LOCATION_HOST_NUMA))
+		return true;
+	access = (struct cuda_access){prop.location_kind, prop.location_id,
+				      CUDA_ACCESS_READ_WRITE};
+	return cuda_api.vmm_access(base, len_bytes, &access, 1) == CUDA_SUCCESS;
+}
+
 /* The mapping keeps the memory, so the handle may go. */
 static bool map_handle(struct gpu_device *device, unsigned long long handle,
 		       uint64_t len_bytes, cuda_ptr *base)
@@ -123,7 +142,8 @@ static bool map_handle(struct gpu_device *device, unsigned long long handle,
 		return false;
 	if (cuda_api.vmm_map(*base, len_bytes, 0, handle, 0) != CUDA_SUCCESS)
 		goto err_unreserve;
-	if (cuda_api.vmm_access(*base, len_bytes, &access, 1) == CUDA_SUCCESS)
+	if (cuda_api.vmm_access(*base, len_bytes, &access, 1) == CUDA_SUCCESS &&
+	    let_cpu_in(handle, *base, len_bytes))
 		return true;
 	(void)cuda_api.vmm_unmap(*base, len_bytes);
 err_unreserve:
