@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * usage: compare [--gpu host|cuda] [speed|channels|cost] PLUGIN.so
- *                [ROUNDS [CHANNELS]]
+ * usage: compare [--gpu host|cuda [--pool imported|plain|host]]
+ *                speed|channels|cost PLUGIN.so [ROUNDS [CHANNELS]]
  * The net plugin transport, in process and in a helper, against a bare loop of
  * isend, irecv, test and irecvConsumed over the same plugin, both ends in one
  * process. Without --gpu in host memory. With it slots, pages and where chunks
  * are put together are a GPU's, and a job of src/gpu a chunk puts them there,
- * for all alike: on the pretend GPU without its delays, or a real one.
+ * for all alike: on the pretend GPU without its delays, or a real one. --pool
+ * says of what kind the pages are (DOUBLE_POOL_KIND, imported); on a real GPU
+ * those that are not plain are a daemon's, started for it.
  *
  *   speed     1, 2, 4 and 8 channels (or so many only) as fast as they go. On a GPU the helper
  *             lends its pages, and once more with that forbidden. In host
@@ -26,7 +28,6 @@
  * are meant for the double of tests/fakes/netplugin.
  */
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,8 @@
 #include <unistd.h>
 
 #include "compare.h"
+#include "pool.h"
+#include "support/proc.h"
 
 #define TOTAL_CHUNKS 1024u
 #define WARM_CHUNKS 512u /* on a GPU */
@@ -41,10 +44,12 @@
 #define RATE_MBPS 32u
 #define RATE_CHUNKS 40u
 #define ROUNDS_MAX 51
+/* With the pretend GPU; from here, also where a build was carried to. */
+#define PRETEND_HELPER "../../tests/netplugin/helper-pretend"
 
 typedef uint64_t way_fn(const struct run *run);
 
-static const char *plugin, *gpu;
+static const char *plugin, *gpu, *pool = "imported";
 static int rounds = 5, only_channels;
 
 void compare_die(const char *what)
@@ -131,6 +136,8 @@ static void speed_of(int n, const struct way *ways)
 				.n_copies = ways[k].n_copies,
 				.isolated = ways[k].isolated,
 				.copies = ways[k].copies,
+				.lends = gpu && ways[k].isolated &&
+					 !ways[k].copies,
 			};
 
 			seen[k][i] = measure(ways[k].run, run);
@@ -244,25 +251,6 @@ static void set_up(void)
 	setenv("DOUBLE_POOL_PAGES", "65536", 0);
 }
 
-/* A helper with the pretend GPU: it lies where this build, or what was carried
- * of it, has it. */
-static void set_up_helper(void)
-{
-	char path[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	size_t room;
-	char *end;
-
-	if (len < 0)
-		return;
-	path[len] = '\0';
-	end = strrchr(path, '/');
-	room = sizeof(path) - (size_t)(end - path);
-	if (snprintf(end, room, "/../../tests/netplugin/helper-pretend") <
-	    (int)room)
-		setenv("TCPX_NETPLUGIN_HELPER", path, 0);
-}
-
 /* The double's pages are the GPU's, in this process and in helpers. */
 static void set_up_gpu(void)
 {
@@ -274,8 +262,12 @@ static void set_up_gpu(void)
 	setenv("DOUBLE_POOL_PAGES", "18432", 1);
 	setenv("TCPX_GPU_HOST_DEVICES", "1", 0);
 	setenv("TCPX_GPU_HOST_DELAY_US", "0", 0);
+	setenv("DOUBLE_POOL_KIND", pool, 1);
 	if (pretends)
-		set_up_helper();
+		setenv("TCPX_NETPLUGIN_HELPER",
+		       proc_path("TCPX_NETPLUGIN_HELPER", PRETEND_HELPER), 1);
+	else if (strcmp(pool, "plain") != 0)
+		pool_start(pool, plugin);
 }
 
 static const struct part {
@@ -283,15 +275,24 @@ static const struct part {
 	void (*run)(void);
 } parts[] = {{"speed", speed}, {"channels", channels}, {"cost", cost}};
 
+/* Skips an option and its value. */
+static bool option(int *argc, char ***argv, const char *name,
+		   const char **value)
+{
+	if (*argc <= 2 || strcmp((*argv)[1], name) != 0)
+		return false;
+	*value = (*argv)[2];
+	*argc -= 2;
+	*argv += 2;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	const struct part *part = NULL;
 
-	if (argc > 2 && strcmp(argv[1], "--gpu") == 0) {
-		gpu = argv[2];
-		argc -= 2;
-		argv += 2;
-	}
+	if (option(&argc, &argv, "--gpu", &gpu))
+		option(&argc, &argv, "--pool", &pool);
 	for (size_t i = 0; argc > 2 && i < sizeof(parts) / sizeof(*parts); i++)
 		part = strcmp(argv[1], parts[i].name) == 0 ? &parts[i] : part;
 	if (argc > 3)
@@ -299,7 +300,8 @@ int main(int argc, char **argv)
 	if (argc > 4)
 		only_channels = atoi(argv[4]);
 	if (!part || rounds < 1 || rounds > ROUNDS_MAX)
-		compare_die("usage: compare [--gpu host|cuda] "
+		compare_die("usage: compare "
+			    "[--gpu host|cuda [--pool imported|plain|host]] "
 			    "speed|channels|cost PLUGIN.so "
 			    "[ROUNDS [CHANNELS]]");
 	plugin = argv[2];
@@ -307,5 +309,6 @@ int main(int argc, char **argv)
 	if (gpu)
 		set_up_gpu();
 	part->run();
+	pool_stop();
 	return 0;
 }

@@ -27,6 +27,7 @@ struct run {
 	const char *gpu;	/* driver of src/gpu; NULL: host memory */
 	bool isolated;		/* ours: in a helper process, */
 	bool copies;		/* ... which copies what could be lent */
+	bool lends;		/* ... which must lend, or it is another way */
 	bool shut;		/* SIGPIPE, for good, as threads of ours do */
 };
 

@@ -97,6 +97,9 @@ static unsigned receive_some(struct ours *o, const struct run *run)
 		o->granted++;
 	got = ops->poll(o->rx, events, WINDOW);
 	for (int i = 0; i < got; i++) {
+		if (events[i].kind == CHANNEL_ARRIVED && run->lends &&
+		    !events[i].lent)
+			compare_die("the helper copies what it should lend");
 		if (events[i].kind == CHANNEL_ARRIVED)
 			o->kept[o->arrived++ % WINDOW] = events[i];
 		else if (events[i].kind == CHANNEL_CONSUMED)
