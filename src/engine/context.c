@@ -343,6 +343,7 @@ static void sleep_epoll(struct context *ctx, struct harvest *harvest,
 			bool (*done)(void *), void *arg, uint64_t timeout_ns)
 {
 	struct pollfd pfd = {.fd = ctx->epfd, .events = POLLIN};
+	bool is_long = timeout_ns > SHORT_STAY_NS; /* nothing is to be polled */
 
 	harvest->n = 0;
 	harvest->departures = load_acquire(&ctx->departures);
@@ -350,7 +351,9 @@ static void sleep_epoll(struct context *ctx, struct harvest *harvest,
 	 * came before is seen here. Both sides are seq_cst. */
 	trace(TRACE_SLEEP, ctx->index, timeout_ns);
 	atomic_fetch_add(&ctx->sleepers, 1);
-	if (atomic_load(&ctx->kicked) || (done && done(arg))) {
+	atomic_fetch_add(&ctx->long_sleepers, is_long);
+	if (atomic_load(&ctx->kicked) || (done && done(arg)) ||
+	    (is_long && atomic_load(&ctx->n_pollees))) {
 		/* a pass is due, or who drove meanwhile has done it */
 	} else if (timeout_ns >= NS_PER_MS) {
 		uint64_t ms = timeout_ns / NS_PER_MS;
@@ -363,6 +366,7 @@ static void sleep_epoll(struct context *ctx, struct harvest *harvest,
 
 		ppoll(&pfd, 1, &ts, NULL);
 	}
+	atomic_fetch_sub(&ctx->long_sleepers, is_long);
 	atomic_fetch_sub(&ctx->sleepers, 1);
 	trace(TRACE_AWAKE, ctx->index, 0);
 }
@@ -536,6 +540,17 @@ int context_watch(struct context *ctx, bool (*done)(void *), void *arg,
 	return drive(ctx, done, arg, deadline_ns, true);
 }
 
+/* Whoever has made but one pass may have read the ring for what came in its
+ * middle, or leave things to poll that were not there when who sleeps chose for
+ * how long: a worker slept on for a second then. */
+static void rouse(struct context *ctx)
+{
+	/* Pairs with sleep_epoll(). */
+	if ((atomic_load(&ctx->kicked) && atomic_load(&ctx->sleepers)) ||
+	    (atomic_load(&ctx->n_pollees) && atomic_load(&ctx->long_sleepers)))
+		ring(ctx);
+}
+
 bool context_visit(struct context *ctx)
 {
 	if (!context_try_own(ctx))
@@ -545,6 +560,7 @@ bool context_visit(struct context *ctx)
 	store_relaxed(&ctx->visited_ns, clock_now_ns());
 	context_release(ctx);
 	context_announce(ctx);
+	rouse(ctx);
 	return did;
 }
 
@@ -780,7 +796,7 @@ void pollee_add(struct context *ctx, struct pollee *pollee)
 	if (!list_empty(&pollee->link))
 		return;
 	list_add_tail(&ctx->pollees, &pollee->link);
-	add_relaxed(&ctx->n_pollees, 1);
+	atomic_fetch_add(&ctx->n_pollees, 1); /* rouse() */
 }
 
 void pollee_del(struct context *ctx, struct pollee *pollee)

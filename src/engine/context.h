@@ -75,6 +75,8 @@ struct context {
 	_Atomic uint32_t wanted;	/* threads in context_enter(), or between
 					   context_want() and the entry */
 	_Atomic uint32_t sleepers;	/* threads in epoll_wait() */
+	_Atomic uint32_t long_sleepers;	/* of them, those that know of nothing
+					   to poll */
 	_Atomic uint32_t kicked;	/* a task came, or somebody shouts */
 	_Atomic uint32_t n_callers;	/* callers inside context_drive() */
 	_Atomic uint32_t n_long;	/* of them, those that will wake the

@@ -172,12 +172,52 @@ static void at_any_moment(void)
 	context_fini(&ctx);
 }
 
+/* ---- what one pass leaves ---- */
+
+struct rest {
+	struct pollee pollee;
+	int n_polls;
+	_Atomic uint32_t n;
+};
+
+static struct rest rest;
+
+static bool poll_twice(struct pollee *pollee)
+{
+	if (++rest.n_polls % 2)
+		return false;
+	pollee_del(&ctx, pollee);
+	add_acq_rel(&rest.n, 1);
+	return true;
+}
+
+/* The worker is asleep, and does not know of what there is to poll. Whoever
+ * makes one pass does, and leaves. */
+static void left_to_poll(void)
+{
+	begin();
+	rest.pollee.poll = poll_twice;
+	list_init(&rest.pollee.link);
+	CHECK_STATUS(context_start_worker(&ctx), 0);
+	for (uint32_t i = 1; i <= ROUNDS; i++) {
+		await(&ctx.sleepers, 1);
+		context_enter(&ctx);
+		pollee_add(&ctx, &rest.pollee);
+		context_release(&ctx);
+		context_visit(&ctx);
+		await(&rest.n, i);
+	}
+	context_stop_worker(&ctx);
+	context_fini(&ctx);
+}
+
 static const struct check_case cases[] = {
 	{"told_in_the_set", told_in_the_set, 60},
 	{"told_beside_one_that_leads", told_beside_one_that_leads, 60},
 	{"another_leads", another_leads, 60},
 	{"another_leads_after_a_deadline", another_leads_after_a_deadline, 60},
 	{"at_any_moment", at_any_moment, 60},
+	{"left_to_poll", left_to_poll, 60},
 };
 
 int main(int argc, char **argv)
