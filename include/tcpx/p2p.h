@@ -29,7 +29,8 @@
  * a test gives TCPX_INPROGRESS or TCPX_EAGAIN. TCPX_FOREVER (-1, as every
  * negative one) has no limit of its own (transfers still end by their
  * deadlines, but for a SEND or RECV without a match). A thread that waits
- * works: it drives the session's channels while the workers sleep.
+ * works: it drives the session's channels while the workers sleep. A program
+ * with an event loop gives no thread: see tcpx_session_fd().
  *
  * Output strings and blobs: (buf, cap_bytes, len_bytes). *len_bytes is the
  * number of bytes needed (for text without the final NUL, which is always
@@ -290,6 +291,68 @@ tcpx_session_stats_prometheus(struct tcpx_session *session, char *buf,
 TCPX_EXPORT TCPX_MUST_CHECK int
 tcpx_session_transports(struct tcpx_session *session, char *buf,
 			size_t cap_bytes, size_t *len_bytes);
+
+/* ---- event loops ------------------------------------------------------ */
+
+/* What a descriptor is armed for. */
+enum tcpx_wake {
+	TCPX_WAKE_XFER = 1,	/* a transfer has ended, well or not */
+	TCPX_WAKE_NOTIFY = 2,	/* there is a notification to take */
+	TCPX_WAKE_EVENT = 4,	/* there is an event to take */
+	TCPX_WAKE_ROOM = 8,	/* tcpx_notify_send() has said TCPX_EAGAIN, and
+				   there is room for more now */
+	TCPX_WAKE_ALL = 15,
+};
+
+/*
+ * A descriptor for an event loop (epoll, poll, libuv, asio, GLib) to sleep on,
+ * in the place of a thread in tcpx_xfer_wait(). It is armed before each sleep,
+ * and becomes readable when something comes that it was armed for. With 0
+ * workers also when the session is to be driven, whatever for: a socket, a
+ * GPU, a post of another thread. Look at everything, then arm; TCPX_EAGAIN says
+ * that something has come meanwhile, so that no wake is lost:
+ *
+ *   .--> sleep until fd is readable, or for the loop's other business
+ *   |      |
+ *   |      v
+ *   |    tcpx_session_progress(session, 0)       with 0 workers    <--.
+ *   |    tcpx_event_poll(), tcpx_notify_poll()   until TCPX_EAGAIN    |
+ *   |    tcpx_xfer_test()                        of all in flight     |
+ *   |      |                                                          |
+ *   |      v                                                          |
+ *   0 <- tcpx_session_arm(session, fd, TCPX_WAKE_...) -> TCPX_EAGAIN -'
+ *
+ * The first arm says TCPX_EAGAIN, as a rule. The loop needs no timeout:
+ * deadlines are looked after by the session, and end a transfer like any other.
+ * See examples/event_loop.c.
+ *
+ * Readable is all that it ever is, until the next arm or until what there is to
+ * drive has been driven; level triggered or by edges, as the loop likes.
+ * Nothing is to be read from it.
+ *
+ * Ownership: the session's, which closes it in tcpx_session_close(); take it
+ * out of the loop before that. Until then it stays valid.
+ * Threads: a descriptor is one loop's. Loops that sleep at the same time have
+ * one each, and are each told of everything. Threads that share one (an epoll
+ * set with EPOLLONESHOT, an asio pool) handle it one at a time. With 0 workers
+ * one loop that drives is enough; several get into one another's way.
+ * Returns: 0; TCPX_ENFILE, TCPX_ENOMEM.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_session_fd(struct tcpx_session *session,
+						int *fd);
+/*
+ * Before each sleep on it: fd is not readable any more, and will be when
+ * something of `wanted` (TCPX_WAKE_*, or'd; 0: nothing but what is to be
+ * driven) comes, once. Notifications and events count for as long as they have
+ * not been taken, so leave out what the program does not take; transfers and
+ * room that came since the last arm that wanted them. Also tells workers that
+ * this thread, which has driven while it tested, goes. Does not block; costs
+ * a system call if fd was readable, and one or two with 0 workers.
+ * Returns: 0, sleep; TCPX_EAGAIN, do not, but look (with 0 workers: drive) and
+ * arm again; TCPX_ENOENT, fd is not of this session; TCPX_EINVAL.
+ */
+TCPX_EXPORT TCPX_MUST_CHECK int tcpx_session_arm(struct tcpx_session *session,
+						 int fd, uint32_t wanted);
 
 /* ---- peers ------------------------------------------------------------ */
 

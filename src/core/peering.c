@@ -216,7 +216,7 @@ static void put_event(struct peering *peering, uint64_t id,
 	memcpy(event.name, peering->name, sizeof(event.name));
 	snprintf(event.cause, sizeof(event.cause), "%s", cause);
 	inbox_put_event(peering->session->inbox, &event);
-	engine_tell(peering->session->engine);
+	engine_tell(peering->session->engine, TCPX_WAKE_EVENT);
 }
 
 void peering_event(struct peering *peering, enum tcpx_event_kind kind,

@@ -180,7 +180,7 @@ static int on_note(void *arg, struct peer *peer, const void *data,
 	/* First: who takes it takes it off. */
 	add_relaxed(&peering->unread_bytes, inbox_note_bytes(note));
 	inbox_put_note(session->inbox, note);
-	engine_tell(session->engine);
+	engine_tell(session->engine, TCPX_WAKE_NOTIFY);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What arrives for the program: events and notifications, polled or awaited. */
+/* What arrives for the program: events and notifications, polled or awaited,
+ * and descriptors to await it by. */
 
 #include "base/clock.h"
 #include "core/peering.h"
@@ -134,4 +135,40 @@ int tcpx_notify_wait(struct tcpx_session *session,
 			return TCPX_ETIMEDOUT;
 	*notification = &note->pub;
 	return 0;
+}
+
+/* ---- event loops ------------------------------------------------------ */
+
+int tcpx_session_fd(struct tcpx_session *session, int *fd)
+{
+	if (!session_is_ours(session) || !fd)
+		return session_null(session, __func__);
+	return wakeup_open(&session->engine->wakeups, fd);
+}
+
+/* After it was armed: who puts one from here on tells it. */
+static bool is_unread(struct tcpx_session *session, uint32_t wanted)
+{
+	return (wanted & TCPX_WAKE_NOTIFY && inbox_has_note(session->inbox)) ||
+	       (wanted & TCPX_WAKE_EVENT && inbox_has_event(session->inbox));
+}
+
+int tcpx_session_arm(struct tcpx_session *session, int fd, uint32_t wanted)
+{
+	if (!session_is_ours(session))
+		return TCPX_EINVAL;
+	if (wanted & ~(uint32_t)TCPX_WAKE_ALL)
+		return session_bad_argument(session, __func__,
+					    "not of enum tcpx_wake");
+	int err = engine_arm(session->engine, fd, wanted);
+
+	if (err == TCPX_ENOENT)
+		log_error(&session->log, "session",
+			  "%s: descriptor %d is not from tcpx_session_fd() of "
+			  "this session",
+			  __func__, fd);
+	if (err || !is_unread(session, wanted))
+		return err;
+	engine_disarm(session->engine, fd);
+	return TCPX_EAGAIN;
 }

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/sigmask.h"
 #include "base/trace.h"
+#include "engine/wakeup.h"
 
 #define EVENTS_A_PASS 64
 #define GRACE_NS (100 * NS_PER_US) /* the worker comes back after this, ... */
@@ -36,12 +37,13 @@
 #define IDLE_SLEEP_NS (1000 * NS_PER_MS)
 #define HOT_US 1000 /* spun for what ends within microseconds, as a rule */
 
-int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us,
-		 uint32_t stream_poll_us)
+int context_init(struct context *ctx, uint32_t index, struct wakeups *wakeups,
+		 uint32_t busy_poll_us, uint32_t stream_poll_us)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 
 	*ctx = (struct context){.index = index,
+				.wakeups = wakeups,
 				.busy_poll_us = busy_poll_us,
 				.stream_poll_us = stream_poll_us,
 				.spin_us = busy_poll_us,
@@ -382,18 +384,23 @@ static uint64_t until(uint64_t deadline_ns, uint64_t limit)
 	return left < limit ? left : limit;
 }
 
+/* Until things are to be polled again: the longer, the longer in vain. */
+static uint64_t next_nap(struct context *ctx)
+{
+	uint64_t nap_ns = load_relaxed(&ctx->nap_ns);
+
+	if (nap_ns < POLLEE_NAP_MAX_NS)
+		store_relaxed(&ctx->nap_ns, 2 * nap_ns);
+	return nap_ns;
+}
+
 static uint64_t sleep_limit(struct context *ctx, uint64_t deadline_ns)
 {
 	/* pollees is the owner's; a stale look only makes a sleep shorter or
 	 * ends it by the next kick. */
-	uint64_t limit = IDLE_SLEEP_NS;
-
-	if (load_relaxed(&ctx->n_pollees)) {
-		limit = load_relaxed(&ctx->nap_ns);
-		if (limit < POLLEE_NAP_MAX_NS)
-			store_relaxed(&ctx->nap_ns, 2 * limit);
-	}
-	return until(deadline_ns, limit);
+	return until(deadline_ns, load_relaxed(&ctx->n_pollees) ?
+					  next_nap(ctx) :
+					  IDLE_SLEEP_NS);
 }
 
 /*
@@ -557,6 +564,8 @@ bool context_visit(struct context *ctx)
 		return false;
 	bool did = context_pass(ctx);
 
+	if (did)
+		store_relaxed(&ctx->nap_ns, POLLEE_NAP_NS);
 	store_relaxed(&ctx->visited_ns, clock_now_ns());
 	context_release(ctx);
 	context_announce(ctx);
@@ -619,7 +628,42 @@ void context_visit_now_and_then(struct context *ctx)
 		context_visit_paced(ctx, &ctx->pace);
 }
 
+/* ---- event loops ------------------------------------------------------ */
+
+bool context_may_rest(struct context *ctx, uint64_t *nap_ns)
+{
+	struct pollfd pfd = {.fd = ctx->epfd, .events = POLLIN};
+
+	/* After the loop was armed: pairs with context_kick() and
+	 * pollee_add(). A loop that goes by edges is not told again of what
+	 * is ready by now. */
+	if (atomic_load(&ctx->kicked) || poll(&pfd, 1, 0) > 0)
+		return false;
+	*nap_ns = atomic_load(&ctx->n_pollees) ? next_nap(ctx) : UINT64_MAX;
+	return true;
+}
+
+void context_hand_over(struct context *ctx)
+{
+	rouse(ctx);
+	/* Nobody has come since it was last told. */
+	if (!ctx->has_thread || !load_relaxed(&ctx->visited_ns))
+		return;
+	store_relaxed(&ctx->visited_ns, 0);
+	/* Pairs with nap(): either handoff has changed, or we see it. */
+	atomic_fetch_add(&ctx->handoff, 1);
+	if (atomic_load(&ctx->napping))
+		futex_wake(&ctx->handoff, 1);
+}
+
 /* ---- the worker ------------------------------------------------------- */
+
+static void nap(struct context *ctx, uint32_t handoff, uint64_t limit_ns)
+{
+	atomic_store(&ctx->napping, 1);
+	futex_wait(&ctx->handoff, handoff, limit_ns);
+	store_relaxed(&ctx->napping, 0);
+}
 
 static bool callers_at_work(struct context *ctx)
 {
@@ -645,9 +689,9 @@ static void *worker_main(void *arg)
 		uint32_t handoff = load_relaxed(&ctx->handoff);
 
 		if (callers_at_work(ctx)) {
-			futex_wait(&ctx->handoff, handoff,
-				   load_relaxed(&ctx->n_long) ? IDLE_SLEEP_NS :
-								grace_ns);
+			nap(ctx, handoff,
+			    load_relaxed(&ctx->n_long) ? IDLE_SLEEP_NS :
+							 grace_ns);
 			grace_ns = grace_ns < GRACE_MAX_NS ? 2 * grace_ns :
 							     GRACE_MAX_NS;
 			continue;
@@ -703,6 +747,7 @@ void context_kick(struct context *ctx)
 	atomic_store(&ctx->kicked, 1);
 	if (atomic_load(&ctx->sleepers))
 		ring(ctx);
+	wakeups_drive(ctx->wakeups);
 }
 
 void context_submit(struct context *ctx, struct task *task)
@@ -736,6 +781,7 @@ void context_announce_end(struct context *ctx)
 		context_call(ctx);
 	else
 		context_announce(ctx);
+	wakeups_tell(ctx->wakeups, TCPX_WAKE_XFER);
 }
 
 void context_call(struct context *ctx)
@@ -796,7 +842,10 @@ void pollee_add(struct context *ctx, struct pollee *pollee)
 	if (!list_empty(&pollee->link))
 		return;
 	list_add_tail(&ctx->pollees, &pollee->link);
-	atomic_fetch_add(&ctx->n_pollees, 1); /* rouse() */
+	/* Pairs with rouse(), and with context_may_rest(): a loop that sleeps
+	 * without a timer sets it. */
+	if (!atomic_fetch_add(&ctx->n_pollees, 1))
+		wakeups_drive(ctx->wakeups);
 }
 
 void pollee_del(struct context *ctx, struct pollee *pollee)

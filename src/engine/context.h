@@ -30,6 +30,7 @@
 #include "base/list.h"
 
 struct context;
+struct wakeups;
 
 /*
  * How often callers that poll for the same thing come to work themselves.
@@ -82,6 +83,7 @@ struct context {
 	_Atomic uint32_t n_long;	/* of them, those that will wake the
 					   worker when they leave */
 	_Atomic uint32_t handoff;	/* futex the worker naps on */
+	_Atomic uint32_t napping;	/* it does */
 	_Atomic uint32_t seq;		/* futex of callers that cannot own */
 	_Atomic uint32_t seq_waiters;
 	_Atomic uint32_t led;		/* one of those who wait here sleeps in
@@ -109,6 +111,7 @@ struct context {
 
 	_Alignas(CACHE_LINE_BYTES) int epfd;
 	int wake_fd;
+	struct wakeups *wakeups;	/* the program's loops are told by it */
 	uint32_t index;
 	uint32_t busy_poll_us;
 	uint32_t stream_poll_us;	/* spun for what has lately come in gaps
@@ -133,8 +136,8 @@ struct context {
 	struct pace pace;	/* of callers that test a transfer */
 };
 
-int context_init(struct context *ctx, uint32_t index, uint32_t busy_poll_us,
-		 uint32_t stream_poll_us);
+int context_init(struct context *ctx, uint32_t index, struct wakeups *wakeups,
+		 uint32_t busy_poll_us, uint32_t stream_poll_us);
 int context_start_worker(struct context *ctx);
 /* Ends and joins the worker. */
 void context_stop_worker(struct context *ctx);
@@ -183,6 +186,13 @@ void context_visit_now_and_then(struct context *ctx);
 bool pace_is_due(struct pace *pace);
 /* It is: pays it. */
 void context_visit_paced(struct context *ctx, struct pace *pace);
+
+/* An event loop of the program's is about to sleep, and will not drive: the
+ * worker that stays away from who polls comes back. */
+void context_hand_over(struct context *ctx);
+/* The same where loops drive. False: there is something to do now; else
+ * *nap_ns is when there is something to poll (UINT64_MAX: nothing). */
+bool context_may_rest(struct context *ctx, uint64_t *nap_ns);
 
 /* ---- from any thread -------------------------------------------------- */
 

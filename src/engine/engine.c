@@ -125,13 +125,15 @@ static int open_contexts(struct engine *engine)
 		return TCPX_ENOMEM;
 	for (; engine->n_contexts < n; engine->n_contexts++) {
 		int err = context_init(&engine->contexts[engine->n_contexts],
-				       engine->n_contexts,
+				       engine->n_contexts, &engine->wakeups,
 				       engine->params.busy_poll_us,
 				       engine->params.stream_poll_us);
 
 		if (err)
 			return err;
 	}
+	if (!engine->params.workers) /* then there is one */
+		engine->wakeups.set_fd = engine->contexts[0].epfd;
 	for (uint32_t i = 0; engine->params.workers && i < n; i++) {
 		int err = context_start_worker(&engine->contexts[i]);
 
@@ -151,6 +153,7 @@ int engine_create(const struct engine_params *params,
 		return TCPX_ENOMEM;
 	*engine = (struct engine){.params = *params, .ops = ops, .arg = arg};
 	spares_init(&engine->spares);
+	wakeups_init(&engine->wakeups);
 	int err = open_transports(engine);
 
 	if (!err)
@@ -178,6 +181,7 @@ void engine_destroy(struct engine *engine)
 	for (uint32_t i = 0; i < engine->n_contexts; i++)
 		context_fini(&engine->contexts[i]);
 	spares_fini(&engine->spares);
+	wakeups_fini(&engine->wakeups);
 	free(engine->contexts);
 	free(engine);
 }
@@ -227,9 +231,10 @@ int engine_drive(struct engine *engine, bool (*done)(void *), void *arg,
 	return context_watch(&engine->contexts[0], done, arg, deadline_ns);
 }
 
-void engine_tell(struct engine *engine)
+void engine_tell(struct engine *engine, uint32_t kind)
 {
 	context_call_sleepers(&engine->contexts[0]);
+	wakeups_tell(&engine->wakeups, kind);
 }
 
 void engine_announce(struct engine *engine)
@@ -239,4 +244,44 @@ void engine_announce(struct engine *engine)
 		context_announce(&engine->contexts[i]);
 		context_kick(&engine->contexts[i]);
 	}
+}
+
+/* ---- event loops ------------------------------------------------------ */
+
+/* Nothing is to be done now, or others will do it. */
+static bool may_rest(struct engine *engine, struct wakeup *wakeup)
+{
+	uint64_t nap_ns;
+
+	if (engine->params.workers) {
+		for (uint32_t i = 0; i < engine->n_contexts; i++)
+			context_hand_over(&engine->contexts[i]);
+		return true;
+	}
+	if (!context_may_rest(&engine->contexts[0], &nap_ns))
+		return false;
+	wakeup_after(&engine->wakeups, wakeup, nap_ns);
+	return true;
+}
+
+int engine_arm(struct engine *engine, int fd, uint32_t wanted)
+{
+	struct wakeup *wakeup = wakeup_find(&engine->wakeups, fd);
+
+	if (!wakeup)
+		return TCPX_ENOENT;
+	if (!wakeup_arm(&engine->wakeups, wakeup, wanted))
+		return TCPX_EAGAIN;
+	if (may_rest(engine, wakeup))
+		return 0;
+	wakeup_disarm(&engine->wakeups, wakeup);
+	return TCPX_EAGAIN;
+}
+
+void engine_disarm(struct engine *engine, int fd)
+{
+	struct wakeup *wakeup = wakeup_find(&engine->wakeups, fd);
+
+	if (wakeup)
+		wakeup_disarm(&engine->wakeups, wakeup);
 }

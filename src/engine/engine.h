@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "engine/context.h"
 #include "engine/spares.h"
+#include "engine/wakeup.h"
 #include "transport/transport.h"
 #include "wire/hello.h"
 
@@ -101,6 +102,7 @@ struct engine {
 	_Atomic uint32_t next_context; /* where the next lane goes */
 	struct pace pace;	/* of callers that poll for whatever arrives */
 	struct spares spares;	/* for the rows of lists */
+	struct wakeups wakeups; /* event loops of the program's */
 };
 
 int engine_create(const struct engine_params *params,
@@ -123,10 +125,18 @@ void engine_visit_now_and_then(struct engine *engine);
 /* Drives for something that is not tied to one peer. */
 int engine_drive(struct engine *engine, bool (*done)(void *arg), void *arg,
 		 uint64_t deadline_ns);
-/* Something has come for the program, said by a seq_cst store: wakes callers
- * in engine_drive(). Costs nothing while none of them is asleep. */
-void engine_tell(struct engine *engine);
+/* A thing of that kind (enum tcpx_wake) has come for the program, said by a
+ * seq_cst store: wakes callers in engine_drive(), and event loops. Costs
+ * nothing while none of them is asleep. */
+void engine_tell(struct engine *engine, uint32_t kind);
 /* Wakes callers that wait for something core did itself, anywhere. */
 void engine_announce(struct engine *engine);
+
+/* The loop of that descriptor of ours is about to sleep. Returns 0;
+ * TCPX_EAGAIN, it is not to: something has happened, or is to be driven;
+ * TCPX_ENOENT. */
+int engine_arm(struct engine *engine, int fd, uint32_t wanted);
+/* It does not sleep after all. */
+void engine_disarm(struct engine *engine, int fd);
 
 #endif

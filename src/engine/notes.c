@@ -140,9 +140,9 @@ static int emit_reserved(struct peer *peer, const void *data,
 	return err;
 }
 
-bool notes_pump(struct peer *peer)
+static bool pump_waiting(struct peer *peer)
 {
-	bool did = tell_taken(peer);
+	bool did = false;
 
 	while (!list_empty(&peer->notes)) {
 		struct waiting_note *note =
@@ -160,10 +160,25 @@ bool notes_pump(struct peer *peer)
 	return did;
 }
 
+bool notes_pump(struct peer *peer)
+{
+	bool told = tell_taken(peer);
+
+	if (!pump_waiting(peer))
+		return told;
+	if (peer->note_refused) {
+		peer->note_refused = false;
+		wakeups_tell(&peer->engine->wakeups, TCPX_WAKE_ROOM);
+	}
+	return true;
+}
+
 static int keep_waiting(struct peer *peer, const void *data, uint32_t len_bytes)
 {
-	if (peer->notes_waiting_bytes + cost_of(len_bytes) > WAITING_MAX)
+	if (peer->notes_waiting_bytes + cost_of(len_bytes) > WAITING_MAX) {
+		peer->note_refused = true;
 		return TCPX_EAGAIN;
+	}
 	struct waiting_note *note = malloc(sizeof(*note) + len_bytes);
 
 	if (!note)

@@ -127,6 +127,7 @@ struct peer {
 	/* notifications */
 	struct list notes;	/* of their own, waiting for window */
 	uint64_t notes_waiting_bytes;
+	bool note_refused;	/* since one of them left, for want of room */
 	uint64_t note_sent_bytes, note_taken_bytes; /* ours, at the peer */
 	uint64_t note_got_bytes, note_read_bytes, note_told_bytes; /* theirs */
 	uint8_t *parts;		/* a notification being put together */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "check.h"
 #include "engine/context.h"
+#include "engine/wakeup.h"
 
 #define ROUNDS 200
 
@@ -19,6 +20,7 @@ struct waiter {
 	pthread_t thread;
 };
 
+static struct wakeups nobody; /* no event loop */
 static struct context ctx;
 
 static bool has_ended(void *arg)
@@ -67,7 +69,7 @@ static void await_leader(void)
 
 static void begin(void)
 {
-	CHECK_STATUS(context_init(&ctx, 0, 20, 20), 0);
+	CHECK_STATUS(context_init(&ctx, 0, &nobody, 20, 20), 0);
 }
 
 /* It sleeps in the set, and nothing in the set is ready: another has read what
