@@ -101,6 +101,7 @@ struct boot_target {
 				       (its port is ignored) */
 	uint64_t token; /* FLOW */
 	uint32_t rail, flow, generation;
+	bool once; /* whatever comes of the first attempt is the end of it */
 };
 
 /* TCPX_EUNREACHABLE: no such address, or no port of the range is free (the
@@ -115,7 +116,7 @@ uint16_t boot_port(const struct boot *boot);
  * status, then nothing follows: TCPX_EINVAL (a bad host:port, or
  * HELLO_KEY_SHARED without a shared secret), TCPX_ENOMEM. Refused and broken
  * connections are tried again every 50 ms to 1 s until timeout_ms (0: that of
- * the params); a refused verdict, a wrong proof, an unknown name are final. */
+ * the params), unless target->once; a refused verdict, a wrong proof, an unknown name are final. */
 int boot_connect(struct boot *boot, const struct boot_target *target,
 		 uint64_t cookie, uint32_t timeout_ms);
 void boot_cancel(struct boot *boot, uint64_t cookie);

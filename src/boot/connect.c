@@ -157,9 +157,9 @@ void dial_failed(struct boot *boot, struct dial *dial, int status, bool final,
 
 	addr_text(&dial->addrs[dial->at_addr], where);
 	note(dial, status, where, cause);
-	dial->final = final;
+	dial->final = final || dial->target.once;
 	log_debug(boot->log, BOOT_SUBSYSTEM, "connecting to %s", dial->cause);
-	if (++dial->at_addr < dial->n_addrs || final) {
+	if (++dial->at_addr < dial->n_addrs || dial->final) {
 		next_attempt_in(boot, dial, 0);
 		return;
 	}

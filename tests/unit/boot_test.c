@@ -300,6 +300,23 @@ static void closes_amid_names(void)
 	CHECK_EQ(a.n_connected, 0);
 }
 
+/* One attempt and no more: what comes of it is said at once, and not when the
+ * hour is over. */
+static void one_attempt(void)
+{
+	struct boot_target target;
+	struct end a, b;
+
+	pair_up(&a, &b);
+	target = target_of(&b);
+	target.once = true;
+	close_end(&b);
+	CHECK_EQ(boot_connect(a.boot, &target, 1, 3600 * 1000), 0);
+	drive(&a, NULL, &a.n_connected, 1);
+	CHECK_STATUS(a.status, TCPX_EREFUSED);
+	close_end(&a);
+}
+
 static void wrong_secret(void)
 {
 	struct boot_target target;
@@ -661,6 +678,7 @@ static const struct check_case cases[] = {
 	{"leaves_from", leaves_from, 0},
 	{"slow_names_hold_nothing_up", slow_names_hold_nothing_up, 0},
 	{"closes_amid_names", closes_amid_names, 0},
+	{"one_attempt", one_attempt, 0},
 	{"wrong_secret", wrong_secret, 0},
 	{"wrong_key_kind", wrong_key_kind, 0},
 	{"wrong_session", wrong_session, 0},
