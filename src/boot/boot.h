@@ -49,9 +49,10 @@ struct boot_result {
 	char name[TCPX_NAME_MAX];
 	struct wire_limits limits; /* negotiated (CONTROL) */
 	char transports[64]; /* what the other side allows */
-	uint64_t token; /* CONTROL: given with the verdict; FLOW: named
-				   by the connector */
-	uint32_t rail, flow, generation; /* FLOW */
+	uint64_t token; /* CONTROL: given with the verdict; FLOW, RESUME:
+				   named by the connector */
+	uint32_t rail, flow; /* FLOW */
+	uint32_t generation; /* FLOW, RESUME */
 	uint32_t n_rails;
 	struct wire_rail rails[BLOB_RAILS_MAX]; /* the other side's */
 	struct net_addr local, remote; /* of the connection */
@@ -80,10 +81,10 @@ struct boot_ops {
 	void (*connected)(void *arg, uint64_t cookie, int status,
 			  const char *cause, const struct boot_result *result);
 	/*
-	 * A boot_connect() for CONTROL has learned whom it talks to (result:
-	 * session and name, proved), and has not proved itself yet. 0: go on;
-	 * a status ends it with that, and the listener is told that it is no
-	 * failure. NULL: always go on.
+	 * A boot_connect() for CONTROL or RESUME has learned whom it talks to
+	 * (result: session and name, proved), and has not proved itself yet. 0:
+	 * go on; a status ends it with that, and the listener is told that it
+	 * is no failure. NULL: always go on.
 	 */
 	int (*met)(void *arg, uint64_t cookie,
 		   const struct boot_result *result);
@@ -99,7 +100,7 @@ struct boot_target {
 				   without holding the control thread up */
 	struct net_addr bind_addr; /* family 0 or the local address to leave from
 				       (its port is ignored) */
-	uint64_t token; /* FLOW */
+	uint64_t token; /* FLOW, RESUME */
 	uint32_t rail, flow, generation;
 	bool once; /* whatever comes of the first attempt is the end of it */
 };

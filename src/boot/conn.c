@@ -240,9 +240,10 @@ static void meet(struct boot *boot, struct conn *conn)
 	    conn->hs.state != HANDSHAKE_RUNS)
 		return;
 	conn->met = true;
-	if (result->purpose != HELLO_CONTROL || !boot->ops->met)
+	if (result->purpose == HELLO_FLOW || !boot->ops->met)
 		return;
-	if (is_admitted(boot, result->session))
+	if (result->purpose == HELLO_CONTROL &&
+	    is_admitted(boot, result->session))
 		status = TCPX_EBUSY;
 	else
 		status = boot->ops->met(boot->arg, conn->dial->cookie, result);

@@ -64,7 +64,7 @@ static void copy_text(char *to, size_t cap_bytes, const char *from)
 
 static struct msg_blob_ref own_rails(const struct handshake *hs)
 {
-	/* A flow belongs to a peer whose rails are known. */
+	/* All others belong to a peer whose rails are known. */
 	if (hs->result.purpose != HELLO_CONTROL)
 		return (struct msg_blob_ref){0};
 	return (struct msg_blob_ref){hs->self->rails, hs->self->rails_bytes};
@@ -181,7 +181,7 @@ static void got_hello(struct handshake *hs, const uint8_t *body,
 		fail(hs, TCPX_EPROTO, "a HELLO with bad rail addresses");
 		return;
 	}
-	if (hello.purpose == HELLO_FLOW) {
+	if (hello.purpose != HELLO_CONTROL) {
 		result->token = hello.token;
 		result->rail = hello.rail;
 		result->flow = hello.flow;

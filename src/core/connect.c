@@ -16,6 +16,7 @@
 #include "core/flows.h"
 #include "core/peering.h"
 #include "core/rails.h"
+#include "engine/resume.h"
 
 #define CROSSING_RETRY_NS (50 * NS_PER_MS)
 
@@ -24,10 +25,12 @@ struct dialing {
 	struct list link; /* session->dialings */
 	struct peering *peering; /* one reference */
 	enum hello_purpose purpose;
-	uint32_t rail, flow;
+	uint32_t rail, flow, generation;
+	bool met;
 };
 
-int connect_target(struct peering *peering, struct boot_target *target)
+int connect_target(struct peering *peering, struct boot_target *target,
+		   uint32_t timeout_ms)
 {
 	struct tcpx_session *session = peering->session;
 	struct dialing *dialing = malloc(sizeof(*dialing));
@@ -40,12 +43,13 @@ int connect_target(struct peering *peering, struct boot_target *target)
 	*dialing = (struct dialing){.peering = peering_get(peering),
 				    .purpose = target->purpose,
 				    .rail = target->rail,
-				    .flow = target->flow};
+				    .flow = target->flow,
+				    .generation = target->generation};
 	list_init(&dialing->link);
 	list_add_tail(&session->dialings, &dialing->link);
-	int err = boot_connect(session->boot, target,
-			       (uint64_t)(uintptr_t)dialing,
-			       session->config->connect_timeout_ms);
+	int err = boot_connect(
+		session->boot, target, (uint64_t)(uintptr_t)dialing,
+		timeout_ms ? timeout_ms : session->config->connect_timeout_ms);
 
 	if (err) {
 		/* The caller holds a reference too: never the last one. */
@@ -81,7 +85,7 @@ int connect_dial(struct peering *peering)
 	} else {
 		target.host = peering->address;
 	}
-	return connect_target(peering, &target);
+	return connect_target(peering, &target, 0);
 }
 
 /* ---- states ----------------------------------------------------------- */
@@ -125,6 +129,7 @@ static void learn(struct peering *peering, const struct boot_result *result)
 	       sizeof(peering->transports));
 	peering->limits = result->limits;
 	peering->token = result->token;
+	peering->ctl_addr = result->remote;
 	peering->n_their_rails = result->n_rails;
 	memcpy(peering->rails, result->rails,
 	       result->n_rails * sizeof(*result->rails));
@@ -215,6 +220,13 @@ static int on_met(void *arg, uint64_t cookie, const struct boot_result *result)
 	struct peering *peering = dialing->peering;
 
 	pthread_mutex_lock(&session->lock);
+	if (dialing->purpose == HELLO_RESUME) {
+		int err = redial_met(peering);
+
+		dialing->met = !err;
+		pthread_mutex_unlock(&session->lock);
+		return err;
+	}
 	peering->met = peering->state == PEERING_CONNECTING;
 	if (peering->met && peering->address) {
 		peering->known = false;
@@ -302,6 +314,9 @@ static void on_connected(void *arg, uint64_t cookie, int status,
 	if (dialing->purpose == HELLO_FLOW)
 		flows_dialed(peering, dialing->rail, dialing->flow, status,
 			     cause, result);
+	else if (dialing->purpose == HELLO_RESUME)
+		redial_dialed(peering, dialing->generation, dialing->met,
+			      status, cause, result);
 	else if (!status)
 		control_connected(peering, result);
 	else
@@ -331,6 +346,10 @@ static int admit_control(struct tcpx_session *session,
 	if (peering && !self &&
 	    (peering->state != PEERING_CONNECTING ||
 	     (peering->met && ours_wins(session, result->session)))) {
+		/* Who connects anew has given up the last one; if its control
+		 * connection is lost, nobody will resume it. */
+		if (peering->incoming && peering->peer)
+			resume_give_up(peering->peer, "it connects anew");
 		snprintf(why, cap, "already connected with this session");
 		return TCPX_EBUSY;
 	}
@@ -352,6 +371,8 @@ static int on_admit(void *arg, const struct boot_result *result,
 	pthread_mutex_lock(&session->lock);
 	if (result->purpose == HELLO_CONTROL) {
 		err = admit_control(session, result, token, why, cap);
+	} else if (result->purpose == HELLO_RESUME) {
+		err = redial_admit(session, result, why, cap);
 	} else {
 		struct peering *peering =
 			u64map_get(&session->tokens, result->token);
@@ -447,6 +468,8 @@ static void on_accepted(void *arg, const struct boot_result *result)
 
 	if (result->purpose == HELLO_CONTROL)
 		accepted_control(session, result);
+	else if (result->purpose == HELLO_RESUME)
+		redial_accepted(session, result);
 	else
 		accepted_flow(session, result);
 	engine_announce(session->engine);

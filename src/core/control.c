@@ -46,7 +46,8 @@ static bool tick_peering(struct peering *peering, uint64_t now_ns,
 	pthread_mutex_unlock(&session->lock);
 	if (!peer)
 		return soon;
-	return peer_tick(peer, now_ns, due_ns) || soon;
+	soon |= peer_tick(peer, now_ns, due_ns);
+	return redial_look(peering, now_ns, due_ns) || soon;
 }
 
 struct round {

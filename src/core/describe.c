@@ -45,6 +45,22 @@ static json_t *limits_json(const struct wire_limits *limits)
 			 (json_int_t)limits->liveness_ms);
 }
 
+static json_t *control_json(struct peer *peer)
+{
+	static const char *const states[] = {
+		[CTL_UP] = "up", [CTL_DOWN] = "lost", [CTL_GREETS] = "coming back"};
+	struct resumption *r = &peer->ctl.resumption;
+
+	pthread_mutex_lock(&peer->lock);
+	json_t *json =
+		json_pack("{s:s,s:I,s:o,s:o}", "state", states[peer->ctl.state],
+			  "resumed", (json_int_t)load_relaxed(&r->n_resumed),
+			  "over", json_text(r->via), "why", json_text(r->why));
+
+	pthread_mutex_unlock(&peer->lock);
+	return json;
+}
+
 /* session->lock held. */
 static json_t *peer_json(struct peering *peering)
 {
@@ -55,14 +71,15 @@ static json_t *peer_json(struct peering *peering)
 		flows_hear(peering);
 	if (peering->known)
 		json_hex(peering->session_id, SESSION_ID_BYTES, id);
-	return json_pack("{s:o,s:s,s:s,s:s,s:o,s:b,s:b,s:o,s:o,s:o}", "name",
-			 json_text(peering->name), "session", id, "state",
-			 state_name(peering), "status",
+	return json_pack("{s:o,s:s,s:s,s:s,s:o,s:b,s:b,s:o,s:o,s:o,s:o}",
+			 "name", json_text(peering->name), "session", id,
+			 "state", state_name(peering), "status",
 			 tcpx_status_name(load_relaxed(&peering->status)),
 			 "cause", json_text(peering->cause), "incoming",
 			 peering->incoming, "self", peering->self, "limits",
-			 limits_json(&peering->limits), "pairs",
-			 lives ? pairs_json(peering) : json_array(),
+			 limits_json(&peering->limits), "control",
+			 lives ? control_json(peering->peer) : json_object(),
+			 "pairs", lives ? pairs_json(peering) : json_array(),
 			 "transports",
 			 lives ? transports_json(peering) : json_array());
 }

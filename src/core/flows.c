@@ -115,23 +115,15 @@ void flows_free(struct peering *peering)
 
 /* ---- one flow --------------------------------------------------------- */
 
-static int dial(struct peering *peering, struct way *way, uint32_t i)
+void flows_aim(const struct peering *peering, uint32_t rail,
+	       struct boot_target *target)
 {
-	struct tcpx_session *session = peering->session;
-	uint32_t rail = i / way->n_flows;
+	const struct tcpx_session *session = peering->session;
 	const struct wire_rail *theirs =
 		&peering->rails[rail % peering->n_their_rails];
 	const struct nic *ours = &session->nics[rail % session->n_rails];
-	struct boot_target target = {
-		.purpose = HELLO_FLOW,
-		.addr = theirs->addr,
-		.token = peering->token,
-		.rail = rail,
-		.flow = i % way->n_flows,
-		.generation = way->flows[i].generation,
-	};
 
-	memcpy(target.session, peering->session_id, SESSION_ID_BYTES);
+	target->addr = theirs->addr;
 	/* A rail that is one of several, or was asked for, is left from its own
 	 * address; by which interface is for the kernel's routes to say
 	 * (core/rails.h), and routes by source address heed it. To bind
@@ -140,8 +132,22 @@ static int dial(struct peering *peering, struct way *way, uint32_t i)
 	 * socket does not hear. */
 	if (ours->addr.sa.sa_family == theirs->addr.sa.sa_family &&
 	    (session->n_rails > 1 || session->config->ifnames))
-		target.bind_addr = ours->addr;
-	return connect_target(peering, &target);
+		target->bind_addr = ours->addr;
+}
+
+static int dial(struct peering *peering, struct way *way, uint32_t i)
+{
+	struct boot_target target = {
+		.purpose = HELLO_FLOW,
+		.token = peering->token,
+		.rail = i / way->n_flows,
+		.flow = i % way->n_flows,
+		.generation = way->flows[i].generation,
+	};
+
+	memcpy(target.session, peering->session_id, SESSION_ID_BYTES);
+	flows_aim(peering, target.rail, &target);
+	return connect_target(peering, &target, 0);
 }
 
 /* One that was given up may still be on the way: each has a generation. */

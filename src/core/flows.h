@@ -23,10 +23,14 @@
 #include <stdint.h>
 
 struct boot_result;
+struct boot_target;
 struct engine_transport;
 struct peer;
 struct peering;
 
+/* Where their listener is reached by that rail, and from which address of ours. */
+void flows_aim(const struct peering *peering, uint32_t rail,
+	       struct boot_target *target);
 /* Which transports and how many lanes; before there is an engine's peer. */
 int flows_plan(struct peering *peering);
 /* Asks for all of them. 0, or why there is nothing to ask for. */

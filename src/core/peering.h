@@ -28,6 +28,7 @@
  * of the engine.
  */
 
+#include "core/redial.h"
 #include "core/session.h"
 #include "engine/peer.h"
 
@@ -105,6 +106,8 @@ struct peering {
 
 	struct peer *peer;	/* from FLOWS on */
 	uint64_t token;		/* theirs for our flows, or ours for theirs */
+	struct net_addr ctl_addr; /* where we have connected to */
+	struct redial redial;	/* of the control connection */
 	struct wire_limits limits;
 	struct wire_rail rails[BLOB_RAILS_MAX]; /* theirs */
 	uint32_t n_their_rails;
@@ -153,8 +156,9 @@ void peering_event_all(struct peering *peering, enum tcpx_event_kind kind,
 
 /* connect.c: dialing, and what boot and the engine report. session->lock is
  * held in the first five. */
-/* Key and dial; the end comes to connect_boot_ops. */
-int connect_target(struct peering *peering, struct boot_target *target);
+/* Key and dial; the end comes to connect_boot_ops. timeout_ms 0: as set. */
+int connect_target(struct peering *peering, struct boot_target *target,
+		   uint32_t timeout_ms);
 /* The states. The engine's peer, if any, is ended by the caller. */
 void connect_up(struct peering *peering);
 void connect_lost(struct peering *peering, int status, const char *cause);

@@ -124,3 +124,21 @@ void rails_detour(const struct tcpx_session *session, uint32_t rail,
 		 "%s to there",
 		 by, nic->ifname);
 }
+
+void rails_via(const struct tcpx_session *session, const struct net_addr *local,
+	       char *text, size_t cap_bytes)
+{
+	struct net_addr addr = *local;
+	char where[ADDR_TEXT_MAX];
+
+	for (uint32_t i = 0; i < session->n_rails; i++) {
+		addr_set_port(&addr, addr_port(&session->nics[i].addr));
+		if (!addr_equal(&addr, &session->nics[i].addr))
+			continue;
+		snprintf(text, cap_bytes, "rail %u (%s)", i,
+			 session->nics[i].ifname);
+		return;
+	}
+	addr_text(local, where);
+	snprintf(text, cap_bytes, "%s", where);
+}

@@ -21,4 +21,8 @@ void rails_own_addr(const struct tcpx_session *session, uint32_t rail,
 void rails_detour(const struct tcpx_session *session, uint32_t rail,
 		  const struct net_addr *to, char *why, size_t cap_bytes);
 
+/* The rail that has this address of ours, or the address, for people. */
+void rails_via(const struct tcpx_session *session, const struct net_addr *local,
+	       char *text, size_t cap_bytes);
+
 #endif

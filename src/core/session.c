@@ -188,6 +188,7 @@ static const struct engine_ops engine_ops = {
 	.region_find = memory_find,
 	.note = on_note,
 	.lane_lost = flows_on_lane_lost,
+	.control_lost = redial_on_control_lost,
 	.lane_opened = flows_on_lane_opened,
 	.peer_lost = connect_peer_lost,
 };

@@ -35,13 +35,15 @@ static void snap_peer(struct peer *peer, struct peer_stats *stats)
 	struct peer_totals *did = &stats->did;
 
 	pthread_mutex_lock(&peer->lock);
-	stats->up = load_relaxed(&peer->state) == PEER_UP;
+	stats->up = load_relaxed(&peer->state) == PEER_UP &&
+		    peer->ctl.state == CTL_UP;
 	did->done = load_relaxed(&peer->xfers_done);
 	did->failed = load_relaxed(&peer->xfers_failed);
 	did->notes_in = load_relaxed(&peer->notes_in);
 	did->notes_out = load_relaxed(&peer->notes_out);
 	did->ctl_tx = load_relaxed(&peer->ctl.tx_total);
 	did->ctl_rx = load_relaxed(&peer->ctl.rx_total);
+	did->ctl_resumed = load_relaxed(&peer->ctl.resumption.n_resumed);
 	for (uint32_t i = 0; i < peer->lanes_end; i++)
 		if (peer->lanes[i])
 			totals_add_lane(&stats->totals, peer->lanes[i]);
@@ -70,6 +72,7 @@ void peer_totals_add(struct peer_totals *to, const struct peer_totals *did)
 	to->notes_out += did->notes_out;
 	to->ctl_tx += did->ctl_tx;
 	to->ctl_rx += did->ctl_rx;
+	to->ctl_resumed += did->ctl_resumed;
 	rail_totals_add(&to->rails, &did->rails);
 }
 
@@ -154,6 +157,9 @@ static const struct counter peer_counters[] = {
 	 offsetof(struct peer_totals, ctl_tx)},
 	{"control_received_bytes", "bytes received on the control connection",
 	 offsetof(struct peer_totals, ctl_rx)},
+	{"control_resumed",
+	 "times a lost control connection was taken up again",
+	 offsetof(struct peer_totals, ctl_resumed)},
 };
 
 static const struct counter connected = {

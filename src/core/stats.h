@@ -12,6 +12,7 @@ struct peer;
 
 struct peer_totals {
 	uint64_t done, failed, notes_in, notes_out, ctl_tx, ctl_rx;
+	uint64_t ctl_resumed;
 	struct rail_totals rails; /* all together */
 };
 

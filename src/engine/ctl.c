@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "engine/peer.h"
+#include "engine/resume.h"
 
 #define BUF_BYTES (16u * 1024)
 /* Acknowledge on our own after so many messages without one to ride on. */
@@ -46,6 +47,7 @@ void ctl_init(struct ctl *ctl, int fd)
 				      .armed = UINT32_MAX,
 				      .eager = true,
 				      .ready = on_ready};
+	ctl->resumption.next_fd = -1;
 	list_init(&ctl->bufs);
 	store_relaxed(&ctl->rx_ns, clock_coarse_ns());
 	ctl->tx_ns = clock_coarse_ns();
@@ -54,6 +56,13 @@ void ctl_init(struct ctl *ctl, int fd)
 static struct ctl_buf *first_buf(struct ctl *ctl)
 {
 	return list_entry(ctl->bufs.next, struct ctl_buf, link);
+}
+
+static void drop_partial(struct ctl *ctl)
+{
+	free(ctl->partial);
+	ctl->partial = NULL;
+	ctl->partial_bytes = ctl->partial_cap = 0;
 }
 
 void ctl_close(struct ctl *ctl)
@@ -65,14 +74,14 @@ void ctl_close(struct ctl *ctl)
 		free(buf);
 	}
 	free(ctl->spare);
-	free(ctl->partial);
+	drop_partial(ctl);
 	if (ctl->fd >= 0)
 		close(ctl->fd);
+	if (ctl->resumption.next_fd >= 0)
+		close(ctl->resumption.next_fd);
 	ctl->spare = NULL;
-	ctl->partial = NULL;
-	ctl->partial_bytes = ctl->partial_cap = 0;
 	ctl->unsent_bytes = ctl->kept_bytes = 0;
-	ctl->fd = -1;
+	ctl->fd = ctl->resumption.next_fd = -1;
 }
 
 /* ---- building --------------------------------------------------------- */
@@ -225,7 +234,7 @@ bool ctl_flush(struct peer *peer)
 	struct ctl *ctl = &peer->ctl;
 	bool did = false;
 
-	while (!ctl->blocked && load_relaxed(&peer->state) == PEER_UP) {
+	while (ctl_sends(ctl) && load_relaxed(&peer->state) == PEER_UP) {
 		struct iovec iov[FLUSH_IOVS];
 		struct msghdr msg = {.msg_iov = iov};
 
@@ -246,8 +255,8 @@ bool ctl_flush(struct peer *peer)
 
 			/* A goodbye that waits to be read says more. */
 			ctl_receive(peer);
-			peer_fail(peer, TCPX_EPEER, "control connection: %s",
-				  strerror(error));
+			resume_lost(peer, TCPX_EPEER, "control connection: %s",
+				    strerror(error));
 			return true;
 		}
 		pthread_mutex_lock(&peer->lock);
@@ -265,6 +274,56 @@ bool ctl_flush(struct peer *peer)
 	return did;
 }
 
+/* ---- once more -------------------------------------------------------- */
+
+void ctl_replace(struct peer *peer, int fd)
+{
+	struct ctl *ctl = &peer->ctl;
+
+	source_disarm(peer->home, &ctl->source);
+	if (ctl->fd >= 0) {
+		/* A child that the program forked holds the socket too. */
+		shutdown(ctl->fd, SHUT_RDWR);
+		close(ctl->fd);
+	}
+	ctl->fd = ctl->source.fd = fd;
+	ctl->state = fd < 0 ? CTL_DOWN : CTL_GREETS;
+	ctl->blocked = false;
+	/* Its other half goes with the connection it came by. */
+	drop_partial(ctl);
+}
+
+/* How much of it need not be sent again: whole frames, up to the first that was
+ * not taken in. */
+static uint32_t taken_bytes(const struct ctl_buf *buf, uint64_t ack)
+{
+	uint32_t at = 0;
+	struct msg_header h;
+
+	if (buf->last_seq <= ack)
+		return buf->used_bytes;
+	while (!msg_header_decode(buf->data + at, &h) && h.seq <= ack)
+		at += MSG_HEADER_BYTES + h.body_bytes;
+	return at;
+}
+
+int ctl_rewind(struct ctl *ctl, uint64_t ack)
+{
+	if (ack < ctl->peer_acked || ack > ctl->tx_seq)
+		return TCPX_EPROTO;
+	ctl->peer_acked = ack;
+	ctl->unsent_bytes = 0;
+	list_for_each (node, &ctl->bufs) {
+		struct ctl_buf *buf = list_entry(node, struct ctl_buf, link);
+
+		buf->sent_bytes = taken_bytes(buf, ack);
+		ctl->unsent_bytes += buf->used_bytes - buf->sent_bytes;
+	}
+	drop_acked(ctl);
+	ctl->state = CTL_UP;
+	return 0;
+}
+
 /* ---- receiving -------------------------------------------------------- */
 
 /* Under the peer's lock. */
@@ -273,6 +332,8 @@ static int take_frame(struct peer *peer, const struct msg_header *h,
 {
 	struct ctl *ctl = &peer->ctl;
 
+	if (ctl->state == CTL_GREETS)
+		return resume_greeted(peer, h);
 	if (h->seq && h->seq != ctl->rx_seq + 1)
 		return TCPX_EPROTO;
 	if (h->ack > ctl->tx_seq)
@@ -360,7 +421,7 @@ bool ctl_receive(struct peer *peer)
 {
 	size_t total = 0;
 
-	while (load_relaxed(&peer->state) == PEER_UP) {
+	while (load_relaxed(&peer->state) == PEER_UP && peer->ctl.fd >= 0) {
 		int err = 0;
 		size_t room = CONTEXT_SCRATCH_BYTES - peer->ctl.partial_bytes;
 		ssize_t got = receive_once(peer, &err);
@@ -370,11 +431,11 @@ bool ctl_receive(struct peer *peer)
 		if (got < 0 && errno == EAGAIN)
 			break;
 		if (got == 0)
-			peer_fail(peer, TCPX_EPEER,
-				  "closed its connection without a goodbye");
+			resume_lost(peer, TCPX_EPEER,
+				    "closed its connection without a goodbye");
 		else if (got < 0)
-			peer_fail(peer, TCPX_EPEER, "control connection: %s",
-				  strerror(errno));
+			resume_lost(peer, TCPX_EPEER, "control connection: %s",
+				    strerror(errno));
 		else if (err == TCPX_EPROTO)
 			peer_fail(peer, err,
 				  "sent what the protocol does not allow");

@@ -11,6 +11,9 @@
  * Frames are built in place at the end, under the peer's lock, by any thread;
  * the owner of peer->home sends and receives. An idle connection holds no
  * buffers.
+ *
+ * A connection that is lost may be resumed over another one (resume.h): what is
+ * built meanwhile waits in the buffers.
  */
 
 #include <stdbool.h>
@@ -30,9 +33,33 @@ struct ctl_buf {
 	uint8_t data[];
 };
 
+enum ctl_state {
+	CTL_UP = 0,
+	CTL_DOWN,	/* lost; another one is waited for */
+	CTL_GREETS,	/* the other one is here, and what the other side has
+			   taken in is not said yet: nothing is sent */
+};
+
+/* Of a control connection that is lost: resume.c. The peer's lock covers what
+ * is not marked otherwise. */
+struct resumption {
+	_Atomic bool due;	/* something for the owner to do */
+	bool silent;		/* nothing came for the liveness time */
+	int next_fd;		/* what is to take its place; -1: nothing yet */
+	char next_via[48];	/* by what, for people */
+	char via[48];		/* the same of the one in use, once resumed */
+	uint64_t down_ns;	/* since when it was lost, the last time */
+	uint64_t greets_ns;	/* when the other one took its place */
+	int status;		/* of the peer's loss, if nothing comes */
+	char why[96];		/* the same in words; "": it never was */
+	_Atomic uint64_t n_resumed;
+};
+
 struct ctl {
-	int fd;
+	int fd;			/* -1: CTL_DOWN */
 	struct source source;
+	enum ctl_state state;	/* the owner's; written under peer's lock */
+	struct resumption resumption;
 
 	/* peer's lock */
 	struct list bufs;
@@ -75,9 +102,20 @@ void ctl_end(struct peer *peer, struct wire_writer *w);
 bool ctl_begin_or_doom(struct peer *peer, uint16_t type, uint32_t body_max,
 		       struct wire_writer *w);
 
-/* The owner's. Sends what is there; whether anything went out. On a broken
- * connection it fails the peer. */
+/* The owner's. Sends what is there; whether anything went out. A broken
+ * connection is given to resume_lost(). */
 bool ctl_flush(struct peer *peer);
+/* The owner's: nothing keeps what is there from being sent. */
+static inline bool ctl_sends(const struct ctl *ctl)
+{
+	return ctl->state == CTL_UP && !ctl->blocked;
+}
+/* The owner's, peer's lock held: another connection takes the place of this
+ * one, of which nothing more is read; it is closed. fd -1: none yet. */
+void ctl_replace(struct peer *peer, int fd);
+/* The same: the other side has taken in what is up to ack, and gets the rest
+ * again. TCPX_EPROTO: that cannot be. */
+int ctl_rewind(struct ctl *ctl, uint64_t ack);
 /* The owner's: receives and dispatches; whether anything came. */
 bool ctl_receive(struct peer *peer);
 /* The peer's lock held: an acknowledgement is overdue and none rides along. */

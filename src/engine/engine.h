@@ -55,6 +55,9 @@ struct engine_ops {
 	void (*lane_opened)(void *arg, struct peer *peer,
 			    struct engine_transport *via, uint32_t id,
 			    uint32_t rail, int status, const char *cause);
+	/* Its control connection is lost, and may be resumed; look at
+	 * resume_wanted(). With the peer's lock held. */
+	void (*control_lost)(void *arg, struct peer *peer);
 	/* The peer is over: all its transfers have ended. Once a peer. */
 	void (*peer_lost)(void *arg, struct peer *peer, int status,
 			  const char *cause);

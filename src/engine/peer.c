@@ -18,6 +18,7 @@
 #include "engine/match.h"
 #include "engine/notes.h"
 #include "engine/region.h"
+#include "engine/resume.h"
 #include "engine/stream.h"
 #include "engine/target.h"
 #include "engine/xfer.h"
@@ -160,6 +161,7 @@ static bool run(struct peer *peer, bool lists)
 		finish_loss(peer);
 		return true;
 	}
+	resume_run(peer);
 	pthread_mutex_lock(&peer->lock);
 	int doom = peer->doom_status;
 	bool unsent = peer->ctl.unsent_bytes > 0;
@@ -203,13 +205,14 @@ static bool run(struct peer *peer, bool lists)
 		did |= xfer_pump_lists(peer);
 	did |= landed;
 	/* What did not fit goes out in the next round, after the lanes. */
-	if (more && !peer->ctl.blocked)
+	if (more && ctl_sends(&peer->ctl))
 		peer_wake(peer);
 	if (doom)
 		peer_fail(peer, doom, "%s", peer->cause);
 	if (load_relaxed(&peer->state) != PEER_UP)
 		return true;
-	if (source_arm(peer->home, &peer->ctl.source,
+	if (peer->ctl.fd >= 0 &&
+	    source_arm(peer->home, &peer->ctl.source,
 		       EPOLLIN | (peer->ctl.blocked ? EPOLLOUT : 0u)))
 		peer_fail(peer, TCPX_ENFILE, "its connection cannot be polled");
 	return did;
@@ -471,14 +474,18 @@ bool peer_tick(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
 		pthread_mutex_unlock(&peer->lock);
 		return false;
 	}
-	if (now_ns > heard + limit) {
-		peer_doom(peer, TCPX_ELIVENESS,
-			  "silent for longer than the liveness time");
+	if (peer->ctl.state != CTL_UP) {
+		resume_tick(peer, now_ns);
+	} else if (now_ns > heard + limit) {
+		resume_silent(peer);
 	} else if (now_ns > peer->ctl.tx_ns + limit / 4) {
 		peer->ctl.tx_ns = now_ns;
 		send_plain(peer, MSG_HEARTBEAT);
 		wake = true;
 	}
+	/* Whatever else this session's peers have agreed on. */
+	if (now_ns + limit / 8 < *due_ns)
+		*due_ns = now_ns + limit / 8;
 	peer_look_at_idle(peer, now_ns);
 	wake |= xfer_check_deadlines(peer, now_ns, due_ns);
 	bool flying = !list_empty(&peer->flying);

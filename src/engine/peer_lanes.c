@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "engine/lane.h"
 #include "engine/peer.h"
+#include "engine/resume.h"
 #include "engine/stream.h"
 
 /* Bytes that are worth a lane. */
@@ -337,6 +338,7 @@ void peer_lane_dead(struct peer *peer, struct lane *lane)
 	if (load_relaxed(&peer->state) == PEER_UP && !peer->quiet)
 		peer->engine->ops->lane_lost(peer->engine->arg, peer, lane->via,
 					     lane->id, lane->rail, lane->cause);
+	resume_lane_gone(peer);
 }
 
 void peer_lane_over(struct peer *peer, struct lane *lane)

@@ -138,7 +138,7 @@ int hello_hello_decode(const void *body, size_t len_bytes,
 	    (!wire_reader_done(&r) && got.version_max <= HELLO_VERSION))
 		return TCPX_EPROTO;
 	if (got.version_min > got.version_max || got.version_min == 0 ||
-	    got.purpose < HELLO_CONTROL || got.purpose > HELLO_FLOW ||
+	    got.purpose < HELLO_CONTROL || got.purpose > HELLO_RESUME ||
 	    got.key < HELLO_KEY_BLOB || got.key > HELLO_KEY_SHARED)
 		return TCPX_EPROTO;
 	*m = got;

@@ -28,7 +28,7 @@
 #define HELLO_BODY_MAX 3072
 #define HELLO_MAC_BYTES 32
 #define HELLO_NONCE_BYTES 32
-#define HELLO_VERSION 4 /* spoken here, lowest and highest */
+#define HELLO_VERSION 5 /* spoken here, lowest and highest */
 #define SESSION_ID_BYTES 16
 #define SECRET_BYTES 32
 
@@ -42,6 +42,8 @@ enum hello_kind {
 enum hello_purpose {
 	HELLO_CONTROL = 1,	/* a peer's control connection */
 	HELLO_FLOW,		/* one more flow of a peer */
+	HELLO_RESUME,		/* its control connection, in place of one that
+				   is lost */
 };
 
 enum hello_key {
@@ -76,8 +78,10 @@ struct hello_hello {
 	uint8_t nonce[HELLO_NONCE_BYTES];
 	char name[TCPX_NAME_MAX];
 	struct wire_limits limits;
-	uint64_t token;		/* FLOW: from the control connection's VERDICT */
-	uint32_t rail, flow, generation; /* FLOW */
+	uint64_t token;		/* FLOW, RESUME: from the VERDICT of the peer's
+				   first control connection */
+	uint32_t rail, flow;	/* FLOW */
+	uint32_t generation;	/* FLOW; RESUME: counts the attempts, from 1 */
 	char transports[64];	/* allowed, comma-separated, best first */
 	struct msg_blob_ref {
 		const void *data;
@@ -103,7 +107,8 @@ struct hello_proof {
 
 struct hello_verdict {
 	int32_t status;		/* 0, or why the listener refuses */
-	uint64_t token;		/* CONTROL: names this peer in flows' HELLOs */
+	uint64_t token;		/* CONTROL: names this peer in the HELLOs of its
+				   flows, and when it is resumed */
 	char text[160];
 };
 

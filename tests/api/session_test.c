@@ -232,6 +232,8 @@ static void described(void)
 			json_array_get(json_object_get(root, "pairs"), 0);
 
 		doc_keys(root, "describe.md", "## The peer");
+		doc_keys(json_object_get(root, "control"), "describe.md",
+			 "## Control");
 		doc_keys(json_object_get(root, "limits"), "describe.md",
 			 "## Limits");
 		doc_keys(one, "describe.md", "## Pairs");

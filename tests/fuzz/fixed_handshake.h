@@ -18,7 +18,8 @@ enum fixed_mode {
 	FIXED_SHARED = 2, /* by shared secret; else by blob */
 	FIXED_FLOW = 4, /* a flow; else control */
 	FIXED_REFUSE = 8, /* the listener's owner says no */
-	FIXED_MODES = 16,
+	FIXED_RESUME = 16, /* a control connection resumed, FLOW or not */
+	FIXED_MODES = 32,
 };
 
 static inline void fixed_self(struct handshake_self *self, char which)
@@ -63,7 +64,9 @@ static inline void fixed_connector(struct handshake *hs, unsigned mode)
 	const struct handshake_self *listener = fixed_listener_self();
 	uint8_t nonce[HELLO_NONCE_BYTES];
 	struct boot_target target = {
-		.purpose = mode & FIXED_FLOW ? HELLO_FLOW : HELLO_CONTROL,
+		.purpose = mode & FIXED_RESUME ? HELLO_RESUME :
+			   mode & FIXED_FLOW   ? HELLO_FLOW :
+						 HELLO_CONTROL,
 		.key = mode & FIXED_SHARED ? HELLO_KEY_SHARED : HELLO_KEY_BLOB,
 		.token = 5,
 		.rail = 1,

@@ -87,6 +87,8 @@ static void make_hellos(void)
 	     (size_t)hello_hello_encode(&sample_hello, buf));
 	emit("hello", "flow", buf,
 	     (size_t)hello_hello_encode(&sample_flow_hello, buf));
+	emit("hello", "resume", buf,
+	     (size_t)hello_hello_encode(&sample_resume_hello, buf));
 	emit("hello", "challenge", buf,
 	     (size_t)hello_challenge_encode(&sample_challenge, buf));
 	emit("hello", "proof", buf,
@@ -240,10 +242,14 @@ static void make_handshakes(void)
 	size_t n;
 
 	for (unsigned mode = 0; mode < FIXED_MODES; mode++) {
+		if (mode & FIXED_RESUME && mode & FIXED_FLOW)
+			continue; /* as without FLOW */
 		snprintf(name, sizeof(name), "%s_%s_%s%s",
 			 mode & FIXED_CONNECTOR ? "connector" : "listener",
 			 mode & FIXED_SHARED ? "shared" : "blob",
-			 mode & FIXED_FLOW ? "flow" : "control",
+			 mode & FIXED_RESUME ? "resume" :
+			 mode & FIXED_FLOW   ? "flow" :
+					       "control",
 			 mode & FIXED_REFUSE ? "_refused" : "");
 		n = fixed_tape(mode, tape);
 		CHECK(n > 0);

@@ -164,6 +164,20 @@ const struct hello_hello sample_flow_hello = {
 	.generation = 2,
 };
 
+const struct hello_hello sample_resume_hello = {
+	.version_min = HELLO_VERSION,
+	.version_max = HELLO_VERSION,
+	.purpose = HELLO_RESUME,
+	.key = HELLO_KEY_BLOB,
+	.session = "connector id...",
+	.target = "listener id....",
+	.nonce = "one more nonce................",
+	.name = "left-1234",
+	.limits = LIMITS,
+	.token = 0x0123456789abcdef,
+	.generation = 7,
+};
+
 const struct hello_challenge sample_challenge = {
 	.version = HELLO_VERSION,
 	.session = "listener id....",

@@ -32,7 +32,8 @@ struct sample_segs {
 extern const struct sample_segs sample_segs[];
 extern const size_t n_sample_segs;
 
-extern const struct hello_hello sample_hello, sample_flow_hello;
+extern const struct hello_hello sample_hello, sample_flow_hello,
+	sample_resume_hello;
 extern const struct hello_challenge sample_challenge;
 extern const struct hello_proof sample_proof;
 extern const struct hello_verdict sample_verdict, sample_refusal;

@@ -317,6 +317,35 @@ static void one_attempt(void)
 	close_end(&a);
 }
 
+/* A control connection resumed: token and attempt reach who admits it, and who
+ * connects is asked whether it goes on. */
+static void resumed(void)
+{
+	struct boot_target target;
+	struct end a, b;
+
+	pair_up(&a, &b);
+	target = target_of(&b);
+	target.purpose = HELLO_RESUME;
+	target.token = 4711;
+	target.generation = 3;
+	CHECK_EQ(boot_connect(a.boot, &target, 1, 3000), 0);
+	drive(&a, &b, &b.n_accepted, 1);
+	drive(&a, &b, &a.n_connected, 1);
+	CHECK_STATUS(a.status, 0);
+	CHECK_EQ(a.n_met, 1);
+	CHECK_EQ(b.in.purpose, HELLO_RESUME);
+	CHECK_EQ(b.in.token, 4711);
+	CHECK_EQ(b.in.generation, 3);
+	a.met_status = TCPX_EBUSY;
+	CHECK_EQ(boot_connect(a.boot, &target, 2, 3000), 0);
+	drive(&a, &b, &a.n_connected, 2);
+	CHECK_STATUS(a.status, TCPX_EBUSY);
+	CHECK_EQ(b.n_accepted, 1);
+	close_end(&a);
+	close_end(&b);
+}
+
 static void wrong_secret(void)
 {
 	struct boot_target target;
@@ -679,6 +708,7 @@ static const struct check_case cases[] = {
 	{"slow_names_hold_nothing_up", slow_names_hold_nothing_up, 0},
 	{"closes_amid_names", closes_amid_names, 0},
 	{"one_attempt", one_attempt, 0},
+	{"resumed", resumed, 0},
 	{"wrong_secret", wrong_secret, 0},
 	{"wrong_key_kind", wrong_key_kind, 0},
 	{"wrong_session", wrong_session, 0},

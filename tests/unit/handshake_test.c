@@ -192,6 +192,25 @@ static void flow_carries_its_place(void)
 	CHECK_EQ(p.b.result.n_rails, 0);
 }
 
+/* The control connection again: whose, and which attempt. */
+static void resume_names_its_peer(void)
+{
+	struct pair p;
+
+	set_up(&p);
+	p.target.purpose = HELLO_RESUME;
+	p.target.token = 0x1234567890abcdef;
+	p.target.generation = 9;
+	begin(&p);
+	run(&p, NULL, SIZE_MAX);
+	check_done(&p);
+	CHECK_EQ(p.b.result.purpose, HELLO_RESUME);
+	CHECK_EQ(p.b.result.token, 0x1234567890abcdef);
+	CHECK_EQ(p.a.result.token, 0x1234567890abcdef);
+	CHECK_EQ(p.b.result.generation, 9);
+	CHECK_EQ(p.b.result.n_rails, 0);
+}
+
 static void shared_secret(void)
 {
 	struct pair p;
@@ -550,7 +569,7 @@ static void later_version(void)
 	p.a.out_bytes = (uint16_t)hello_hello_encode(&hello, p.a.out);
 	run(&p, NULL, SIZE_MAX);
 	CHECK_STATUS(p.a.status, TCPX_EVERSION);
-	CHECK_STR(p.a.cause, "refused: protocol versions 5 to 7 wanted, 4 "
+	CHECK_STR(p.a.cause, "refused: protocol versions 6 to 8 wanted, 5 "
 			     "spoken here");
 	CHECK_STATUS(p.b.status, TCPX_EVERSION);
 }
@@ -657,6 +676,7 @@ static void secrets_are_wiped(void)
 static const struct check_case cases[] = {
 	{"succeeds", succeeds, 0},
 	{"flow_carries_its_place", flow_carries_its_place, 0},
+	{"resume_names_its_peer", resume_names_its_peer, 0},
 	{"shared_secret", shared_secret, 0},
 	{"byte_by_byte", byte_by_byte, 0},
 	{"random_splits", random_splits, 0},

@@ -62,6 +62,7 @@ static void hellos(void)
 {
 	check_hello(&sample_hello);
 	check_hello(&sample_flow_hello);
+	check_hello(&sample_resume_hello);
 }
 
 static void challenges(void)
@@ -259,7 +260,8 @@ static void ranges(void)
 	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 0, 1),
 		     TCPX_EPROTO);
 	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 2, 2), 0);
-	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 3, 1),
+	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 3, 1), 0);
+	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 4, 1),
 		     TCPX_EPROTO);
 	CHECK_STATUS(hello_with(HELLO_VERSION, HELLO_VERSION, 1, 0),
 		     TCPX_EPROTO);
