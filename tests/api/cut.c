@@ -55,8 +55,25 @@ static bool look_at(const struct cut *cut, int fd, struct end *end)
 	return port_of(&remote) == cut->port || port_of(&local) == cut->port;
 }
 
-/* Pinned ends of all connections to the port but `without`; the number. */
-static size_t pin_all(const struct cut *cut, uint16_t without, int *fds,
+static bool is_flow(const struct cut *cut, uint16_t id)
+{
+	for (size_t i = 0; i < cut->n_flows; i++)
+		if (cut->flows[i] == id)
+			return true;
+	return false;
+}
+
+enum which { ALL, BUT_FLOWS, BUT_CONTROL };
+
+static bool is_one(const struct cut *cut, enum which which, uint16_t id)
+{
+	return which == ALL	  ? true :
+	       which == BUT_FLOWS ? !is_flow(cut, id) :
+				    id != cut->ctl;
+}
+
+/* Pinned ends of all such connections to the port; the number. */
+static size_t pin_all(const struct cut *cut, enum which which, int *fds,
 		      struct end *ends)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -70,7 +87,8 @@ static size_t pin_all(const struct cut *cut, uint16_t without, int *fds,
 
 		if (fd < 0)
 			continue;
-		if (look_at(cut, fd, &ends[n]) && ends[n].id != without)
+		if (look_at(cut, fd, &ends[n]) &&
+		    is_one(cut, which, ends[n].id))
 			fds[n++] = fd;
 		else
 			close(fd);
@@ -84,7 +102,7 @@ static size_t count_small(const struct cut *cut, uint16_t *id, size_t *n_all)
 {
 	struct end ends[FDS_MAX];
 	int fds[FDS_MAX];
-	size_t n = pin_all(cut, 0, fds, ends), small = 0;
+	size_t n = pin_all(cut, ALL, fds, ends), small = 0;
 
 	*n_all = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -101,6 +119,21 @@ static size_t count_small(const struct cut *cut, uint16_t *id, size_t *n_all)
 		small++;
 	}
 	return small;
+}
+
+static void learn_flows(struct cut *cut)
+{
+	struct end ends[FDS_MAX];
+	int fds[FDS_MAX];
+	size_t n = pin_all(cut, BUT_CONTROL, fds, ends);
+
+	for (size_t i = 0; i < n; i++) {
+		close(fds[i]);
+		if (is_flow(cut, ends[i].id))
+			continue;
+		CHECK(cut->n_flows < CUT_FLOWS_MAX);
+		cut->flows[cut->n_flows++] = ends[i].id;
+	}
 }
 
 void cut_learn(struct cut *cut, struct pair *pair, size_t n_flows)
@@ -121,7 +154,7 @@ void cut_learn(struct cut *cut, struct pair *pair, size_t n_flows)
 	do {
 		CHECK(test_now_ns() < end);
 		CHECK_STATUS(tcpx_xfer_post(pair->a->s, xfer, NULL), TCPX_OK);
-		CHECK_STATUS(tcpx_xfer_wait(pair->a->s, xfer, scale_ms(8000)),
+		CHECK_STATUS(pair_wait(pair, pair->a, xfer, scale_ms(8000)),
 			     TCPX_OK);
 	} while (count_small(cut, &cut->ctl, &n_all) != 1 ||
 		 n_all != n_flows + 1);
@@ -130,14 +163,15 @@ void cut_learn(struct cut *cut, struct pair *pair, size_t n_flows)
 	CHECK_STATUS(tcpx_mem_deregister(pair->b->s, owned), TCPX_OK);
 	region_fini(&src);
 	region_fini(&dst);
+	learn_flows(cut);
 }
 
-bool cut_one(struct cut *cut, uint64_t *seed)
+static bool cut_any(struct cut *cut, enum which which, uint64_t *seed)
 {
 	struct sockaddr none = {.sa_family = AF_UNSPEC};
 	struct end ends[FDS_MAX];
 	int fds[FDS_MAX];
-	size_t n = pin_all(cut, cut->ctl, fds, ends);
+	size_t n = pin_all(cut, which, fds, ends);
 	int victim = n ? fds[check_rand(seed) % n] : -1;
 
 	/* The first way the other end gets a reset, the second way an end of
@@ -149,4 +183,14 @@ bool cut_one(struct cut *cut, uint64_t *seed)
 	for (size_t i = 0; i < n; i++)
 		close(fds[i]);
 	return n > 0;
+}
+
+bool cut_one(struct cut *cut, uint64_t *seed)
+{
+	return cut_any(cut, BUT_CONTROL, seed);
+}
+
+bool cut_control(struct cut *cut, uint64_t *seed)
+{
+	return cut_any(cut, BUT_FLOWS, seed);
 }

@@ -35,8 +35,9 @@ static void on_connected(void *arg, uint64_t cookie, int status,
 		fprintf(stderr, "evil: %s\n", cause);
 		return;
 	}
-	if (result->purpose == HELLO_CONTROL) {
+	if (result->purpose == HELLO_CONTROL)
 		evil->hello = *result;
+	if (result->purpose != HELLO_FLOW) {
 		evil->ctl = result->fd;
 	} else {
 		evil->flow = result->fd;
@@ -54,22 +55,69 @@ static const struct boot_ops ops = {
 	.connected = on_connected,
 };
 
-static void connect_as(struct evil *evil, enum hello_purpose purpose)
+static struct boot_target target_of(const struct evil *evil,
+				    enum hello_purpose purpose)
 {
-	struct boot_target target = {.purpose = purpose, .key = HELLO_KEY_BLOB};
+	struct boot_target target = {.purpose = purpose,
+				     .key = HELLO_KEY_BLOB,
+				     .addr = evil->victim.ctrl,
+				     .token = evil->hello.token};
 
 	memcpy(target.secret, evil->victim.secret, SECRET_BYTES);
 	memcpy(target.session, evil->victim.session, SESSION_ID_BYTES);
-	target.addr = evil->victim.ctrl;
-	target.token = evil->hello.token;
-	target.generation = purpose == HELLO_FLOW;
-	target.flow = purpose == HELLO_FLOW ? evil->channel : 0;
+	return target;
+}
+
+static int connect_to(struct evil *evil, const struct boot_target *target)
+{
 	evil->connected = false;
-	CHECK_STATUS(boot_connect(evil->boot, &target, 1, 3000), TCPX_OK);
+	CHECK_STATUS(boot_connect(evil->boot, target, 1, 3000), TCPX_OK);
 	for (int i = 0; i < 500 && !evil->connected; i++)
 		boot_run(evil->boot, 10);
 	CHECK(evil->connected);
-	CHECK_STATUS(evil->status, TCPX_OK);
+	return evil->status;
+}
+
+static void connect_as(struct evil *evil, enum hello_purpose purpose)
+{
+	struct boot_target target = target_of(evil, purpose);
+
+	target.generation = purpose == HELLO_FLOW;
+	target.flow = purpose == HELLO_FLOW ? evil->channel : 0;
+	CHECK_STATUS(connect_to(evil, &target), TCPX_OK);
+}
+
+int evil_resume(struct evil *evil, const struct evil_claim *claim, int *old)
+{
+	struct boot_target target = target_of(evil, HELLO_RESUME);
+	int before = evil->ctl;
+
+	target.token = claim->token;
+	target.generation = claim->generation;
+	target.secret[0] ^= claim->wrong_secret;
+	if (claim->port)
+		addr_set_port(&target.addr, claim->port);
+	int status = connect_to(evil, &target);
+
+	if (status)
+		return status;
+	if (old)
+		*old = before;
+	else
+		close(before);
+	return 0;
+}
+
+int evil_connect_again(struct evil *evil)
+{
+	struct boot_target target = target_of(evil, HELLO_CONTROL);
+	int before = evil->ctl, status;
+
+	target.token = 0;
+	status = connect_to(evil, &target);
+	if (!status && before >= 0)
+		close(before);
+	return status;
 }
 
 void evil_open(struct evil *evil, struct sess *victim)

@@ -42,6 +42,21 @@ void evil_open_flow(struct evil *evil);
  * does, the second, if there are several workers, where another one is. */
 void evil_open_flow_as(struct evil *evil, uint32_t channel);
 
+/* Its control connection, or whose it says it is, once more. */
+struct evil_claim {
+	uint64_t token;
+	uint32_t generation;
+	bool wrong_secret;
+	uint16_t port; /* of somebody in the middle; 0: the victim's own */
+};
+
+/* Asks for it; the status. On success evil->ctl is the new one, of which nothing
+ * has been said or heard, and *old, or nothing, the one before it. */
+int evil_resume(struct evil *evil, const struct evil_claim *claim, int *old);
+
+/* Connects as if it never had; the status. */
+int evil_connect_again(struct evil *evil);
+
 /* Builds a body: evil_begin(), then wire_write_*() or msg_*_encode() on
  * evil->w, then evil_say(): numbered, as it should be. */
 void evil_begin(struct evil *evil);

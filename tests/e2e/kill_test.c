@@ -16,6 +16,10 @@
 #define RW (TCPX_ACCESS_REMOTE_READ | TCPX_ACCESS_REMOTE_WRITE)
 #define LEN (4u << 20)
 #define XFERS 4
+/* Longer than anything here waits: who is dead is not found by his silence. */
+#define LIVENESS_MS 60000
+
+static const char *const patient_env[] = {"TCPX_LIVENESS_MS=60000", NULL};
 
 enum { OURS = 1, THEIRS = 2 }; /* seeds */
 
@@ -41,7 +45,7 @@ static void on_sigpipe(int number)
 static void tweak(struct tcpx_config *config)
 {
 	config->connect_timeout_ms = 2000;
-	config->liveness_ms = 2000;
+	config->liveness_ms = LIVENESS_MS;
 }
 
 static void arena_open(struct arena *t)
@@ -264,7 +268,7 @@ static void kill_in_transfer(struct arena *t)
 	int status[XFERS];
 	size_t n;
 
-	remote_start(&remote, "victim", NULL, NULL);
+	remote_start(&remote, "victim", NULL, patient_env);
 	remote_join(&remote, &t->sess);
 	make_theirs(t, &remote, &theirs);
 	make_layout(t, &layout, &list_seed, &n, &max_bytes);
@@ -286,7 +290,7 @@ static void kill_in_connect(struct arena *t)
 	struct remote remote;
 	int status;
 
-	remote_start(&remote, "victim", NULL, NULL);
+	remote_start(&remote, "victim", NULL, patient_env);
 	status = remote_connect(&remote, &t->sess, 0);
 	CHECK(status == TCPX_OK || status == TCPX_ETIMEDOUT);
 	nanosleep(&pause, NULL);
@@ -365,7 +369,7 @@ static void killed_initiators(void)
 			0, (long)(check_rand(&t.seed) % 15000000)};
 		struct theirs theirs;
 
-		remote_start(&remote, "victim", NULL, NULL);
+		remote_start(&remote, "victim", NULL, patient_env);
 		remote.back = strtoull(remote_must(&remote, "connect %s", hex),
 				       NULL, 10);
 		CHECK_STATUS(tcpx_event_wait(t.sess.s, &event, scale_ms(5000)),
