@@ -289,8 +289,10 @@ static void control_failed(struct peering *peering, int status,
 		 * older connection is gone. */
 		peering->retry_ns = now + CROSSING_RETRY_NS;
 	} else {
-		/* What is no such object over there is a refusal here. */
-		if (status == TCPX_EBUSY || status == TCPX_ENOENT)
+		/* What is no such object over there, or has no room, is a
+		 * refusal here: this peering will not be tried again. */
+		if (status == TCPX_EBUSY || status == TCPX_ENOENT ||
+		    status == TCPX_EAGAIN)
 			status = TCPX_EREFUSED;
 		connect_lost(peering, status, cause);
 		lost = true;

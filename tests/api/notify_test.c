@@ -433,7 +433,7 @@ static void bounded_over_peers(void)
 	sess_open(&b, "b", tweak_least_queue);
 	while (!(status = fill_and_go(&b)))
 		CHECK(++rounds < 10);
-	CHECK_STATUS(status, TCPX_EAGAIN);
+	CHECK_STATUS(status, TCPX_EREFUSED);
 	CHECK(sess_logged(&b, "refused peer a: too many notifications"));
 	while (!tcpx_notify_poll(b.s, &note)) {
 		bytes += note->len_bytes;

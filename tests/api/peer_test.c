@@ -792,7 +792,7 @@ static void too_many_peers(void)
 	CHECK_STATUS(tcpx_peer_connect(others[2].s, blob, len, &theirs),
 		     TCPX_OK);
 	CHECK_STATUS(tcpx_peer_wait(others[2].s, theirs, scale_ms(8000)),
-		     TCPX_EAGAIN);
+		     TCPX_EREFUSED);
 	sess_must_warn(&a, 2, "refused peer o: too many peers");
 	sess_must_warn(&others[2], 1, "too many peers");
 	CHECK_STATUS(tcpx_peer_disconnect(a.s, peer), TCPX_OK);
@@ -819,7 +819,7 @@ static void self_again(void)
 		CHECK(test_now_ns() < end);
 		CHECK_STATUS(tcpx_peer_connect(a.s, blob, len, &peer), TCPX_OK);
 		status = tcpx_peer_wait(a.s, peer, scale_ms(5000));
-		CHECK(!status || status == TCPX_EAGAIN);
+		CHECK(!status || status == TCPX_EREFUSED);
 		CHECK_STATUS(tcpx_peer_disconnect(a.s, peer), TCPX_OK);
 		test_sleep_ms(100);
 	}
