@@ -61,6 +61,36 @@ peers::~peers()
 
 /* ---- the table -------------------------------------------------------- */
 
+/* Connecting came to an end, but not for good: whoever only invalidated what
+ * it knew of us is still there, and files and memory may be had again. */
+static bool may_be_renewed(int status)
+{
+	return status == TCPX_ECLOSED ||
+	       (status < 0 && tcpx_status_scope(status) == TCPX_SCOPE_AGAIN);
+}
+
+/* 0: connected; TCPX_INPROGRESS; or why it never will be. */
+int peers::outcome(uint64_t peer) const
+{
+	int err = tcpx_peer_wait(session_, peer, 0);
+
+	return err == TCPX_ETIMEDOUT ? TCPX_INPROGRESS : err;
+}
+
+/* An outcome for whoever uses the peer. That the connect ended for want of
+ * memory, say, or for another version over there, is no word about a call or
+ * its arguments, and none that trying again would change: the peer is not
+ * there. */
+static int as_peers(int outcome)
+{
+	enum tcpx_scope scope = outcome < 0 ? tcpx_status_scope(outcome) :
+					      TCPX_SCOPE_NONE;
+
+	return scope == TCPX_SCOPE_AGAIN || scope == TCPX_SCOPE_ARGUMENT ?
+		       TCPX_EPEER :
+		       outcome;
+}
+
 /* lock_ held, here and in what follows up to the calls. */
 int peers::dial(remote &to)
 {
@@ -69,7 +99,7 @@ int peers::dial(remote &to)
 			continue;
 		to.peer = it->peer;
 		parked_.erase(it);
-		if (!tcpx_peer_wait(session_, to.peer, 0)) {
+		if (!outcome(to.peer)) {
 			to.settled = true;
 			return 0;
 		}
@@ -88,11 +118,11 @@ int peers::dial(remote &to)
 
 void peers::hang_up(remote &to)
 {
-	int status = to.peer ? tcpx_peer_wait(session_, to.peer, 0) : 0;
+	int status = to.peer ? outcome(to.peer) : 0;
 
 	if (to.peer && !status)
 		park(to);
-	else if (status == TCPX_ETIMEDOUT)
+	else if (status == TCPX_INPROGRESS)
 		tcpx_peer_disconnect(session_, to.peer);
 	else if (to.peer)
 		depart(to.peer);
@@ -174,7 +204,7 @@ abi::status peers::load(const std::string &name, const std::string &info)
 		remote &old = *found->second;
 
 		if (old.blob == blob && old.peer &&
-		    (!old.settled || !tcpx_peer_wait(session_, old.peer, 0)))
+		    (!old.settled || !outcome(old.peer)))
 			return abi::STATUS_SUCCESS;
 		old.current = false;
 		hang_up(old);
@@ -246,13 +276,11 @@ int peers::ready(remote &to, uint64_t *peer)
 
 	if (!to.current || !to.peer)
 		return TCPX_EPEER;
-	int err = tcpx_peer_wait(session_, to.peer, 0);
+	int err = outcome(to.peer);
 
-	if (err == TCPX_ETIMEDOUT)
-		return TCPX_INPROGRESS;
 	if (!err)
 		*peer = to.peer;
-	return err;
+	return as_peers(err);
 }
 
 int peers::renew(remote &to)
@@ -261,15 +289,14 @@ int peers::renew(remote &to)
 
 	if (!to.current || !to.peer)
 		return TCPX_EPEER;
-	int err = tcpx_peer_wait(session_, to.peer, 0);
+	int err = outcome(to.peer);
 
-	if (!err || err == TCPX_ETIMEDOUT)
+	if (!err || err == TCPX_INPROGRESS)
 		return 0; /* somebody else was faster */
-	/* Whoever only invalidated what it knew of us is still there. */
-	if (err != TCPX_ECLOSED)
-		return err;
+	if (!may_be_renewed(err))
+		return as_peers(err);
 	depart(to.peer);
-	return dial(to);
+	return as_peers(dial(to));
 }
 
 void peers::await(remote &to, const std::shared_ptr<waiter> &who)
@@ -278,6 +305,21 @@ void peers::await(remote &to, const std::shared_ptr<waiter> &who)
 
 	to.waiters.emplace_back(who);
 	wake();
+}
+
+/* A notification could not be sent: connects again if that may help, and then
+ * it waits (TCPX_EAGAIN). Else why not. lock_ held. */
+int peers::failed_to_send(remote &to, int err)
+{
+	int why = outcome(to.peer);
+
+	if (why >= 0)
+		return err;
+	if (!may_be_renewed(why))
+		return as_peers(why);
+	depart(to.peer);
+	why = dial(to);
+	return why ? as_peers(why) : TCPX_EAGAIN;
 }
 
 abi::status peers::send(remote &to, std::string note)
@@ -291,12 +333,8 @@ abi::status peers::send(remote &to, std::string note)
 	if (to.notes.empty())
 		err = tcpx_notify_send(session_, to.peer, note.data(),
 				       note.size());
-	if (err == TCPX_ECLOSED) {
-		depart(to.peer);
-		err = dial(to);
-		if (!err)
-			err = TCPX_EAGAIN;
-	}
+	if (err && err != TCPX_EAGAIN)
+		err = failed_to_send(to, err);
 	if (err != TCPX_EAGAIN)
 		return status_for_nixl(err);
 	if (to.notes_bytes + note.size() > notes_max_bytes) {
@@ -341,8 +379,7 @@ bool peers::look()
 		remote &to = *one.second;
 
 		if (!to.settled)
-			to.settled = tcpx_peer_wait(session_, to.peer, 0) !=
-				     TCPX_ETIMEDOUT;
+			to.settled = outcome(to.peer) != TCPX_INPROGRESS;
 		busy |= !to.settled | flush(to);
 		if (to.settled && !to.waiters.empty()) {
 			std::move(to.waiters.begin(), to.waiters.end(),
@@ -414,7 +451,7 @@ bool peers::describe_due()
 		uint64_t peer = arrivals_.front().peer;
 
 		arrivals_.pop_front();
-		if (!tcpx_peer_wait(session_, peer, 0))
+		if (!outcome(peer))
 			report_->connected(peer);
 	}
 	return !arrivals_.empty();

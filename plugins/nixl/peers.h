@@ -92,7 +92,9 @@ class peers
 	void on_event(const struct tcpx_event &event);
 	bool describe_due();
 	bool in_table(uint64_t peer) const;
+	int outcome(uint64_t peer) const;
 	int dial(remote &to);
+	int failed_to_send(remote &to, int err);
 	void hang_up(remote &to);
 	void park(remote &to);
 	void depart(uint64_t peer);

@@ -20,10 +20,11 @@ struct far {
 	size_t md_len;
 };
 
-static void far_start(struct far *far, size_t len_bytes)
+static void far_start_with(struct far *far, size_t len_bytes, const char *param)
 {
 	char len[32], path[4096];
-	const char *const argv[] = {path, "b", len, "2", params[0], NULL};
+	const char *const argv[] = {path,      "b",   len, "2",
+				    params[0], param, NULL};
 	const char *line;
 	int used = 0;
 
@@ -35,6 +36,11 @@ static void far_start(struct far *far, size_t len_bytes)
 	      sscanf(line, "ok %" SCNu64 " %n", &far->addr, &used) == 1);
 	far->md_len = hex_decode(line + used, far->md, sizeof(far->md));
 	CHECK(far->md_len > 0 && far->md_len < sizeof(far->md));
+}
+
+static void far_start(struct far *far, size_t len_bytes)
+{
+	far_start_with(far, len_bytes, NULL);
 }
 
 #define FAR_OK(far, ...) CHECK(proc_ask(&(far)->proc, __VA_ARGS__))
@@ -323,6 +329,49 @@ static void refused(void)
 	two_close(&two);
 }
 
+/* b is there and has no room: a failure in time, not a wait for ever. */
+static void full(void)
+{
+	struct region mine;
+	struct side a, late;
+	struct far b;
+	int failed = 0;
+
+	side_open(&a, "a", params);
+	side_open(&late, "late", params);
+	region_init(&mine, M, 1);
+	side_register(&late, mine.data, M);
+	far_start_with(&b, M, "max_peers=1");
+	CHECK_EQ(side_load(&a, b.md, b.md_len), 0);
+	side_tell(&a, "b", "x", 1);
+	CHECK_STR(proc_ask(&b.proc, "note %d", SOON), "a x");
+
+	CHECK_EQ(side_load(&late, b.md, b.md_len), 0);
+	void *req = side_one(&late, CAPI_WRITE, "b", mine.data, b.addr, M,
+			     "never", 5);
+	int status = side_post(&late, req);
+
+	if (status >= 0)
+		status = side_wait(&late, req, SOON);
+	CHECK(status < 0);
+	CHECK(side_post(&late, req) < 0);
+	for (int i = 0; i < SOON && !failed; i += 5) {
+		failed = capi()->gen_notif(late.agent, "b", "y", 1, late.args) <
+			 0;
+		test_sleep_ms(5);
+	}
+	CHECK(failed);
+	side_release(&late, req);
+	side_close(&late);
+	region_fini(&mine);
+	/* Whom it has is not harmed. */
+	side_tell(&a, "b", "z", 1);
+	CHECK_STR(proc_ask(&b.proc, "note %d", SOON), "a z");
+	proc_send(&b.proc, "quit");
+	CHECK_EQ(proc_stop(&b.proc), 0);
+	side_close(&a);
+}
+
 /* It ended properly, and another one has its name. */
 static void restarted(void)
 {
@@ -375,6 +424,7 @@ static const struct check_case cases[] = {
 	{"frozen_in_flight", frozen_in_flight, 0},
 	{"frozen_while_idle", frozen_while_idle, 0},
 	{"refused", refused, 0},
+	{"full", full, 60},
 	{"restarted", restarted, 60},
 	{"telling_the_dead", telling_the_dead, 0},
 };
