@@ -143,17 +143,8 @@ void peers::park(remote &to)
 
 void peers::depart(uint64_t peer)
 {
-	if (departed_.size() == departed_max)
-		give_up_first();
 	departed_.push_back(peer);
 	n_departed_++;
-}
-
-void peers::give_up_first()
-{
-	tcpx_peer_disconnect(session_, departed_.front());
-	departed_.pop_front();
-	n_given_up_++;
 }
 
 uint64_t peers::begin_reading()
@@ -161,14 +152,23 @@ uint64_t peers::begin_reading()
 	return n_departed_;
 }
 
+/* Giving up takes its time, which is the thread's. Without the lock, so the
+ * call may miss a thread that is just falling asleep: then it is done a nap
+ * later. */
 void peers::end_reading(uint64_t departed)
 {
-	if (n_given_up_ >= departed)
-		return;
-	std::lock_guard<std::mutex> hold(lock_);
+	uint64_t before = n_read_;
 
-	while (n_given_up_ < departed)
-		give_up_first();
+	while (before < departed &&
+	       !n_read_.compare_exchange_weak(before, departed))
+		;
+	if (before < departed)
+		woken_.notify_all();
+}
+
+bool peers::has_read_departed() const
+{
+	return n_given_up_ < n_read_ || departed_.size() > departed_max;
 }
 
 void peers::wake()
@@ -364,8 +364,10 @@ void peers::run()
 		bool busy = look();
 
 		call_waiters(hold);
-		woken_.wait_for(hold, busy ? nap : look_idle,
-				[this] { return stop_ || news_; });
+		give_up_departed(hold);
+		woken_.wait_for(hold, busy ? nap : look_idle, [this] {
+			return stop_ || news_ || has_read_departed();
+		});
 		nap = std::min(nap * 2, look_last);
 	}
 }
@@ -404,6 +406,19 @@ void peers::call_waiters(std::unique_lock<std::mutex> &hold)
 			who->carry_on();
 	}
 	hold.lock();
+}
+
+void peers::give_up_departed(std::unique_lock<std::mutex> &hold)
+{
+	while (has_read_departed()) {
+		uint64_t peer = departed_.front();
+
+		departed_.pop_front();
+		n_given_up_++;
+		hold.unlock();
+		tcpx_peer_disconnect(session_, peer);
+		hold.lock();
+	}
 }
 
 /* Are there any left? lock_ held. */

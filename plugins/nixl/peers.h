@@ -98,7 +98,8 @@ class peers
 	void hang_up(remote &to);
 	void park(remote &to);
 	void depart(uint64_t peer);
-	void give_up_first();
+	bool has_read_departed() const;
+	void give_up_departed(std::unique_lock<std::mutex> &hold);
 	void wake();
 
 	struct tcpx_session *const session_;
@@ -118,11 +119,11 @@ class peers
 		uint64_t peer;
 	};
 	std::deque<parked> parked_;
-	/* Lost, and to be given up by us: handles, oldest first. So many were
-	 * lost, of which so many given up; written with lock_ held, and read
-	 * without: who looks for notifications in vain takes no lock. */
+	/* Lost, and to be given up by the thread: handles, oldest first. So
+	 * many were lost, of so many the program has read all notifications,
+	 * so many are given up. Who reads notifications takes no lock. */
 	std::deque<uint64_t> departed_;
-	std::atomic<uint64_t> n_departed_{0}, n_given_up_{0};
+	std::atomic<uint64_t> n_departed_{0}, n_read_{0}, n_given_up_{0};
 	/* Who connected to us, to be described once their flows are there. */
 	struct arrival {
 		uint64_t peer;
