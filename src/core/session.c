@@ -396,6 +396,45 @@ int tcpx_session_open(const struct tcpx_config *config,
 
 /* ---- closing ---------------------------------------------------------- */
 
+/* Notifications that were said to be sent may hold up the end for so long, of
+ * all peers together; looked at so often. */
+#define LAST_WORDS_MS 500
+#define LAST_WORDS_LOOK_MS 1
+
+static void look_if_told(struct peering *peering, void *arg)
+{
+	bool *told = arg;
+
+	pthread_mutex_lock(&peering->session->lock);
+	struct peer *peer = peering->peer;
+
+	pthread_mutex_unlock(&peering->session->lock);
+	if (*told && peer)
+		*told = peer_is_told(peer);
+}
+
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* Goodbyes end what is on its way. */
+static void let_last_words_go(struct tcpx_session *session)
+{
+	uint64_t end_ns = clock_deadline_ns(LAST_WORDS_MS);
+
+	while (clock_now_ns() < end_ns) {
+		bool told = true;
+
+		peering_each(session, look_if_told, &told);
+		if (told)
+			return;
+		(void)engine_drive(session->engine, never, NULL,
+				   clock_deadline_ns(LAST_WORDS_LOOK_MS));
+	}
+}
+
 static void end_peering(struct peering *peering, void *arg)
 {
 	(void)arg;
@@ -407,6 +446,8 @@ void tcpx_session_close(struct tcpx_session *session)
 	/* Of the parent of a fork(): nothing here can be ended but there. */
 	if (!session_is_ours(session))
 		return;
+	if (session->has_control)
+		let_last_words_go(session);
 	control_stop(session);
 	peering_each(session, end_peering, NULL);
 	if (session->boot)

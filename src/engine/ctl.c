@@ -21,6 +21,8 @@
 #define FLUSH_IOVS 16
 /* A pass takes in so much at most, so that lanes get their turn. */
 #define RECEIVE_A_PASS (2u * CONTEXT_SCRATCH_BYTES)
+/* More than a socket holds. */
+#define PASSES_AT_THE_END 64
 
 static bool on_ready(struct source *source, uint32_t events)
 {
@@ -253,8 +255,11 @@ bool ctl_flush(struct peer *peer)
 		if (sent < 0 && errno != EAGAIN) {
 			int error = errno;
 
-			/* A goodbye that waits to be read says more. */
-			ctl_receive(peer);
+			/* What waits to be read comes first: a goodbye says
+			 * more, and notifications before it were sent. */
+			for (int i = 0; i < PASSES_AT_THE_END; i++)
+				if (!ctl_receive(peer))
+					break;
 			resume_lost(peer, TCPX_EPEER, "control connection: %s",
 				    strerror(error));
 			return true;

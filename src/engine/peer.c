@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -400,6 +402,24 @@ static void say_goodbye(struct peer *peer, int status, const char *cause)
 		return;
 	msg_goodbye_encode(&w, &msg);
 	ctl_end(peer, &w);
+}
+
+bool peer_is_told(struct peer *peer)
+{
+	int unread = 0; /* bytes that its host has not acknowledged */
+
+	context_enter(peer->home);
+	pthread_mutex_lock(&peer->lock);
+	bool up = load_relaxed(&peer->state) == PEER_UP;
+	/* Of what a lost connection has taken, nobody knows how far it came. */
+	bool waits = peer->ctl.state != CTL_UP || peer->ctl.unsent_bytes ||
+		     !list_empty(&peer->notes);
+
+	pthread_mutex_unlock(&peer->lock);
+	if (up && !waits && ioctl(peer->ctl.fd, SIOCOUTQ, &unread))
+		unread = 0;
+	context_release(peer->home);
+	return !up || (!waits && !unread);
 }
 
 void peer_shutdown(struct peer *peer, int status, const char *cause)

@@ -148,6 +148,9 @@ struct peer_params {
 
 /* The peer runs from here on. */
 int peer_create(const struct peer_params *params, struct peer **peer);
+/* Whether all that it is to hear has come to its host, or never will: then the
+ * connection can be closed without a loss. From outside. */
+bool peer_is_told(struct peer *peer);
 /* Says goodbye (status 0 and text may be shown there), ends everything at
  * once: when it returns, all transfers have ended and no op of this peer will
  * be called any more, peer_lost() included. From outside. */

@@ -329,6 +329,46 @@ static void bad_post(void)
 	region_fini(&dst);
 }
 
+static struct tcpx_notification *take_of(struct sess *sess, const char *name)
+{
+	struct tcpx_notification *note;
+
+	CHECK_STATUS(tcpx_notify_wait(sess->s, &note, SOON), TCPX_OK);
+	CHECK_STR(note->name, name);
+	return note;
+}
+
+/* What was said before the session was closed has been said. */
+static void said_before_the_end(void)
+{
+	enum { N = 8, LEN = TCPX_NOTIFY_MAX - 100 };
+	static uint8_t sent[LEN];
+	struct tcpx_notification *note;
+
+	for (int round = 0; round < 6; round++) {
+		struct sess a, b;
+		uint64_t ab;
+
+		sess_open(&a, "a", NULL);
+		sess_open(&b, "b", NULL);
+		ab = sess_connect(&a, &b);
+		for (int i = 0; i < N; i++) {
+			pattern_fill(sent, LEN, (uint64_t)i + 1, 0);
+			CHECK_STATUS(tcpx_notify_send(a.s, ab, sent, LEN),
+				     TCPX_OK);
+		}
+		sess_close(&a);
+		for (int i = 0; i < N; i++) {
+			note = take_of(&b, "a");
+			CHECK_EQ(note->len_bytes, LEN);
+			pattern_fill(sent, LEN, (uint64_t)i + 1, 0);
+			CHECK_MEM(note->data, sent, LEN);
+			tcpx_notify_free(note);
+		}
+		sess_close(&b);
+	}
+}
+
 /* Unread ones die with the session, without a leak. */
 static void unread_at_close(void)
 {
@@ -352,15 +392,6 @@ static void wait_lost(struct sess *sess, uint64_t *peer)
 		CHECK_STATUS(tcpx_event_wait(sess->s, &event, SOON), TCPX_OK);
 	} while (event.kind != TCPX_EVENT_PEER_LOST);
 	*peer = event.peer;
-}
-
-static struct tcpx_notification *take_of(struct sess *sess, const char *name)
-{
-	struct tcpx_notification *note;
-
-	CHECK_STATUS(tcpx_notify_wait(sess->s, &note, SOON), TCPX_OK);
-	CHECK_STR(note->name, name);
-	return note;
 }
 
 /* What a lost peer has said can be read until the program gives it up; what
@@ -583,6 +614,7 @@ static const struct check_case cases[] = {
 	{"after_data_driven", after_data_driven, 60},
 	{"after_read", after_read, 0},
 	{"bad_post", bad_post, 0},
+	{"said_before_the_end", said_before_the_end, 60},
 	{"unread_at_close", unread_at_close, 0},
 	{"dropped_with_the_handle", dropped_with_the_handle, 0},
 	{"bounded_over_peers", bounded_over_peers, 60},

@@ -477,6 +477,49 @@ static void notes_outlive_their_sender(void)
 	side_close(&b);
 }
 
+/* Large ones, and the end at once: said is said. */
+static void told_before_the_end(bool with_a_read)
+{
+	enum { N = 8, LEN = M - 100 };
+	uint8_t *text = malloc(LEN);
+	int n = with_a_read ? 1 : N;
+
+	CHECK(text);
+	pattern_fill(text, LEN, 3, 0);
+	for (int round = 0; round < 12; round++) {
+		struct duo duo;
+
+		duo_open(&duo, M);
+		if (with_a_read) {
+			void *req =
+				side_one(&duo.a, CAPI_READ, "b", duo.near.data,
+					 region_at(&duo.far, 0), M, text, LEN);
+
+			side_run(&duo.a, req);
+			side_release(&duo.a, req);
+		}
+		for (int i = 0; i < n && !with_a_read; i++)
+			side_tell(&duo.a, "b", text, LEN);
+		side_close(&duo.a);
+		for (int i = 0; i < n; i++)
+			side_want_note(&duo.b, "a", text, LEN);
+		side_close(&duo.b);
+		region_fini(&duo.near);
+		region_fini(&duo.far);
+	}
+	free(text);
+}
+
+static void told_by_a_read_before_the_end(void)
+{
+	told_before_the_end(true);
+}
+
+static void told_much_before_the_end(void)
+{
+	told_before_the_end(false);
+}
+
 /* ---- leaks ------------------------------------------------------------ */
 
 static long resident_kib(void)
@@ -579,6 +622,8 @@ static const struct check_case cases[] = {
 	{"threads", threads, 120},
 	{"guests_come_and_go", guests_come_and_go, 0},
 	{"notes_outlive_their_sender", notes_outlive_their_sender, 0},
+	{"told_by_a_read_before_the_end", told_by_a_read_before_the_end, 60},
+	{"told_much_before_the_end", told_much_before_the_end, 60},
 	{"nothing_piles_up", nothing_piles_up, 60},
 	{"agents_do_not_pile_up", agents_do_not_pile_up, 60},
 };
