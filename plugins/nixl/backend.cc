@@ -28,7 +28,7 @@ static abi::status guarded(const struct say &say, body b)
 
 backend::backend(const abi::init_params &init) : abi::engine(init)
 {
-	say_.who = init.agent;
+	say_.who = name_shown(init.agent, SIZE_MAX);
 }
 
 backend *backend::create(const abi::init_params &init)
@@ -44,24 +44,13 @@ backend *backend::create(const abi::init_params &init)
 	return nullptr;
 }
 
-/* An agent may be called anything; a session's name is short and printable.
- * It is a label: the agent's own name travels with what needs it. */
-static std::string session_name(const std::string &agent)
-{
-	std::string name = agent.substr(0, TCPX_NAME_MAX - 1);
-
-	for (char &c : name)
-		if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-			c = '?';
-	return name.empty() ? "?" : name;
-}
-
 bool backend::open(const abi::params &user)
 {
-	std::string name = session_name(say_.who);
+	/* A label: the agent's own name travels with what needs it. */
+	std::string name = name_shown(agent_name(), TCPX_NAME_MAX - 1);
 	options chosen;
 
-	if (say_.who.size() > UINT16_MAX) {
+	if (agent_name().size() > UINT16_MAX) {
 		say_.write(TCPX_LOG_ERROR, "backend",
 			   "an agent's name has 65535 bytes at most");
 		return false;
@@ -82,7 +71,7 @@ bool backend::open(const abi::params &user)
 	if (!read_blob())
 		return false;
 	report_ = std::make_unique<report>(session_, say_, chosen.describe_dir);
-	peers_ = std::make_unique<peers>(session_, say_, say_.who, blob_,
+	peers_ = std::make_unique<peers>(session_, say_, agent_name(), blob_,
 					 report_.get());
 	say_.write(TCPX_LOG_INFO, "backend", "listening on port %u",
 		   tcpx_session_port(session_));

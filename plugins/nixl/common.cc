@@ -3,6 +3,10 @@
 
 #include <cstring>
 
+extern "C" {
+#include "base/utf8.h"
+}
+
 #define NOTE_VERSION 1
 #define NOTE_HEADER_BYTES 4u
 
@@ -77,4 +81,18 @@ bool note_decode(const void *data, size_t len_bytes, std::string *agent,
 size_t note_max_bytes(const std::string &agent)
 {
 	return TCPX_NOTIFY_MAX - NOTE_HEADER_BYTES - agent.size();
+}
+
+std::string name_shown(const std::string &agent, size_t max_bytes)
+{
+	std::string name = agent;
+
+	/* First, so that a character is cut whole and is not half of one. */
+	utf8_clean(&name[0], name.size());
+	if (name.size() > max_bytes) {
+		while (max_bytes && (name[max_bytes] & 0xc0) == 0x80)
+			max_bytes--;
+		name.resize(max_bytes);
+	}
+	return name.empty() ? "?" : name;
 }

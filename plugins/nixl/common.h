@@ -36,4 +36,10 @@ bool note_decode(const void *data, size_t len_bytes, std::string *agent,
 /* The longest message an agent of that name can send, in bytes. */
 size_t note_max_bytes(const std::string &agent);
 
+/* An agent's name may hold any bytes. This is one to be shown: well-formed
+ * UTF-8 without control characters, what is neither as question marks, and a
+ * "?" for an empty one. It has max_bytes at most and ends with a whole
+ * character. */
+std::string name_shown(const std::string &agent, size_t max_bytes);
+
 #endif

@@ -7,6 +7,10 @@
 #include <cstring>
 #include <strings.h>
 
+extern "C" {
+#include "base/utf8.h"
+}
+
 static const char *const names[] = {"none", "error", "warn",
 				    "info", "debug", "trace"};
 
@@ -31,6 +35,8 @@ void say::write(enum tcpx_log_level line_level, const char *subsystem,
 	va_start(args, fmt);
 	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
+	/* There are others' names in it, of any bytes. */
+	utf8_clean(line, strlen(line));
 	print(*this, line_level, subsystem, line);
 }
 

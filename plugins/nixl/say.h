@@ -12,7 +12,7 @@
 #include <tcpx/p2p.h>
 
 struct say {
-	std::string who; /* the agent's name */
+	std::string who; /* the agent's name, fit to be shown */
 	enum tcpx_log_level level = TCPX_LOG_WARN;
 
 	bool shows(enum tcpx_log_level line) const

@@ -2,6 +2,8 @@
 /* The backend in a real NIXL, both agents in one process. */
 #include <dirent.h>
 
+#include <tcpx/p2p.h>
+
 #include "check.h"
 #include "duo.h"
 
@@ -663,16 +665,34 @@ static void notes_with_transfers(void)
 	duo_close(&duo);
 }
 
-static void long_names(void)
+static size_t count_files(const char *path)
 {
-	char name[201];
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	size_t n = 0;
+
+	CHECK(dir);
+	while ((entry = readdir(dir)))
+		n += entry->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+/* An agent's name may be long, and hold any bytes: what is described by it,
+ * and what the library calls itself, has to be text all the same. */
+static void called(const char *what, size_t at)
+{
+	char dir[] = "/tmp/nixl_plugin_XXXXXX", name[201];
 	struct side a, b;
 
 	memset(name, 'n', 200);
-	memcpy(name, "agent \xc3\xa4 \x01", 10);
+	memcpy(name + at, what, strlen(what));
 	name[200] = '\0';
+	CHECK(mkdtemp(dir));
+	setenv("TCPX_DESCRIBE_DIR", dir, 1);
 	side_open(&a, name, NULL);
 	side_open(&b, "b", NULL);
+	CHECK_EQ(count_files(dir), 2);
 	side_know(&a, &b);
 	side_know(&b, &a);
 	side_tell(&a, "b", "x", 1);
@@ -681,6 +701,16 @@ static void long_names(void)
 	side_want_note(&a, "b", "y", 1);
 	side_close(&a);
 	side_close(&b);
+	CHECK(!rmdir(dir));
+}
+
+static void long_names(void)
+{
+	called("agent \xc3\xa4 \x01", 0);
+	/* Where the library's name for it ends. */
+	called("\xc3\xa4", TCPX_NAME_MAX - 2);
+	called("\xff", 1);
+	called("\xf0\x9f", 198);
 }
 
 static void pairs_do_not_mix(void)
