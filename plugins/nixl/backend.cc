@@ -33,13 +33,19 @@ backend::backend(const abi::init_params &init) : abi::engine(init)
 
 backend *backend::create(const abi::init_params &init)
 {
-	try {
-		std::unique_ptr<backend> made(new backend(init));
+	std::unique_ptr<backend> made;
 
+	try {
+		made.reset(new backend(init));
 		if (made->open(init.custom ? *init.custom : abi::params()))
 			return made.release();
-	} catch (...) {
-		/* Out of memory or of threads: NULL says as much. */
+	} catch (const std::exception &e) {
+		/* Out of memory or of threads. */
+		const struct say nobody;
+
+		(made ? made->say_ : nobody)
+			.write(TCPX_LOG_ERROR, "backend",
+			       "the backend could not be made: %s", e.what());
 	}
 	return nullptr;
 }

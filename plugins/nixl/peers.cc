@@ -26,19 +26,41 @@ static constexpr size_t departed_max = 1024;
 /* Of one peer, beyond what the library queues. */
 static constexpr size_t notes_max_bytes = 64u << 20;
 
+namespace
+{
+
+/* In this thread and those it starts, until the end of the scope. */
+class all_signals_blocked
+{
+      public:
+	all_signals_blocked()
+	{
+		sigset_t all;
+
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old_);
+	}
+	~all_signals_blocked()
+	{
+		pthread_sigmask(SIG_SETMASK, &old_, nullptr);
+	}
+
+      private:
+	sigset_t old_;
+};
+
+} /* namespace */
+
 peers::peers(struct tcpx_session *session, const struct say &say,
 	     const std::string &own_name, const std::string &own_blob,
 	     report *report)
 	: session_(session), say_(say), own_name_(own_name),
 	  own_blob_(own_blob), report_(report)
 {
-	sigset_t all, old;
-
 	/* Signals are the program's, not this thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	all_signals_blocked meanwhile;
+
 	thread_ = std::thread(&peers::run, this);
-	pthread_sigmask(SIG_SETMASK, &old, nullptr);
 }
 
 peers::~peers()

@@ -10,6 +10,9 @@
 #include <mutex>
 #include <thread>
 
+#include <pthread.h>
+#include <signal.h>
+
 #include "check.h"
 #include "common.h"
 #include "peers.h"
@@ -218,9 +221,36 @@ static void unread_ones_stay(void)
 	CHECK_EQ(lib.no_such, 0);
 }
 
+/* No thread can be had: that is an exception, and the caller's signals are as
+ * they were. */
+static void without_a_thread(void)
+{
+	pthread_attr_t attr;
+	sigset_t before, after;
+
+	CHECK(!pthread_attr_init(&attr));
+	CHECK(!pthread_attr_setstacksize(&attr, size_t(1) << 46));
+	CHECK(!pthread_setattr_default_np(&attr));
+	pthread_sigmask(SIG_SETMASK, nullptr, &before);
+	bool thrown = false;
+
+	try {
+		table t;
+	} catch (const std::exception &e) {
+		fprintf(stderr, "%s\n", e.what());
+		thrown = true;
+	}
+	CHECK(thrown);
+	pthread_sigmask(SIG_SETMASK, nullptr, &after);
+	for (int i = 1; i < NSIG; i++)
+		CHECK_EQ(sigismember(&after, i), sigismember(&before, i));
+	pthread_attr_destroy(&attr);
+}
+
 static const struct check_case cases[] = {
 	{"reading_gives_nobody_up", reading_gives_nobody_up, 0},
 	{"unread_ones_stay", unread_ones_stay, 0},
+	{"without_a_thread", without_a_thread, 0},
 };
 
 int main(int argc, char **argv)
