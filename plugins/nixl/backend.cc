@@ -104,7 +104,11 @@ backend::~backend()
 
 abi::mem_types backend::supported_mems() const
 {
-	return {abi::MEM_DRAM, abi::MEM_VRAM};
+	try {
+		return {abi::MEM_DRAM, abi::MEM_VRAM};
+	} catch (...) {
+		return abi::mem_types();
+	}
 }
 
 /* ---- memory ----------------------------------------------------------- */

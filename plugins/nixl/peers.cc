@@ -383,15 +383,32 @@ void peers::run()
 		if (news_)
 			nap = look_first;
 		news_ = false;
-		bool busy = look();
+		bool busy = look_guarded(hold);
 
-		call_waiters(hold);
-		give_up_departed(hold);
 		woken_.wait_for(hold, busy ? nap : look_idle, [this] {
 			return stop_ || news_ || has_read_departed();
 		});
 		nap = std::min(nap * 2, look_last);
 	}
+}
+
+/* Without memory for it, once more and soon: an exception here would end the
+ * program. */
+bool peers::look_guarded(std::unique_lock<std::mutex> &hold)
+{
+	bool busy = true;
+
+	try {
+		busy = look();
+		call_waiters(hold);
+		give_up_departed(hold);
+	} catch (const std::exception &e) {
+		say_.write(TCPX_LOG_WARN, "peers", "will be tried again: %s",
+			   e.what());
+	}
+	if (!hold.owns_lock())
+		hold.lock();
+	return busy;
 }
 
 /* Is there something to come back for soon? lock_ held. */

@@ -86,6 +86,7 @@ class peers
       private:
 	void run();
 	bool look();
+	bool look_guarded(std::unique_lock<std::mutex> &hold);
 	bool flush(remote &to);
 	void call_waiters(std::unique_lock<std::mutex> &hold);
 	void take_events();

@@ -43,7 +43,11 @@ static abi::params shown()
 
 static abi::mem_types mems()
 {
-	return {abi::MEM_DRAM, abi::MEM_VRAM};
+	try {
+		return {abi::MEM_DRAM, abi::MEM_VRAM};
+	} catch (...) {
+		return abi::mem_types();
+	}
 }
 
 #define TEXT_OF(number) #number

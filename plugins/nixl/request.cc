@@ -202,8 +202,14 @@ void request::carry_on()
 
 	if (state_ != WAITING)
 		return;
-	int err = start();
+	int err;
 
+	try {
+		err = start();
+	} catch (const std::exception &) {
+		release_all();
+		err = TCPX_ENOMEM;
+	}
 	if (err < 0) {
 		failure_ = err;
 		state_ = FAILED;

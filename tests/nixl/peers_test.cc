@@ -247,9 +247,41 @@ static void without_a_thread(void)
 	pthread_attr_destroy(&attr);
 }
 
+struct thrower : waiter {
+	std::atomic<int> called{0};
+
+	void carry_on() override
+	{
+		called++;
+		throw std::bad_alloc();
+	}
+};
+
+/* For want of memory, say. The thread goes on, and the program. */
+static void thrown_at_the_thread(void)
+{
+	auto who = std::make_shared<thrower>();
+	table t;
+
+	CHECK_EQ(t.all.load("them", INFO_MAGIC "their blob"),
+		 abi::STATUS_SUCCESS);
+	remote_ref them = t.all.find("them");
+
+	CHECK(them);
+	for (int i = 1; i <= 3; i++) {
+		uint64_t end = test_now_ns() + scale_ms(10000) * 1000000ull;
+
+		t.all.await(*them, who);
+		while (who->called < i && test_now_ns() < end)
+			test_sleep_ms(1);
+		CHECK_EQ(who->called, i);
+	}
+}
+
 static const struct check_case cases[] = {
 	{"reading_gives_nobody_up", reading_gives_nobody_up, 0},
 	{"unread_ones_stay", unread_ones_stay, 0},
+	{"thrown_at_the_thread", thrown_at_the_thread, 0},
 	{"without_a_thread", without_a_thread, 0},
 };
 
