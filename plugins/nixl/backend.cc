@@ -176,10 +176,12 @@ abi::status backend::register_mem(const abi::blob_desc &desc,
 abi::status backend::deregister_mem(abi::metadata *md)
 {
 	return guarded(say_, [&] {
-		std::unique_ptr<const memory> mine(memory_of(md));
+		const struct memory *given = memory_of(md);
 
-		if (!mine)
+		if (!given || given->kind != memory::OWN)
 			return abi::STATUS_INVALID_PARAM;
+		std::unique_ptr<const memory> mine(given);
+
 		n_own_--;
 		return status_for_nixl(
 			tcpx_mem_deregister(session_, mine->mem));
@@ -238,10 +240,13 @@ abi::status backend::load_local_md(abi::metadata *in, abi::metadata *&out)
 abi::status backend::unload_md(abi::metadata *md)
 {
 	return guarded(say_, [&] {
-		std::unique_ptr<const memory> mine(memory_of(md));
+		const struct memory *given = memory_of(md);
 
-		if (!mine || mine->kind != memory::LOADED)
+		/* Not ours to delete then. */
+		if (!given || given->kind != memory::LOADED)
 			return abi::STATUS_INVALID_PARAM;
+		std::unique_ptr<const memory> mine(given);
+
 		n_loaded_--;
 		return status_for_nixl(tcpx_mem_unload(session_, mine->mem));
 	});
