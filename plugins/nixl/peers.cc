@@ -125,7 +125,7 @@ int peers::dial(remote &to)
 			to.settled = true;
 			return 0;
 		}
-		depart(to.peer);
+		let_go(to);
 		break;
 	}
 	int err = tcpx_peer_connect(session_, to.blob.data(), to.blob.size(),
@@ -147,9 +147,19 @@ void peers::hang_up(remote &to)
 	else if (status == TCPX_INPROGRESS)
 		tcpx_peer_disconnect(session_, to.peer);
 	else if (to.peer)
-		depart(to.peer);
+		let_go(to);
 	to.peer = 0;
 	to.settled = true;
+}
+
+/* One that is lost, and so departs: now, or, if the event that says so is
+ * still to be taken, with that, when it finds it in the table no more. */
+void peers::let_go(remote &to)
+{
+	if (to.told_lost && !in_table(to.peer, &to))
+		depart(to.peer);
+	to.peer = 0;
+	to.told_lost = false;
 }
 
 /* That we know nothing of its memory any more does not mean that it has done
@@ -199,10 +209,11 @@ void peers::wake()
 	woken_.notify_all();
 }
 
-bool peers::in_table(uint64_t peer) const
+/* Two names of one agent have one handle. */
+bool peers::in_table(uint64_t peer, const remote *but) const
 {
 	for (const auto &one : table_)
-		if (one.second->peer == peer)
+		if (one.second->peer == peer && one.second.get() != but)
 			return true;
 	return false;
 }
@@ -317,7 +328,7 @@ int peers::renew(remote &to)
 		return 0; /* somebody else was faster */
 	if (!may_be_renewed(err))
 		return as_peers(err);
-	depart(to.peer);
+	let_go(to);
 	return as_peers(dial(to));
 }
 
@@ -339,7 +350,7 @@ int peers::failed_to_send(remote &to, int err)
 		return err;
 	if (!may_be_renewed(why))
 		return as_peers(why);
-	depart(to.peer);
+	let_go(to);
 	why = dial(to);
 	return why ? as_peers(why) : TCPX_EAGAIN;
 }
@@ -532,8 +543,11 @@ void peers::on_event(const struct tcpx_event &event)
 		report_->lost(event.peer);
 		forget(parked_, event.peer);
 		forget(arrivals_, event.peer);
+		for (const auto &one : table_)
+			if (one.second->peer == event.peer)
+				one.second->told_lost = true;
 		/* Whom nobody knows by name, nobody will give up. */
-		if (!in_table(event.peer))
+		if (!in_table(event.peer, nullptr))
 			depart(event.peer);
 	}
 }

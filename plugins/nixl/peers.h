@@ -47,6 +47,7 @@ struct remote {
 	uint64_t peer = 0;	/* the library's handle; 0: none */
 	bool current = true;	/* in the table; not dropped or replaced */
 	bool settled = false;	/* connected, or failed */
+	bool told_lost = false;	/* the event that says so has been taken */
 	std::deque<std::string> notes; /* that wait, encoded */
 	size_t notes_bytes = 0;
 	std::vector<std::weak_ptr<waiter>> waiters;
@@ -92,12 +93,13 @@ class peers
 	void take_events();
 	void on_event(const struct tcpx_event &event);
 	bool describe_due();
-	bool in_table(uint64_t peer) const;
+	bool in_table(uint64_t peer, const remote *but) const;
 	int outcome(uint64_t peer) const;
 	int dial(remote &to);
 	int failed_to_send(remote &to, int err);
 	void hang_up(remote &to);
 	void park(remote &to);
+	void let_go(remote &to);
 	void depart(uint64_t peer);
 	bool has_read_departed() const;
 	void give_up_departed(std::unique_lock<std::mutex> &hold);

@@ -247,6 +247,30 @@ static void without_a_thread(void)
 	pthread_attr_destroy(&attr);
 }
 
+/* A peer that is lost is given up once, whether the event that says so comes
+ * before the program forgets the agent or after it. */
+static void departs_once(void)
+{
+	table t;
+
+	for (uint64_t i = 1; i <= 6; i++) {
+		CHECK_EQ(t.all.load("them", INFO_MAGIC "their blob"),
+			 abi::STATUS_SUCCESS);
+		uint64_t peer = t.all.find("them")->peer;
+
+		CHECK(peer);
+		lose(peer);
+		if (i % 2)
+			want([] { return lib.events.empty(); });
+		t.all.drop("them");
+		want_departed(t, i);
+		t.all.end_reading(i);
+		want([peer] { return is_given_up(peer); });
+	}
+	CHECK_EQ(lib.disconnects, 6);
+	CHECK_EQ(lib.no_such, 0);
+}
+
 struct thrower : waiter {
 	std::atomic<int> called{0};
 
@@ -281,6 +305,7 @@ static void thrown_at_the_thread(void)
 static const struct check_case cases[] = {
 	{"reading_gives_nobody_up", reading_gives_nobody_up, 0},
 	{"unread_ones_stay", unread_ones_stay, 0},
+	{"departs_once", departs_once, 0},
 	{"thrown_at_the_thread", thrown_at_the_thread, 0},
 	{"without_a_thread", without_a_thread, 0},
 };
