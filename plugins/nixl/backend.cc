@@ -8,6 +8,10 @@
 #include "memory.h"
 #include "options.h"
 
+/* So that reading ends while others send as fast as we read; the next call has
+ * the rest. */
+static constexpr size_t notes_a_call_max = 1u << 16;
+
 /* Runs what a call does; nothing is thrown at NIXL. */
 template <class body>
 static abi::status guarded(const struct say &say, body b)
@@ -393,15 +397,18 @@ abi::status backend::get_notes(abi::notes &out)
 	return guarded(say_, [&] {
 		struct tcpx_notification *note;
 		uint64_t departed = peers_->begin_reading();
+		size_t n = 0;
 
-		while (!tcpx_notify_poll(session_, &note)) {
+		while (n++ < notes_a_call_max &&
+		       !tcpx_notify_poll(session_, &note)) {
 			std::unique_ptr<tcpx_notification,
 					void (*)(struct tcpx_notification *)>
 				held(note, tcpx_notify_free);
 
 			take_note(*note, out);
 		}
-		peers_->end_reading(departed);
+		if (n <= notes_a_call_max)
+			peers_->end_reading(departed);
 		return abi::STATUS_SUCCESS;
 	});
 }
@@ -416,6 +423,7 @@ abi::status backend::send_note(const abi::text &agent,
 			return abi::STATUS_NOT_FOUND;
 		if (too_long(message))
 			return abi::STATUS_INVALID_PARAM;
-		return peers_->send(*to, note_encode(agent_name(), message));
+		return status_for_nixl(
+			peers_->send(*to, note_encode(agent_name(), message)));
 	});
 }

@@ -355,13 +355,13 @@ int peers::failed_to_send(remote &to, int err)
 	return why ? as_peers(why) : TCPX_EAGAIN;
 }
 
-abi::status peers::send(remote &to, std::string note)
+int peers::send(remote &to, std::string note)
 {
 	std::lock_guard<std::mutex> hold(lock_);
 	int err = TCPX_EAGAIN;
 
 	if (!to.current || !to.peer)
-		return abi::STATUS_REMOTE_DISCONNECT;
+		return TCPX_EPEER;
 	/* Behind those that wait, not before them. */
 	if (to.notes.empty())
 		err = tcpx_notify_send(session_, to.peer, note.data(),
@@ -369,18 +369,18 @@ abi::status peers::send(remote &to, std::string note)
 	if (err && err != TCPX_EAGAIN)
 		err = failed_to_send(to, err);
 	if (err != TCPX_EAGAIN)
-		return status_for_nixl(err);
+		return err;
 	if (to.notes_bytes + note.size() > notes_max_bytes) {
 		say_.write(TCPX_LOG_ERROR, "peers",
 			   "agent %s does not read its notifications: %zu "
 			   "bytes wait, one more was refused",
 			   to.name.c_str(), to.notes_bytes);
-		return abi::STATUS_BACKEND;
+		return TCPX_EAGAIN;
 	}
 	to.notes_bytes += note.size();
 	to.notes.push_back(std::move(note));
 	wake();
-	return abi::STATUS_SUCCESS;
+	return 0;
 }
 
 /* ---- the thread ------------------------------------------------------- */

@@ -76,8 +76,9 @@ class peers
 	int renew(remote &to);
 	/* Calls it back once, when the connect has come to an end. */
 	void await(remote &to, const std::shared_ptr<waiter> &who);
-	/* Sends a notification, or keeps it until it can be sent. */
-	abi::status send(remote &to, std::string note);
+	/* Sends a notification, or keeps it until it can be sent. 0; TCPX_EAGAIN:
+	 * too many wait, the log says so; or why the peer is gone. */
+	int send(remote &to, std::string note);
 
 	/* Around reading all notifications that there are: what the second is
 	 * to be given, the first returns. */

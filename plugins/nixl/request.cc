@@ -268,8 +268,10 @@ int request::finish(int status)
 			tcpx_xfer_cancel(home_.session, xfer);
 	} else if (has_note_ && xfers_.size() != 1) {
 		has_note_ = false;
-		if (home_.table->send(*to_, std::move(note_)))
-			return TCPX_EPEER;
+		int err = home_.table->send(*to_, std::move(note_));
+
+		if (err)
+			return err;
 	}
 	return status;
 }

@@ -33,6 +33,7 @@ static struct {
 	std::thread::id disconnector;
 	bool stuck = false; /* disconnect waits until this is over */
 	bool in_disconnect = false;
+	bool full = false; /* no notification can be sent */
 	int no_such = 0; /* calls with a handle that is none */
 } lib;
 
@@ -93,8 +94,9 @@ int tcpx_peer_disconnect(struct tcpx_session *, uint64_t peer)
 int tcpx_notify_send(struct tcpx_session *, uint64_t peer, const void *, size_t)
 {
 	std::lock_guard<std::mutex> hold(lib.lock);
+	int status = status_of(peer);
 
-	return status_of(peer);
+	return !status && lib.full ? TCPX_EAGAIN : status;
 }
 
 int tcpx_event_poll(struct tcpx_session *, struct tcpx_event *event)
@@ -271,6 +273,31 @@ static void departs_once(void)
 	CHECK_EQ(lib.no_such, 0);
 }
 
+/* A peer that does not read is not one that is gone. */
+static void too_many_notes_wait(void)
+{
+	const std::string note(1 << 20, 'x');
+	table t;
+
+	CHECK_EQ(t.all.load("them", INFO_MAGIC "their blob"),
+		 abi::STATUS_SUCCESS);
+	remote_ref them = t.all.find("them");
+
+	{
+		std::lock_guard<std::mutex> hold(lib.lock);
+		lib.full = true;
+	}
+	for (int i = 0; i < 64; i++)
+		CHECK_EQ(t.all.send(*them, note), 0);
+	int err = t.all.send(*them, note);
+
+	CHECK_EQ(err, TCPX_EAGAIN);
+	CHECK_EQ(status_for_nixl(err), abi::STATUS_BACKEND);
+	lose(them->peer);
+	t.all.drop("them");
+	CHECK_EQ(t.all.send(*them, note), TCPX_EPEER);
+}
+
 struct thrower : waiter {
 	std::atomic<int> called{0};
 
@@ -306,6 +333,7 @@ static const struct check_case cases[] = {
 	{"reading_gives_nobody_up", reading_gives_nobody_up, 0},
 	{"unread_ones_stay", unread_ones_stay, 0},
 	{"departs_once", departs_once, 0},
+	{"too_many_notes_wait", too_many_notes_wait, 0},
 	{"thrown_at_the_thread", thrown_at_the_thread, 0},
 	{"without_a_thread", without_a_thread, 0},
 };
