@@ -154,7 +154,8 @@ def connect(api, options, parameters):
         peer = agent.add_remote_agent(take(connection)).decode()
         kind, pieces = json.loads(take(connection))
         pieces = [tuple(piece) for piece in pieces]
-        # Without it the first transfer connects, and takes longer.
+        # Connecting has begun with the metadata; this only says early that it
+        # cannot work. It does not wait.
         agent.make_connection(peer, ["TCPX"])
         local = agent.get_xfer_descs(memory.pieces(len(pieces)), memory.kind)
         remote = agent.get_xfer_descs(pieces, kind)
