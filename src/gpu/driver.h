@@ -119,6 +119,10 @@ struct gpu_ops {
 	 * is no such event; the device is none the worse. */
 	int (*wait_event)(struct gpu_device *device, uint32_t stream,
 			  uintptr_t event);
+	/* Has a foreign event passed? Asks, and never waits. 0; TCPX_INPROGRESS;
+	 * TCPX_EINVAL: there is no such event, or it was recorded in a stream
+	 * under capture, and the device is none the worse; TCPX_EGPU. */
+	int (*event_passed)(struct gpu_device *device, uintptr_t event);
 	/* 0, or TCPX_EGPU if the device has failed, and nothing of ours runs
 	 * on it any more; asks the driver. */
 	int (*check)(struct gpu_device *device);

@@ -283,6 +283,25 @@ void gpu_share_close(struct gpu *gpu, const struct gpu_share *share, void *mem)
 	gpu->ops->share_close(gpu->device, share, (uint8_t *)mem - share->off);
 }
 
+/* ---- events ------------------------------------------------------------ */
+
+int gpu_event_passed(struct gpu *gpu, uintptr_t event)
+{
+	int rc = gpu_status(gpu);
+
+	if (rc)
+		return rc;
+	rc = gpu->ops->event_passed(gpu->device, event);
+	if (rc == TCPX_EINVAL)
+		log_error(gpu->params.log, "gpu",
+			  "device %u: not an event to wait for: %s", gpu->index,
+			  gpu->ops->cause(gpu->device));
+	/* It may be the device's failure that it tells of, or its own. */
+	if (rc == TCPX_EGPU && gpu->ops->check(gpu->device) != 0)
+		gpu_fail(gpu, true, gpu->ops->cause(gpu->device));
+	return rc;
+}
+
 /* ---- counters --------------------------------------------------------- */
 
 void gpu_get_counters(struct gpu *gpu, struct gpu_counters *counters)

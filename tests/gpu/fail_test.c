@@ -304,6 +304,40 @@ static void no_event(void)
 	fixture_close(&d);
 }
 
+/* Asked, not waited for. One that is none is said to be so, once in the log,
+ * and the device lives. */
+static void events_are_asked(void)
+{
+	uintptr_t event = gpu_host_event_create();
+	struct fixture d;
+
+	fixture_open(&d, NULL);
+	void *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	CHECK_STATUS(gpu_event_passed(d.gpu, event), TCPX_INPROGRESS);
+	gpu_host_event_fire(event);
+	CHECK_STATUS(gpu_event_passed(d.gpu, event), TCPX_OK);
+	gpu_host_event_destroy(event);
+	CHECK_STATUS(gpu_event_passed(d.gpu, event), TCPX_EINVAL);
+	CHECK(says(d.line, "no such event"));
+	CHECK_STATUS(gpu_status(d.gpu), 0);
+	CHECK_STATUS(fixture_copy(&d, slot, slot, 1), 0);
+	fixture_close(&d);
+}
+
+static void a_failed_device_has_no_events(void)
+{
+	uintptr_t event = gpu_host_event_create();
+	struct fixture d;
+
+	setenv("TCPX_GPU_HOST_FAULT", "refuse:1", 1);
+	fixture_open(&d, NULL);
+	void *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	CHECK_STATUS(fixture_copy(&d, slot, slot, 1), TCPX_EGPU);
+	CHECK_STATUS(gpu_event_passed(d.gpu, event), TCPX_EGPU);
+	gpu_host_event_destroy(event);
+	fixture_close(&d);
+}
+
 static const struct check_case cases[] = {
 	{"refused", refused, 0},
 	{"broken", broken, 0},
@@ -320,6 +354,8 @@ static const struct check_case cases[] = {
 	{"jobs_wait_for_events", jobs_wait_for_events, 0},
 	{"empty_jobs_wait_too", empty_jobs_wait_too, 0},
 	{"no_event", no_event, 0},
+	{"events_are_asked", events_are_asked, 0},
+	{"a_failed_device_has_no_events", a_failed_device_has_no_events, 0},
 };
 
 int main(int argc, char **argv)

@@ -31,7 +31,11 @@ enum {
 	CUDA_SUCCESS = 0,
 	CUDA_INVALID_VALUE = 1,
 	CUDA_OUT_OF_MEMORY = 2,
+	CUDA_INVALID_CONTEXT = 201,
+	CUDA_INVALID_HANDLE = 400,
 	CUDA_NOT_READY = 600,
+	CUDA_CAPTURE_FIRST = 900, /* of the errors that captures make */
+	CUDA_CAPTURE_LAST = 908,
 };
 
 enum {
@@ -109,6 +113,7 @@ enum {
 	X(stream_wait, "cuStreamWaitEvent",                                    \
 	  (struct CUstream_st * stream, struct CUevent_st * event,             \
 	   unsigned int flags))                                                \
+	X(event_query, "cuEventQuery", (struct CUevent_st * event))            \
 	X(stream_write, "cuStreamWriteValue64_v2",                             \
 	  (struct CUstream_st * stream, cuda_ptr at, uint64_t value,           \
 	   unsigned int flags))                                                \

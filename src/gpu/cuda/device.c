@@ -412,6 +412,7 @@ const struct gpu_ops gpu_cuda_ops = {
 	.launch = cuda_launch,
 	.copy = cuda_copy,
 	.wait_event = cuda_wait_event,
+	.event_passed = cuda_event_passed,
 	.check = check,
 	.cause = cause,
 	.resident_start = cuda_resident_start,

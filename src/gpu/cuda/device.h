@@ -108,6 +108,8 @@ int cuda_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
 int cuda_wait_event(struct gpu_device *device, uint32_t stream,
 		    uintptr_t event);
 
+int cuda_event_passed(struct gpu_device *device, uintptr_t event);
+
 int cuda_resident_start(struct gpu_device *device);
 int cuda_resident_feed(struct gpu_device *device,
 		       const struct gpu_launch *launch);

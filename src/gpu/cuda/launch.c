@@ -4,7 +4,7 @@
 #include "gpu/cuda/device.h"
 #include "gpu/kernels/copy.h"
 
-#define WARPS_A_BLOCK 8u	/* as in kernels/copy.cu */
+#define WARPS_A_BLOCK 8u /* as in kernels/copy.cu */
 /* So many fill the way between host and device. A job of 256 KiB has work for 8:
  * while those were all of a launch, 64 MiB over 16 lanes, in chunks of that
  * length, were a tenth slower. */
@@ -162,4 +162,32 @@ int cuda_wait_event(struct gpu_device *device, uint32_t stream, uintptr_t event)
 	}
 	cuda_leave(&scope);
 	return rc ? TCPX_EGPU : TCPX_OK;
+}
+
+/* No error of these is the device's: the handle is none, or belongs to a
+ * capture, in which nothing ever passes. */
+static bool is_no_event(cuda_result rc)
+{
+	return rc == CUDA_INVALID_VALUE || rc == CUDA_INVALID_HANDLE ||
+	       rc == CUDA_INVALID_CONTEXT ||
+	       (rc >= CUDA_CAPTURE_FIRST && rc <= CUDA_CAPTURE_LAST);
+}
+
+int cuda_event_passed(struct gpu_device *device, uintptr_t event)
+{
+	struct cuda_scope scope;
+	cuda_result got = CUDA_SUCCESS;
+	int rc = cuda_enter(device, &scope);
+
+	if (rc == 0)
+		got = cuda_api.event_query((struct CUevent_st *)event);
+	cuda_leave(&scope);
+	if (rc)
+		return TCPX_EGPU;
+	if (got == CUDA_SUCCESS)
+		return TCPX_OK;
+	if (got == CUDA_NOT_READY)
+		return TCPX_INPROGRESS;
+	(void)cuda_fail(device, "cuEventQuery", got);
+	return is_no_event(got) ? TCPX_EINVAL : TCPX_EGPU;
 }

@@ -351,6 +351,7 @@ const struct gpu_ops gpu_host_ops = {
 	.launch = pretend_launch,
 	.copy = pretend_copy,
 	.wait_event = pretend_wait_event,
+	.event_passed = pretend_event_passed,
 	.check = pretend_check,
 	.cause = pretend_cause,
 	.resident_start = pretend_resident_start,

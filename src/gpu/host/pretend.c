@@ -210,6 +210,15 @@ int pretend_wait_event(struct gpu_device *device, uint32_t stream,
 	return streams_add(&device->streams, stream, &task, UINT32_MAX);
 }
 
+int pretend_event_passed(struct gpu_device *device, uintptr_t event)
+{
+	if (pretend_has_failed(device))
+		return TCPX_EGPU;
+	if (!gpu_host_event_valid(event))
+		return pretend_complain(device, TCPX_EINVAL, "no such event");
+	return gpu_host_event_passed(event) ? TCPX_OK : TCPX_INPROGRESS;
+}
+
 int pretend_resident_start(struct gpu_device *device)
 {
 	return pretend_check(device);

@@ -58,6 +58,7 @@ int pretend_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
 		 uint64_t value);
 int pretend_wait_event(struct gpu_device *device, uint32_t stream,
 		       uintptr_t event);
+int pretend_event_passed(struct gpu_device *device, uintptr_t event);
 int pretend_resident_start(struct gpu_device *device);
 int pretend_resident_feed(struct gpu_device *device,
 			  const struct gpu_launch *launch);
