@@ -472,8 +472,8 @@ tcpx_mem_register(struct tcpx_session *session, void *base, uint64_t len_bytes,
  * ones with TCPX_ECANCELED, the peers' with TCPX_EREMOTE); when the call
  * returns nobody touches the memory any more. Prepared transfers that name
  * the region can only be released. This is the fence, too, for memory of a
- * transfer that was over before its GPU was done with it (one that hung, or
- * waited for an event): the call waits for that GPU until it is given up.
+ * transfer that was over before its GPU was done with it (one that hung):
+ * the call waits for that GPU until it is given up.
  */
 TCPX_EXPORT int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem);
 /*
@@ -606,7 +606,10 @@ struct tcpx_post_params {
 	uint64_t gpu_event;	/* WRITE, SEND from device memory: a CUevent
 				   (cast) that must pass before it is read;
 				   recorded before post, alive until the
-				   transfer has ended. 0: the bytes are there */
+				   transfer has ended. Others go on meanwhile.
+				   One that is invalid, or was recorded in a
+				   stream under capture, ends the transfer with
+				   TCPX_EINVAL. 0: the bytes are there */
 };
 
 /*

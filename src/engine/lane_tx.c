@@ -350,8 +350,6 @@ static int fill_slot(struct lane *lane, struct cut *cut)
 			       rec->len_bytes);
 		return 0;
 	}
-	if (stream->event)
-		gpu_job_after(cut->job, stream->event);
 	if (device_gather(stream->list, cut->from, cut->slot, rec->len_bytes,
 			  cut->job))
 		return TCPX_EINTERNAL;

@@ -29,8 +29,6 @@ static bool begin(struct lifting *lifting)
 	lifting->job = gpu_job_get(lifting->gpu);
 	if (!lifting->job)
 		return false;
-	if (stream->event)
-		gpu_job_after(lifting->job, stream->event);
 	/* It fits, or it would not have been started. */
 	(void)device_gather(stream->list, start, lifting->slot,
 			    lifting->len_bytes, lifting->job);

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/awaiting.h"
 #include "engine/lane.h"
 #include "engine/lane_offer.h"
 #include "engine/lane_tx.h"
@@ -32,7 +33,10 @@ static void run_task(struct task *task)
 
 static bool run_pollee(struct pollee *pollee)
 {
-	peer_run(list_entry(pollee, struct peer, pollee));
+	struct peer *peer = list_entry(pollee, struct peer, pollee);
+
+	if (!peer->only_awaits || awaiting_is_due(peer))
+		peer_run(peer);
 	return false; /* waiting is no work */
 }
 
@@ -56,13 +60,12 @@ int peer_create(const struct peer_params *params, struct peer **out)
 	peer->pollee.poll = run_pollee;
 	pthread_mutex_init(&peer->lock, NULL);
 	ctl_init(&peer->ctl, params->fd);
-	struct list *heads[] = {&peer->task.link,   &peer->offers,
-				&peer->pollee.link, &peer->landings,
-				&peer->liftings,    &peer->dead_lanes,
-				&peer->dying,	    &peer->sending,
-				&peer->posts,	    &peer->listing,
-				&peer->flying,	    &peer->idle_lists,
-				&peer->notes,	    &peer->leaving};
+	struct list *heads[] = {
+		&peer->task.link,  &peer->offers,   &peer->pollee.link,
+		&peer->landings,   &peer->liftings, &peer->dead_lanes,
+		&peer->dying,	   &peer->sending,  &peer->awaiting,
+		&peer->posts,	   &peer->listing,  &peer->flying,
+		&peer->idle_lists, &peer->notes,    &peer->leaving};
 
 	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++)
 		list_init(heads[i]);
@@ -120,10 +123,12 @@ static void log_refusals(struct peer *peer)
 			 (unsigned long long)n, peer->name, why);
 }
 
-/* What only polling will finish; GPU jobs do within microseconds. */
-static void arrange(struct peer *peer, bool offers, bool jobs)
+/* What only polling will finish: lanes in the making and events, whenever it
+ * may be, and GPU jobs, which do within microseconds. */
+static void arrange(struct peer *peer, bool offers, bool awaits, bool jobs)
 {
-	if (offers || jobs)
+	peer->only_awaits = awaits && !offers && !jobs;
+	if (offers || awaits || jobs)
 		pollee_add(peer->home, &peer->pollee);
 	else
 		pollee_del(peer->home, &peer->pollee);
@@ -169,8 +174,10 @@ static bool run(struct peer *peer, bool lists)
 	bool unsent = peer->ctl.unsent_bytes > 0;
 	bool landed = landings_run(peer);
 
+	bool awaited = awaiting_run(peer);
+
 	/* What has been lifted is posted now. */
-	did = liftings_run(peer);
+	did = liftings_run(peer) || awaited;
 	bool pumped = xfer_pump(peer);
 	/* Held back by what is unsent, it goes on once that has gone. */
 	bool held = peer->ctl.unsent_bytes > 0;
@@ -193,12 +200,14 @@ static bool run(struct peer *peer, bool lists)
 	if (ctl_ack_due(&peer->ctl))
 		send_plain(peer, MSG_ACK);
 	bool refused = peer->refused != 0;
-	struct lane *gatherer = pumped ? first_to_gather(peer) : NULL;
+	bool awaits = !list_empty(&peer->awaiting);
+	struct lane *gatherer = pumped || awaited ? first_to_gather(peer) :
+						    NULL;
 
 	pthread_mutex_unlock(&peer->lock);
 	if (refused)
 		log_refusals(peer);
-	arrange(peer, offers, jobs);
+	arrange(peer, offers, awaits, jobs);
 	if (gatherer)
 		lane_tx_begin(gatherer);
 	if (!hold)
@@ -317,8 +326,8 @@ void peer_fail(struct peer *peer, int status, const char *fmt, ...)
 	if (!peer->doom_status)
 		memcpy(peer->cause, cause, sizeof(cause));
 	store_release(&peer->state, PEER_FAILING);
-	/* No chunk counts any more: GPU jobs that do not end, say because the
-	 * program's event does not come, are not waited for. */
+	/* No chunk counts any more: GPU jobs that do not end are not waited
+	 * for. */
 	list_for_each (node, &peer->flying) {
 		struct xfer *xfer = list_entry(node, struct xfer, fly_link);
 
@@ -371,7 +380,7 @@ static void finish_loss(struct peer *peer)
 		pthread_mutex_unlock(&peer->lock);
 		return;
 	}
-	arrange(peer, false, false);
+	arrange(peer, false, false, false);
 	xfer_fail_all(peer, peer->status, peer->cause);
 	xfer_bury(peer);
 	lane_offers_free(peer);

@@ -90,6 +90,10 @@ struct peer {
 	struct list dying;	/* xfers that end when their streams are swept */
 	int doom_status;	/* the tick found it silent: fail in peer_run */
 	bool quiet;		/* shut down from outside: no ops any more */
+	struct list awaiting;	/* streams that wait for an event of the
+				   program's GPU (awaiting.h) */
+	uint64_t asked_ns;	/* for those events; home's owner's, and so is */
+	bool only_awaits;	/* there is nothing else to poll for */
 	struct list sending;	/* streams with bytes to give, by turns */
 
 	/* as initiator */
@@ -217,7 +221,7 @@ void peer_sweep_later(struct peer *peer);
 void peer_sweep(struct peer *peer, bool (*is_held)(void *arg), void *arg);
 /* The stream a chunk of that transfer goes to, or NULL. Lock held. */
 struct stream *peer_rx_stream(struct peer *peer, uint64_t wire_id, bool reply);
-/* A stream has bytes to give. Lock held. */
+/* A stream has bytes to give, once its event has passed. Lock held. */
 void peer_offer(struct peer *peer, struct stream *stream);
 /* A region of ours is dead: whatever uses it ends. From outside; nothing of
  * this peer touches it when it returns. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "engine/awaiting.h"
 #include "engine/lane.h"
 #include "engine/peer.h"
 #include "engine/resume.h"
@@ -231,6 +232,10 @@ void peer_offer(struct peer *peer, struct stream *stream)
 {
 	if (load_relaxed(&stream->dead) || !stream_has_bytes(stream))
 		return;
+	if (stream->event) {
+		event_await(stream);
+		return;
+	}
 	if (list_empty(&stream->link))
 		list_add_tail(&peer->sending, &stream->link);
 	/* The first lane lives where the control connection does: a short one

@@ -43,14 +43,17 @@ struct stream {
 	_Atomic uint32_t unsent; /* sending: a lane let go of bytes that had not
 				   left; before it counts n_busy down */
 	struct peer *peer;
-	struct list link;	/* peer->sending, while it has bytes to give;
+	struct list link;	/* peer->awaiting, while it waits for its event;
+				   peer->sending, while it has bytes to give;
 				   dead: peer->leaving, while it is held */
 	struct seglist *list;	/* one reference */
 	uint64_t wire_id;
 	bool reply;		/* READ: wire_id is the receiver's */
 	bool copy;		/* short segments: gather and scatter by copy */
 	bool expected;		/* counted in n_inbound of its context */
-	uintptr_t event;	/* of the caller's GPU, to gather after; or 0 */
+	uintptr_t event;	/* of the program's GPU, that must pass before a
+				   byte is read; 0: none, or it has passed */
+	void (*go)(struct stream *stream); /* then; see event_await() */
 	uint64_t total_bytes;
 	uint32_t to_device;	/* sending: whose memory the bytes go to over
 				   there, as on the wire */
@@ -84,7 +87,7 @@ bool streams_hold(struct peer *peer, const struct region *region);
 /* Those of peer->leaving that lanes have let go of go. Peer's lock held. */
 void streams_forget(struct peer *peer);
 /* Dead for so long that GPU jobs of its are not waited for any more: the
- * device hangs, or they wait for an event of the caller's. */
+ * device hangs. */
 bool stream_is_forsaken(const struct stream *stream);
 bool stream_has_bytes(const struct stream *stream);
 /* Where the next piece lies: a repeated one, or the cursor's. */

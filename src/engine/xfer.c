@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/trace.h"
+#include "engine/awaiting.h"
 #include "engine/engine.h"
 #include "engine/landing.h"
 #include "engine/lifting.h"
@@ -93,6 +94,12 @@ static void lifted(struct lifting *lifting, int status, const void *data)
 	list_add_tail(&xfer->peer->posts, &xfer->link);
 }
 
+static void start_lifting(struct stream *stream)
+{
+	if (lifting_start(stream->peer, stream, 0, lifted))
+		xfer_end(stream->owner, TCPX_ENOMEM, "no memory for its bytes");
+}
+
 /* A small WRITE from device memory: posted once its bytes are at hand. False:
  * it is not small after all, but may go as a large one does. */
 static bool lift(struct xfer *xfer)
@@ -104,13 +111,18 @@ static bool lift(struct xfer *xfer)
 		return false;
 	stream->owner = xfer;
 	stream->event = xfer->event;
+	stream->go = start_lifting;
+	stream->ended = xfer_send_ended;
 	stream->next = stream->limit = stream->total_bytes;
-	if (!lifting_fits(stream) ||
-	    lifting_start(xfer->peer, stream, 0, lifted)) {
+	if (!lifting_fits(stream)) {
 		stream_put(stream);
 		return false;
 	}
 	xfer->stream = stream;
+	if (stream->event)
+		event_await(stream);
+	else
+		start_lifting(stream);
 	return true;
 }
 
@@ -128,7 +140,9 @@ static void put_in_flight(struct xfer *xfer,
 	xfer->asked_seq = 0;
 	xfer->deadline_ns = ms ? clock_now_ns() + ms * NS_PER_MS : UINT64_MAX;
 	xfer->small = xfer_is_small(xfer);
-	xfer->event = params ? (uintptr_t)params->gpu_event : 0;
+	xfer->event = params && xfer->local->has_device ?
+			      (uintptr_t)params->gpu_event :
+			      0;
 	store_relaxed(&xfer->status, TCPX_INPROGRESS);
 	list_move_tail(&peer->flying, &xfer->fly_link);
 	if (xfer->op == TCPX_OP_RECV)

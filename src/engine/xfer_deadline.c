@@ -69,6 +69,20 @@ static uint64_t last_moved(struct xfer *xfer)
 	return xfer->moved_ns;
 }
 
+static const char *why_late(const struct xfer *xfer)
+{
+	return xfer->stream && xfer->stream->event ?
+		       "its deadline has passed before its GPU event" :
+		       "its deadline has passed";
+}
+
+static const char *why_stalled(const struct xfer *xfer)
+{
+	return xfer->stream && xfer->stream->event ?
+		       "its GPU event did not pass within the deadline" :
+		       "the peer made no progress within the deadline";
+}
+
 bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
 {
 	uint64_t limit = peer->engine->params.deadline_ms * NS_PER_MS;
@@ -78,8 +92,7 @@ bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
 		struct xfer *xfer = list_entry(node, struct xfer, fly_link);
 
 		if (now_ns >= xfer->deadline_ns) {
-			xfer_abort_locked(xfer, TCPX_ESTALLED,
-					  "its deadline has passed");
+			xfer_abort_locked(xfer, TCPX_ESTALLED, why_late(xfer));
 			any = true;
 			continue;
 		}
@@ -88,9 +101,7 @@ bool xfer_check_deadlines(struct peer *peer, uint64_t now_ns, uint64_t *due_ns)
 		if (!limit || waits_for_match(xfer) ||
 		    now_ns < last_moved(xfer) + limit)
 			continue;
-		xfer_abort_locked(
-			xfer, TCPX_ESTALLED,
-			"the peer made no progress within the deadline");
+		xfer_abort_locked(xfer, TCPX_ESTALLED, why_stalled(xfer));
 		any = true;
 	}
 	return any;

@@ -411,6 +411,11 @@ static int begin_list(struct xfer *xfer)
 
 /* ---- large transfers -------------------------------------------------- */
 
+static void offer(struct stream *stream)
+{
+	peer_offer(stream->peer, stream);
+}
+
 static int make_stream(struct xfer *xfer, bool reply)
 {
 	struct peer *peer = xfer->peer;
@@ -420,7 +425,8 @@ static int make_stream(struct xfer *xfer, bool reply)
 	if (!stream)
 		return TCPX_ENOMEM;
 	stream->reply = reply;
-	stream->event = xfer->event;
+	stream->event = reply ? 0 : xfer->event;
+	stream->go = offer;
 	stream->copy = seglist_mean_bytes(xfer->local) <
 		       peer->engine->params.copy_below_bytes;
 	stream->owner = xfer;

@@ -2,9 +2,9 @@
 #include "gpu/internal.h"
 
 /*
- * Jobs of a device that does not answer, or that wait for an event of the
- * caller's, when who waited for them has given up. They may still run one day:
- * until then their lists, flags and slots belong to nobody else.
+ * Jobs of a device that does not answer, when who waited for them has given
+ * up. They may still run one day: until then their lists, flags and slots
+ * belong to nobody else.
  */
 
 void gpu_job_abandon(struct gpu_job *job)

@@ -171,19 +171,227 @@ static void canceled_before_its_event(void)
 }
 
 /* Something that is no event fails the transfer, and only that. */
-static void no_event_at_all(void)
+static void no_event(uint64_t len_bytes)
 {
+	struct tcpx_xfer_info info = {0};
 	struct rig rig = {0};
 
-	rig_open(&rig, LEN_BYTES);
+	rig_open(&rig, len_bytes);
 	rig_post(&rig, 12345678, 0);
-	CHECK_STATUS(rig_wait(&rig), TCPX_EGPU);
+	CHECK_STATUS(rig_wait(&rig), TCPX_EINVAL);
+	CHECK_STATUS(tcpx_xfer_query(rig.pair.a->s, rig.xfer, &info), TCPX_OK);
+	CHECK(strstr(info.cause, "event"));
 	rig_produce(&rig, 6);
 	rig_post(&rig, 0, 0);
 	CHECK_STATUS(rig_wait(&rig), TCPX_OK);
-	region_want(&rig.region, 0, LEN_BYTES, 6, 0);
+	region_want(&rig.region, 0, len_bytes, 6, 0);
 	CHECK(region_check(&rig.region, "the next one"));
 	rig_close(&rig);
+}
+
+static void no_event_at_all(void)
+{
+	no_event(LEN_BYTES);
+}
+
+static void no_event_for_little(void)
+{
+	no_event(100);
+}
+
+/* A WRITE of what the rig has, beside its own one. */
+static uint64_t another(struct rig *rig, uint64_t local, uint64_t len_bytes)
+{
+	return xfer_one(rig->pair.a, rig->pair.ab, TCPX_OP_WRITE, local, 0,
+			sess_share(rig->pair.b, rig->owned, rig->pair.a), 0,
+			len_bytes);
+}
+
+static void post_and_wait(struct rig *rig, uint64_t xfer, uintptr_t event)
+{
+	struct tcpx_post_params post = {.size_bytes = sizeof(post),
+					.gpu_event = event};
+
+	CHECK_STATUS(tcpx_xfer_post(rig->pair.a->s, xfer, &post), TCPX_OK);
+	CHECK_STATUS(pair_wait(&rig->pair, rig->pair.a, xfer, SOON), TCPX_OK);
+	CHECK_STATUS(tcpx_xfer_test(rig->pair.a->s, rig->xfer),
+		     TCPX_INPROGRESS);
+}
+
+#define BIG_BYTES (24u << 20) /* more chunks than all lanes could have cut */
+
+/* While one waits for its event, whatever does not goes on beside it: long and
+ * short, of the host and of the device, and what waits for an event that has
+ * passed. */
+static void others_do_not_wait_with_it(void)
+{
+	uintptr_t event = gpu_host_event_create();
+	uintptr_t passed = gpu_host_event_create();
+	struct region mine;
+	struct rig rig = {0};
+
+	gpu_host_event_fire(passed);
+	rig_open(&rig, BIG_BYTES);
+	region_init(&mine, LEN_BYTES, 77);
+	uint64_t mem = sess_register(rig.pair.a, &mine, RW);
+	uint64_t host = another(&rig, mem, LEN_BYTES);
+	uint64_t device = another(&rig, rig.local, LEN_BYTES);
+	uint64_t little = another(&rig, rig.local, 64);
+
+	rig_post(&rig, event, 0);
+	test_sleep_ms(20);
+	for (int i = 0; i < 3; i++) {
+		post_and_wait(&rig, host, 0);
+		post_and_wait(&rig, device, 0);
+		post_and_wait(&rig, little, 0);
+		post_and_wait(&rig, device, passed);
+		post_and_wait(&rig, little, passed);
+	}
+	rig_produce(&rig, 4);
+	gpu_host_event_fire(event);
+	CHECK_STATUS(rig_wait(&rig), TCPX_OK);
+	region_want(&rig.region, 0, BIG_BYTES, 4, 0);
+	CHECK(region_check(&rig.region, "the one that waited"));
+	CHECK_STATUS(tcpx_xfer_release(rig.pair.a->s, host), TCPX_OK);
+	CHECK_STATUS(tcpx_xfer_release(rig.pair.a->s, device), TCPX_OK);
+	CHECK_STATUS(tcpx_xfer_release(rig.pair.a->s, little), TCPX_OK);
+	CHECK_STATUS(tcpx_mem_deregister(rig.pair.a->s, mem), TCPX_OK);
+	rig_close(&rig);
+	region_fini(&mine);
+	gpu_host_event_destroy(event);
+	gpu_host_event_destroy(passed);
+}
+
+/* Nothing of a transfer that waits for its event is anywhere near the device:
+ * its memory may go while the event has not passed. */
+static void deregistered_before_its_event(uint64_t len_bytes)
+{
+	uintptr_t event = gpu_host_event_create();
+	struct rig rig = {0};
+	struct tcpx_session *a;
+
+	rig_open(&rig, len_bytes);
+	a = rig.pair.a->s;
+	rig_post(&rig, event, 0);
+	test_sleep_ms(20);
+	CHECK_STATUS(tcpx_mem_deregister(a, rig.local), TCPX_OK);
+	CHECK_STATUS(tcpx_xfer_test(a, rig.xfer), TCPX_ECANCELED);
+	CHECK_STATUS(tcpx_xfer_release(a, rig.xfer), TCPX_OK);
+	CHECK_STATUS(tcpx_gpu_free(a, 0, rig.device), TCPX_OK);
+	gpu_host_event_fire(event);
+	test_sleep_ms(20);
+	/* The device has not met what was freed. */
+	CHECK_STATUS(tcpx_gpu_alloc(a, 0, len_bytes, &rig.device), TCPX_OK);
+	rig_produce(&rig, 8);
+	CHECK_STATUS(tcpx_mem_register(a, rig.device, len_bytes, RW,
+				       &rig.local),
+		     TCPX_OK);
+	rig.xfer = another(&rig, rig.local, len_bytes);
+	rig_post(&rig, event, 0);
+	CHECK_STATUS(rig_wait(&rig), TCPX_OK);
+	region_want(&rig.region, 0, len_bytes, 8, 0);
+	CHECK(region_check(&rig.region, "the next one"));
+	gpu_host_event_destroy(event);
+	rig_close(&rig);
+}
+
+static void much_deregistered_before_its_event(void)
+{
+	deregistered_before_its_event(LEN_BYTES);
+}
+
+static void little_deregistered_before_its_event(void)
+{
+	deregistered_before_its_event(100);
+}
+
+/* Sessions end, whatever is waited for. */
+static void closed_before_its_event(void)
+{
+	uintptr_t event = gpu_host_event_create();
+	struct rig rig = {0};
+
+	rig_open(&rig, LEN_BYTES);
+	uint64_t little = another(&rig, rig.local, 64);
+	struct tcpx_post_params post = {.size_bytes = sizeof(post),
+					.gpu_event = event};
+
+	rig_post(&rig, event, 0);
+	CHECK_STATUS(tcpx_xfer_post(rig.pair.a->s, little, &post), TCPX_OK);
+	pair_close(&rig.pair);
+	gpu_host_event_fire(event);
+	gpu_host_event_destroy(event);
+	region_fini(&rig.region);
+}
+
+static uint64_t one_side(struct sess *sess, uint64_t peer, enum tcpx_op op,
+			 uint64_t mem, uint64_t len_bytes)
+{
+	const struct tcpx_segment seg = {.local_mem = mem,
+					 .len_bytes = len_bytes};
+	const struct tcpx_xfer_params params = {.size_bytes = sizeof(params),
+						.peer = peer,
+						.op = op,
+						.segments = &seg,
+						.n_segments = 1,
+						.tag = 5};
+	uint64_t xfer;
+
+	CHECK_STATUS(tcpx_xfer_prepare(sess->s, &params, &xfer), TCPX_OK);
+	return xfer;
+}
+
+/* A SEND that waits keeps its place within the tag: the RECV posted first gets
+ * its bytes, and the SEND behind it goes on meanwhile. */
+static void a_send_waits_in_its_place(void)
+{
+	uintptr_t event = gpu_host_event_create();
+	struct rig rig = {0};
+	struct region mine, second;
+
+	rig_open(&rig, LEN_BYTES);
+	struct pair *pair = &rig.pair;
+	struct tcpx_post_params post = {.size_bytes = sizeof(post),
+					.gpu_event = event};
+
+	region_init(&mine, LEN_BYTES, 31);
+	region_init(&second, LEN_BYTES, 0);
+	uint64_t mem = sess_register(pair->a, &mine, RW);
+	uint64_t to = sess_register(pair->b, &second, RW);
+	uint64_t sends[2] = {
+		one_side(pair->a, pair->ab, TCPX_OP_SEND, rig.local, LEN_BYTES),
+		one_side(pair->a, pair->ab, TCPX_OP_SEND, mem, LEN_BYTES)};
+	uint64_t recvs[2] = {
+		one_side(pair->b, pair->ba, TCPX_OP_RECV, rig.owned, LEN_BYTES),
+		one_side(pair->b, pair->ba, TCPX_OP_RECV, to, LEN_BYTES)};
+
+	CHECK_STATUS(tcpx_xfer_post(pair->a->s, sends[0], &post), TCPX_OK);
+	CHECK_STATUS(tcpx_xfer_post(pair->a->s, sends[1], NULL), TCPX_OK);
+	for (int i = 0; i < 2; i++)
+		CHECK_STATUS(tcpx_xfer_post(pair->b->s, recvs[i], NULL),
+			     TCPX_OK);
+	CHECK_STATUS(pair_wait(pair, pair->b, recvs[1], SOON), TCPX_OK);
+	CHECK_STATUS(pair_wait(pair, pair->a, sends[1], SOON), TCPX_OK);
+	CHECK_STATUS(tcpx_xfer_test(pair->a->s, sends[0]), TCPX_INPROGRESS);
+	CHECK_STATUS(tcpx_xfer_test(pair->b->s, recvs[0]), TCPX_INPROGRESS);
+	rig_produce(&rig, 12);
+	gpu_host_event_fire(event);
+	CHECK_STATUS(pair_wait(pair, pair->b, recvs[0], SOON), TCPX_OK);
+	CHECK_STATUS(pair_wait(pair, pair->a, sends[0], SOON), TCPX_OK);
+	region_want(&rig.region, 0, LEN_BYTES, 12, 0);
+	region_want(&second, 0, LEN_BYTES, 31, 0);
+	CHECK(region_check(&rig.region, "the first"));
+	CHECK(region_check(&second, "the second"));
+	for (int i = 0; i < 2; i++) {
+		CHECK_STATUS(tcpx_xfer_release(pair->a->s, sends[i]), TCPX_OK);
+		CHECK_STATUS(tcpx_xfer_release(pair->b->s, recvs[i]), TCPX_OK);
+	}
+	CHECK_STATUS(tcpx_mem_deregister(pair->a->s, mem), TCPX_OK);
+	CHECK_STATUS(tcpx_mem_deregister(pair->b->s, to), TCPX_OK);
+	rig_close(&rig);
+	region_fini(&mine);
+	region_fini(&second);
+	gpu_host_event_destroy(event);
 }
 
 /* ---- a device that hangs ----------------------------------------------- */
@@ -302,6 +510,14 @@ static const struct check_case cases[] = {
 	 a_producer_of_little_that_never_comes, 60},
 	{"canceled_before_its_event", canceled_before_its_event, 60},
 	{"no_event_at_all", no_event_at_all, 60},
+	{"no_event_for_little", no_event_for_little, 60},
+	{"others_do_not_wait_with_it", others_do_not_wait_with_it, 60},
+	{"much_deregistered_before_its_event",
+	 much_deregistered_before_its_event, 60},
+	{"little_deregistered_before_its_event",
+	 little_deregistered_before_its_event, 60},
+	{"closed_before_its_event", closed_before_its_event, 60},
+	{"a_send_waits_in_its_place", a_send_waits_in_its_place, 60},
 	{"a_device_that_hangs", a_device_that_hangs, 120},
 	{"a_far_device_that_hangs", a_far_device_that_hangs, 120},
 	{"a_far_device_that_hangs_for_many", a_far_device_that_hangs_for_many,
