@@ -15,13 +15,15 @@
 #include "micro.h"
 
 #define TOTAL (64u << 20)
-#define POOL (80ull << 20)	/* pieces lie with holes between them */
+#define POOL (80ull << 20) /* pieces lie with holes between them */
 #define SETS 2u
 #define IN_A_ROW 20u
 #define MAX_PIECES (TOTAL / 64)
 
 static cuda_result (*event_create)(struct CUevent_st **, unsigned int);
 static cuda_result (*event_record)(struct CUevent_st *, struct CUstream_st *);
+static cuda_result (*stream_wait)(struct CUstream_st *, struct CUevent_st *,
+				  unsigned int);
 static cuda_result (*event_sync)(struct CUevent_st *);
 static cuda_result (*event_elapsed)(float *, struct CUevent_st *,
 				    struct CUevent_st *);
@@ -29,7 +31,7 @@ static cuda_result (*event_elapsed)(float *, struct CUevent_st *,
 struct pieces {
 	const char *name;
 	uint32_t min_bytes, max_bytes, align;
-	uint32_t hole_bytes;	/* between two in the source */
+	uint32_t hole_bytes; /* between two in the source */
 	bool in_order;
 };
 
@@ -56,7 +58,7 @@ struct bench {
 	struct gpu_copy *pinned[SETS], *there[SETS];
 	uint64_t *flags;
 	uint32_t n_copies[SETS];
-	bool lists_there;	/* read from device memory */
+	bool lists_there; /* read from device memory */
 };
 
 static void must(int rc, const char *what)
@@ -76,6 +78,7 @@ static void load_events(void)
 
 	*(void **)&event_create = dlsym(lib, "cuEventCreate");
 	*(void **)&event_record = dlsym(lib, "cuEventRecord");
+	*(void **)&stream_wait = dlsym(lib, "cuStreamWaitEvent");
 	*(void **)&event_sync = dlsym(lib, "cuEventSynchronize");
 	*(void **)&event_elapsed = dlsym(lib, "cuEventElapsedTime");
 }
@@ -211,8 +214,7 @@ static void chain(struct bench *b, uint32_t before, uint32_t after,
 	if (before == after)
 		return;
 	must(event_record(event, b->device->streams[before]), "event");
-	must(cuda_api.stream_wait(b->device->streams[after], event, 0),
-	     "event");
+	must(stream_wait(b->device->streams[after], event, 0), "event");
 }
 
 /* Microseconds of one, out of IN_A_ROW, dealt out to n streams. */
@@ -270,8 +272,8 @@ static void check_set(struct bench *b, uint32_t set, uint64_t *dice)
 	free(got);
 }
 
-/* n_streams 1: one behind the other, begin and end of each included; 3: as
- * the library has them, where one's end overlaps the next one's begin. */
+/* n_streams 1: one behind the other, begin and end of each included; or as many
+ * as the library has, where one's end overlaps the next one's begin. */
 static void one_row(struct bench *b, const struct micro *micro,
 		    const struct pieces *p, uint32_t n_streams)
 {
@@ -304,10 +306,10 @@ static void one_case(struct bench *b, const struct micro *micro,
 	b->lists_there = false;
 	check_set(b, 0, &dice);
 	one_row(b, micro, p, 1);
-	one_row(b, micro, p, 3);
+	one_row(b, micro, p, GPU_STREAMS);
 	b->lists_there = true;
 	one_row(b, micro, p, 1);
-	one_row(b, micro, p, 3);
+	one_row(b, micro, p, GPU_STREAMS);
 }
 
 void micro_unpack(const struct micro *micro)

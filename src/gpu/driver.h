@@ -15,7 +15,7 @@
 
 #include "gpu/gpu.h"
 
-#define GPU_STREAMS 3
+#define GPU_STREAMS 2
 #define GPU_JOBS_A_LAUNCH 32
 /* Longer copies are cut into tiles of at most this, so that the lanes of a
  * launch have equal shares; cuts are where dst is a multiple of GPU_TILE_ALIGN. */
@@ -115,10 +115,6 @@ struct gpu_ops {
 	int (*copy)(struct gpu_device *device, uint32_t stream, uint64_t dst,
 		    uint64_t src, uint64_t len_bytes, uint64_t flag,
 		    uint64_t value);
-	/* What follows in stream waits for a foreign event. TCPX_EINVAL: there
-	 * is no such event; the device is none the worse. */
-	int (*wait_event)(struct gpu_device *device, uint32_t stream,
-			  uintptr_t event);
 	/* Has a foreign event passed? Asks, and never waits. 0; TCPX_INPROGRESS;
 	 * TCPX_EINVAL: there is no such event, or it was recorded in a stream
 	 * under capture, and the device is none the worse; TCPX_EGPU. */

@@ -65,9 +65,7 @@ struct gpu_params {
 				 * until the next one; 0: 10 ms */
 	uint64_t seed;		/* for the pretend GPU's dice */
 	uint32_t hang_ms;	/* no answer for this long: the device has
-				 * failed; 0: as the driver thinks. Waiting
-				 * for an event of the caller's does not
-				 * count. */
+				 * failed; 0: as the driver thinks */
 };
 
 /* ---- a session's GPUs ------------------------------------------------- */
@@ -171,9 +169,6 @@ struct gpu_job *gpu_job_get(struct gpu *gpu);
  * nothing was added. Copies of one job must not overlap each other. */
 bool gpu_job_add(struct gpu_job *job, void *dst, const void *src,
 		 uint64_t len_bytes);
-/* The caller's producer: an event (CUevent) that must pass before the copies
- * start. 0: none. */
-void gpu_job_after(struct gpu_job *job, uintptr_t event);
 /* Hands it over; started by the next gpu_flush() of anybody. An empty job is
  * legal. */
 void gpu_job_submit(struct gpu_job *job);

@@ -42,7 +42,6 @@ struct gpu_job {
 	struct gpu_copy *copies;    /* pinned, GPU_COPIES_MAX of them */
 	_Atomic uint64_t *flag;	    /* pinned; the device writes it */
 	_Atomic uint64_t value;	    /* of this use; the owner writes it */
-	uintptr_t after;
 	uint64_t bytes;
 	uint32_t n_copies;
 	uint32_t n_queued; /* way engine: copies the driver has */

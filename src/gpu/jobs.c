@@ -86,7 +86,6 @@ struct gpu_job *gpu_job_get(struct gpu *gpu)
 	job->n_copies = 0;
 	job->n_queued = 0;
 	job->bytes = 0;
-	job->after = 0;
 	return job;
 }
 
@@ -131,11 +130,6 @@ bool gpu_job_add(struct gpu_job *job, void *dst_ptr, const void *src_ptr,
 						tile_bytes;
 	}
 	return true;
-}
-
-void gpu_job_after(struct gpu_job *job, uintptr_t event)
-{
-	job->after = event;
 }
 
 void gpu_job_submit(struct gpu_job *job)
@@ -183,7 +177,7 @@ static void look_overdue(struct gpu_job *job)
 	if (waited < ms)
 		return;
 	check_device(gpu, now);
-	if (job->after || waited / ms < (int64_t)gpu->params.hang_ms ||
+	if (waited / ms < (int64_t)gpu->params.hang_ms ||
 	    load_relaxed(&gpu->stopped))
 		return;
 	snprintf(cause, sizeof(cause), "no answer for %u ms",

@@ -10,18 +10,13 @@
  *
  *   submitted (any thread) --> backlog --> batch --> driver
  *                              `------ launch_lock ------'
- *
- * Jobs that wait for an event of the caller's have the last stream to
- * themselves, so that nobody else waits with them.
  */
 
-#define STREAM_AFTER (GPU_STREAMS - 1)
 #define ENGINE_RUN_BYTES (1u << 30)
 
 struct batch {
 	struct gpu_job *jobs[GPU_JOBS_A_LAUNCH];
 	uint32_t n;
-	uintptr_t after;
 	uint64_t copies, bytes;
 };
 
@@ -86,10 +81,10 @@ static void refuse(struct gpu_job *job)
 	store_release(&job->state, JOB_REFUSED);
 }
 
-/* Nothing to copy and nothing to wait for: no work for a device. */
+/* Nothing to copy: no work for a device. */
 static bool end_empty(struct gpu *gpu, struct gpu_job *job)
 {
-	if (job->n_copies > 0 || job->after)
+	if (job->n_copies > 0)
 		return false;
 	add_relaxed(&gpu->n_jobs_started, 1);
 	store_release(job->flag, load_relaxed(&job->value));
@@ -117,39 +112,19 @@ static void uncount(struct gpu *gpu, const struct batch *batch)
 	add_relaxed(&gpu->n_bytes, -batch->bytes);
 }
 
-/* The caller's event may be no event: that ends these jobs only. */
-static int await_event(struct gpu *gpu, uint32_t stream,
-		       const struct batch *batch)
-{
-	int rc = 0;
-
-	if (batch->after)
-		rc = gpu->ops->wait_event(gpu->device, stream, batch->after);
-	if (rc == TCPX_EINVAL)
-		log_error(gpu->params.log, "gpu",
-			  "device %u: not an event to wait for: %s", gpu->index,
-			  gpu->ops->cause(gpu->device));
-	return rc;
-}
-
 /* ---- starting --------------------------------------------------------- */
 
-/* The next jobs that may run together: those that wait for the same event,
- * or for none. Empty at the end of the backlog. */
+/* The next jobs, which run together. Empty at the end of the backlog. */
 static void collect(struct gpu *gpu, struct batch *batch, uint32_t max)
 {
 	batch->n = 0;
 	while (gpu->backlog && batch->n < max) {
-		struct gpu_job *job = gpu->backlog;
+		struct gpu_job *job = pop_backlog(gpu);
 
-		if (batch->n > 0 && job->after != batch->after)
-			return;
-		(void)pop_backlog(gpu);
 		if (job->n_queued == 0 &&
 		    (gpu_status(gpu) != 0 || load_acquire(&job->orphan))) {
 			refuse(job);
 		} else if (!end_empty(gpu, job)) {
-			batch->after = job->after;
 			batch->jobs[batch->n++] = job;
 		}
 	}
@@ -165,26 +140,26 @@ static bool is_free(struct gpu *gpu, uint32_t stream)
 
 /*
  * A launch that would only wait behind others is not made: what is submitted
- * meanwhile goes along with it. STREAM_AFTER: none is free.
+ * meanwhile goes along with it. GPU_STREAMS: none is free.
  */
 static uint32_t free_stream(struct gpu *gpu)
 {
-	for (uint32_t i = 0; i < STREAM_AFTER; i++) {
-		uint32_t stream = gpu->next_stream++ % STREAM_AFTER;
+	for (uint32_t i = 0; i < GPU_STREAMS; i++) {
+		uint32_t stream = gpu->next_stream++ % GPU_STREAMS;
 
 		if (is_free(gpu, stream))
 			return stream;
 	}
-	return STREAM_AFTER;
+	return GPU_STREAMS;
 }
 
 static bool all_are_free(struct gpu *gpu)
 {
 	uint32_t i = 0;
 
-	while (i < STREAM_AFTER && is_free(gpu, i))
+	while (i < GPU_STREAMS && is_free(gpu, i))
 		i++;
-	return i == STREAM_AFTER;
+	return i == GPU_STREAMS;
 }
 
 /*
@@ -199,8 +174,8 @@ static struct gpu_copy lone_run(struct gpu *gpu, const struct batch *batch)
 	struct gpu_copy run = copies[0];
 	uint64_t len_bytes = 0;
 
-	if (batch->n > 1 || batch->after || gpu->resident ||
-	    !batch->jobs[0]->n_copies || !all_are_free(gpu))
+	if (batch->n > 1 || gpu->resident || !batch->jobs[0]->n_copies ||
+	    !all_are_free(gpu))
 		return none;
 	for (uint32_t i = 0; i < batch->jobs[0]->n_copies; i++) {
 		if (copies[i].src != run.src + len_bytes ||
@@ -213,25 +188,22 @@ static struct gpu_copy lone_run(struct gpu *gpu, const struct batch *batch)
 }
 
 /* run: the copy engine's, if it has any bytes. */
-static int launch(struct gpu *gpu, const struct batch *batch,
-		  const struct gpu_launch *launch, const struct gpu_copy *run)
+static int launch(struct gpu *gpu, const struct gpu_launch *launch,
+		  const struct gpu_copy *run)
 {
 	const struct gpu_launch_job *last = &launch->jobs[launch->n_jobs - 1];
-	uint32_t stream = STREAM_AFTER;
+	uint32_t stream;
 	int rc;
 
-	if (gpu->resident && !batch->after)
+	if (gpu->resident)
 		return gpu->ops->resident_feed(gpu->device, launch);
-	if (!batch->after) {
-		stream = free_stream(gpu);
-		if (stream == STREAM_AFTER)
-			return TCPX_EAGAIN;
-	}
-	rc = await_event(gpu, stream, batch);
-	if (!rc && run->len_bytes)
+	stream = free_stream(gpu);
+	if (stream == GPU_STREAMS)
+		return TCPX_EAGAIN;
+	if (run->len_bytes)
 		rc = gpu->ops->copy(gpu->device, stream, run->dst, run->src,
 				    run->len_bytes, last->flag, last->value);
-	else if (!rc)
+	else
 		rc = gpu->ops->launch(gpu->device, stream, launch);
 	if (!rc)
 		gpu->last[stream] = (struct gpu_last){
@@ -273,7 +245,7 @@ static int start_kernel(struct gpu *gpu, struct batch *batch)
 	}
 	for (uint32_t i = 0; i < batch->n; i++)
 		mark_started(batch->jobs[i]);
-	rc = launch(gpu, batch, &all, &run);
+	rc = launch(gpu, &all, &run);
 	for (uint32_t i = batch->n; rc != 0 && i > 0; i--) {
 		struct gpu_job *job = batch->jobs[i - 1];
 
@@ -314,12 +286,9 @@ static int start_engine(struct gpu *gpu, struct batch *batch)
 {
 	static const struct gpu_copy nothing;
 	struct gpu_job *job = batch->jobs[0];
-	uint32_t stream = batch->after ? STREAM_AFTER :
-					 job->index % STREAM_AFTER;
+	uint32_t stream = job->index % GPU_STREAMS;
 	int rc = TCPX_OK;
 
-	if (job->n_queued == 0)
-		rc = await_event(gpu, stream, batch);
 	while (rc == 0 && job->n_queued + 1 < job->n_copies) {
 		const struct gpu_copy *c = &job->copies[job->n_queued];
 
@@ -361,7 +330,7 @@ static void start_all(struct gpu *gpu)
 			add_relaxed(&gpu->n_launches, 1);
 		else if (rc == TCPX_EAGAIN)
 			uncount(gpu, &batch);
-		else if (rc != TCPX_EINVAL)
+		else
 			gpu_fail(gpu, false, gpu->ops->cause(gpu->device));
 	}
 	store_relaxed(&gpu->has_backlog, gpu->backlog != NULL);

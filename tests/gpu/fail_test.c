@@ -234,76 +234,6 @@ static void closing_while_it_hangs(void)
 
 /* ---- events ------------------------------------------------------------ */
 
-static void jobs_wait_for_events(void)
-{
-	uintptr_t event = gpu_host_event_create();
-	int hang_ms = scale_ms(300);
-	struct fixture d;
-
-	fixture_open(&d, &(struct fixture_wish){.hang_ms = (uint32_t)hang_ms});
-	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
-	uint8_t *mem = fixture_alloc(&d, 4096);
-	struct gpu_job *job = fixture_job(&d);
-	pattern_fill(slot, 4096, 1, 0);
-	fixture_fill(&d, mem, 4096, 2);
-	gpu_job_after(job, event);
-	CHECK(gpu_job_add(job, slot + 4096, mem, 4096));
-	gpu_job_submit(job);
-	gpu_flush(d.gpu);
-	/* Others overtake it, and the event may take longer than a hang. */
-	for (int i = 0; i < 50; i++)
-		CHECK_STATUS(fixture_copy(&d, slot + 8192, slot, 4096), 0);
-	test_sleep_ms(hang_ms + 50);
-	CHECK_STATUS(gpu_job_poll(job), TCPX_INPROGRESS);
-	fixture_fill(&d, mem, 4096, 3); /* the producer, late */
-	gpu_host_event_fire(event);
-	CHECK_STATUS(fixture_wait(job), 0);
-	pattern_fill(slot, 4096, 3, 0);
-	CHECK_MEM(slot + 4096, slot, 4096);
-	gpu_host_event_destroy(event);
-	fixture_close(&d);
-}
-
-static void empty_jobs_wait_too(void)
-{
-	for (int way = GPU_COPY_KERNEL; way <= GPU_COPY_ENGINE; way++) {
-		uintptr_t event = gpu_host_event_create();
-		struct fixture d;
-
-		fixture_open(&d, &(struct fixture_wish){
-					 .way = (enum gpu_copy_way)way});
-		struct gpu_job *job = fixture_job(&d);
-		gpu_job_after(job, event);
-		gpu_job_submit(job);
-		gpu_flush(d.gpu);
-		test_sleep_ms(5);
-		CHECK_STATUS(gpu_job_poll(job), TCPX_INPROGRESS);
-		gpu_host_event_fire(event);
-		CHECK_STATUS(fixture_wait(job), 0);
-		gpu_host_event_destroy(event);
-		fixture_close(&d);
-	}
-}
-
-/* A job with no event of anybody's fails; the device lives. */
-static void no_event(void)
-{
-	uintptr_t event = gpu_host_event_create();
-	struct fixture d;
-
-	gpu_host_event_destroy(event);
-	fixture_open(&d, NULL);
-	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
-	struct gpu_job *job = fixture_job(&d);
-	CHECK(gpu_job_add(job, slot, slot + 100, 100));
-	gpu_job_after(job, event);
-	CHECK_STATUS(fixture_run(&d, job), TCPX_EGPU);
-	CHECK(says(d.line, "no such event"));
-	CHECK_STATUS(gpu_status(d.gpu), 0);
-	CHECK_STATUS(fixture_copy(&d, slot, slot + 100, 100), 0);
-	fixture_close(&d);
-}
-
 /* Asked, not waited for. One that is none is said to be so, once in the log,
  * and the device lives. */
 static void events_are_asked(void)
@@ -351,9 +281,6 @@ static const struct check_case cases[] = {
 	{"breaking_under_threads", breaking_under_threads, 0},
 	{"breaking_engine_under_threads", breaking_engine_under_threads, 0},
 	{"closing_while_it_hangs", closing_while_it_hangs, 0},
-	{"jobs_wait_for_events", jobs_wait_for_events, 0},
-	{"empty_jobs_wait_too", empty_jobs_wait_too, 0},
-	{"no_event", no_event, 0},
 	{"events_are_asked", events_are_asked, 0},
 	{"a_failed_device_has_no_events", a_failed_device_has_no_events, 0},
 };

@@ -110,9 +110,6 @@ enum {
 	  (struct CUstream_st * *stream, unsigned int flags, int priority))    \
 	X(stream_destroy, "cuStreamDestroy_v2", (struct CUstream_st * stream)) \
 	X(stream_query, "cuStreamQuery", (struct CUstream_st * stream))        \
-	X(stream_wait, "cuStreamWaitEvent",                                    \
-	  (struct CUstream_st * stream, struct CUevent_st * event,             \
-	   unsigned int flags))                                                \
 	X(event_query, "cuEventQuery", (struct CUevent_st * event))            \
 	X(stream_write, "cuStreamWriteValue64_v2",                             \
 	  (struct CUstream_st * stream, cuda_ptr at, uint64_t value,           \

@@ -411,7 +411,6 @@ const struct gpu_ops gpu_cuda_ops = {
 	.share_close = cuda_share_close,
 	.launch = cuda_launch,
 	.copy = cuda_copy,
-	.wait_event = cuda_wait_event,
 	.event_passed = cuda_event_passed,
 	.check = check,
 	.cause = cause,

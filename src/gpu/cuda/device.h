@@ -105,8 +105,6 @@ int cuda_launch(struct gpu_device *device, uint32_t stream,
 		const struct gpu_launch *launch);
 int cuda_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
 	      uint64_t src, uint64_t len_bytes, uint64_t flag, uint64_t value);
-int cuda_wait_event(struct gpu_device *device, uint32_t stream,
-		    uintptr_t event);
 
 int cuda_event_passed(struct gpu_device *device, uintptr_t event);
 

@@ -148,21 +148,7 @@ int cuda_launch(struct gpu_device *device, uint32_t stream,
 	return rc ? TCPX_EGPU : TCPX_OK;
 }
 
-int cuda_wait_event(struct gpu_device *device, uint32_t stream, uintptr_t event)
-{
-	struct cuda_scope scope;
-	cuda_result got;
-	int rc = cuda_enter(device, &scope);
-
-	if (rc == 0) {
-		got = cuda_api.stream_wait(device->streams[stream],
-					   (struct CUevent_st *)event, 0);
-		if (got != CUDA_SUCCESS)
-			rc = cuda_fail(device, "cuStreamWaitEvent", got);
-	}
-	cuda_leave(&scope);
-	return rc ? TCPX_EGPU : TCPX_OK;
-}
+/* ---- events -------------------------------------------------------------- */
 
 /* No error of these is the device's: the handle is none, or belongs to a
  * capture, in which nothing ever passes. */

@@ -24,7 +24,7 @@ struct mapping {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mapping adopted[ADOPTED_MAX]; /* lock */
-static uint32_t n_adopted;		    /* lock */
+static uint32_t n_adopted; /* lock */
 
 /* A line of /proc/self/maps: one of the kind, from the start of its file, and
  * nobody may touch it? */

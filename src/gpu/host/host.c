@@ -350,7 +350,6 @@ const struct gpu_ops gpu_host_ops = {
 	.share_close = host_share_close,
 	.launch = pretend_launch,
 	.copy = pretend_copy,
-	.wait_event = pretend_wait_event,
 	.event_passed = pretend_event_passed,
 	.check = pretend_check,
 	.cause = pretend_cause,

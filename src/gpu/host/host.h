@@ -23,8 +23,8 @@
 
 #include "gpu/driver.h"
 
-/* Events, as a program's own streams would have them. Fired once; waiting for
- * one that is destroyed ends at once. From any thread. 0: too many. */
+/* Events, as a program's own streams would have them. Fired once. From any
+ * thread. 0: too many. */
 uintptr_t gpu_host_event_create(void);
 void gpu_host_event_fire(uintptr_t event);
 void gpu_host_event_destroy(uintptr_t event);

@@ -198,18 +198,6 @@ int pretend_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
 		    streams_add(&device->streams, stream, &task, UINT32_MAX);
 }
 
-int pretend_wait_event(struct gpu_device *device, uint32_t stream,
-		       uintptr_t event)
-{
-	struct task task = {.kind = TASK_EVENT, .event = event};
-
-	if (pretend_has_failed(device))
-		return TCPX_EGPU;
-	if (!gpu_host_event_valid(event))
-		return pretend_complain(device, TCPX_EINVAL, "no such event");
-	return streams_add(&device->streams, stream, &task, UINT32_MAX);
-}
-
 int pretend_event_passed(struct gpu_device *device, uintptr_t event)
 {
 	if (pretend_has_failed(device))

@@ -56,8 +56,6 @@ int pretend_launch(struct gpu_device *device, uint32_t stream,
 int pretend_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
 		 uint64_t src, uint64_t len_bytes, uint64_t flag,
 		 uint64_t value);
-int pretend_wait_event(struct gpu_device *device, uint32_t stream,
-		       uintptr_t event);
 int pretend_event_passed(struct gpu_device *device, uintptr_t event);
 int pretend_resident_start(struct gpu_device *device);
 int pretend_resident_feed(struct gpu_device *device,

@@ -8,9 +8,7 @@
 
 #include "base/clock.h"
 #include "base/sigmask.h"
-#include "gpu/host/host.h"
 
-#define EVENT_LOOK_NS (50 * NS_PER_US)
 #define N_QUEUES (GPU_STREAMS + 1)
 
 /* Half of the tasks at once; one in 32 very late. */
@@ -67,9 +65,6 @@ static uint64_t wake_ns(struct streams *streams, uint32_t i, uint64_t now)
 
 	if (!task || streams->queues[i].busy || task->hangs)
 		return UINT64_MAX;
-	if (task->kind == TASK_EVENT)
-		return gpu_host_event_passed(task->event) ? 0 :
-							    now + EVENT_LOOK_NS;
 	return task->ready_ns <= now ? 0 : task->ready_ns;
 }
 
@@ -114,8 +109,7 @@ static void run_head(struct streams *streams, uint32_t i)
 	/* The other runner may find something beside it. */
 	pthread_cond_signal(&streams->changed);
 	pthread_mutex_unlock(&streams->lock);
-	if (task->kind != TASK_EVENT)
-		streams->run(streams->arg, task);
+	streams->run(streams->arg, task);
 	free(task);
 	pthread_mutex_lock(&streams->lock);
 	streams->queues[i].busy = false;

@@ -20,7 +20,6 @@
 enum task_kind {
 	TASK_LAUNCH = 0,
 	TASK_COPY,
-	TASK_EVENT,
 };
 
 struct task {
@@ -35,7 +34,6 @@ struct task {
 		struct {
 			uint64_t dst, src, len_bytes, flag, value;
 		} copy;
-		uintptr_t event;
 	};
 };
 
