@@ -629,7 +629,12 @@ tcpx_xfer_post(struct tcpx_session *session, uint64_t xfer,
  * Completion. Done means: WRITE, the bytes are visible in target memory;
  * READ and RECV, in local memory; SEND, received into the peer's RECV; local
  * buffers are reusable in all cases. Failed means: user memory of this side
- * is not touched any more.
+ * is not written any more, nor, if it is the host's, read. For that, one that is
+ * over for another reason (canceled, late, the peer lost) ends only when the
+ * GPU copies that write for it have: within microseconds, but on a GPU that is
+ * busy with the program's own kernels whenever it comes to them, at the latest
+ * when it is given up. Copies out of device memory are waited for 100 ms; until
+ * that memory is deregistered, they may read it later, for nobody.
  * Returns: 0 done; TCPX_INPROGRESS; the failure; TCPX_EINVAL if never posted.
  */
 TCPX_EXPORT TCPX_MUST_CHECK int tcpx_xfer_test(struct tcpx_session *session,
@@ -639,10 +644,13 @@ TCPX_EXPORT TCPX_MUST_CHECK int tcpx_xfer_wait(struct tcpx_session *session,
 					       uint64_t xfer, int timeout_ms);
 /*
  * Ends a transfer in flight with TCPX_ECANCELED, within about a millisecond,
- * without waiting for the network. One that ended already is left as it is.
+ * without waiting for the network. One that ended already is left as it is. One
+ * that a GPU is copying for just then, and for longer than a millisecond, stays
+ * TCPX_INPROGRESS and ends, canceled, when that is over (see tcpx_xfer_test()).
  */
 TCPX_EXPORT int tcpx_xfer_cancel(struct tcpx_session *session, uint64_t xfer);
-/* Cancels if in flight, and frees. The handle dies. */
+/* Cancels if in flight, and frees. The handle dies. Waits for a GPU that is
+ * writing just then, as long as it takes. */
 TCPX_EXPORT int tcpx_xfer_release(struct tcpx_session *session, uint64_t xfer);
 
 struct tcpx_xfer_info {

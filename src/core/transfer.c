@@ -22,6 +22,8 @@
 /* As published first. A field behind these is looked at only where size_bytes
  * says that the program knew it. */
 #define XFER_PARAMS_BYTES END_OF(struct tcpx_xfer_params, tag)
+/* A cancel waits so long for a GPU's jobs, which as a rule takes microseconds. */
+#define CANCEL_NS NS_PER_MS
 #define POST_PARAMS_BYTES END_OF(struct tcpx_post_params, gpu_event)
 
 struct tcpx_xfer {
@@ -607,7 +609,7 @@ int tcpx_xfer_cancel(struct tcpx_session *session, uint64_t id)
 
 	if (!x)
 		return session_no_such(session, "transfer", id);
-	xfer_abort(&x->xfer, TCPX_ECANCELED, "canceled");
+	xfer_abort(&x->xfer, TCPX_ECANCELED, "canceled", CANCEL_NS);
 	pthread_mutex_unlock(&x->lock);
 	return 0;
 }
@@ -617,7 +619,7 @@ static struct peering *dispose(struct tcpx_xfer *x)
 {
 	struct peering *peering = x->peering;
 
-	xfer_abort(&x->xfer, TCPX_ECANCELED, "released");
+	xfer_abort(&x->xfer, TCPX_ECANCELED, "released", UINT64_MAX);
 	xfer_forget(&x->xfer);
 	xfer_fini(&x->xfer);
 	x->peering = NULL;

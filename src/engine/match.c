@@ -121,6 +121,7 @@ static int make_request(struct xfer *recv, struct early_send *send,
 		return TCPX_ENOMEM;
 	}
 	request->stream->owner = request;
+	request->stream->own = true;
 	request->stream->ended = recv_ended;
 	request->stream->copy = seglist_mean_bytes(recv->local) <
 				peer->engine->params.copy_below_bytes;

@@ -89,7 +89,7 @@ void streams_forget(struct peer *peer)
 
 bool stream_is_forsaken(const struct stream *stream)
 {
-	return load_acquire(&stream->dead) &&
+	return !stream->own && load_acquire(&stream->dead) &&
 	       clock_coarse_ns() - stream->dead_ns > FORSAKEN_NS;
 }
 

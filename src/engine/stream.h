@@ -14,7 +14,8 @@
  * Every chunk record that may still touch the list's memory counts in
  * n_busy; a stream is killed by stream_kill() and then swept from the lanes
  * (lane_sweep), after which n_busy is 0 and nothing touches it again, unless
- * it is forsaken: then deregistration is the fence.
+ * it is forsaken: then deregistration is the fence. Forsaken are only those
+ * that are read, and those that a peer writes to.
  *
  * The peer's lock covers all but the atomics. References are held by its
  * owner and by chunk records.
@@ -51,6 +52,9 @@ struct stream {
 	bool reply;		/* READ: wire_id is the receiver's */
 	bool copy;		/* short segments: gather and scatter by copy */
 	bool expected;		/* counted in n_inbound of its context */
+	bool own;		/* receiving, for a transfer of this side's,
+				   whose end says that nothing writes there any
+				   more */
 	uintptr_t event;	/* of the program's GPU, that must pass before a
 				   byte is read; 0: none, or it has passed */
 	void (*go)(struct stream *stream); /* then; see event_await() */
@@ -87,7 +91,8 @@ bool streams_hold(struct peer *peer, const struct region *region);
 /* Those of peer->leaving that lanes have let go of go. Peer's lock held. */
 void streams_forget(struct peer *peer);
 /* Dead for so long that GPU jobs of its are not waited for any more: the
- * device hangs. */
+ * device hangs, or is very slow. Not so where they write for a transfer of
+ * ours: those are waited for until the device is given up. */
 bool stream_is_forsaken(const struct stream *stream);
 bool stream_has_bytes(const struct stream *stream);
 /* Where the next piece lies: a repeated one, or the cursor's. */

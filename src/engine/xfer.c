@@ -349,8 +349,11 @@ static bool is_stream_held(void *arg)
 	return load_acquire(&stream->n_busy);
 }
 
-void xfer_abort(struct xfer *xfer, int status, const char *cause)
+void xfer_abort(struct xfer *xfer, int status, const char *cause,
+		uint64_t patience_ns)
 {
+	uint64_t begin_ns = clock_now_ns();
+
 	struct peer *peer = xfer->peer;
 	struct stream *stream = NULL;
 
@@ -372,7 +375,7 @@ void xfer_abort(struct xfer *xfer, int status, const char *cause)
 		xfer_bury(peer);
 		dying = xfer->dying;
 		pthread_mutex_unlock(&peer->lock);
-		if (!dying)
+		if (!dying || clock_now_ns() - begin_ns >= patience_ns)
 			break;
 		/* Only a GPU's running kernel holds memory longer. */
 		engine_visit(peer->engine);
@@ -487,6 +490,7 @@ static int land(struct xfer *xfer, const struct msg_bytes *data)
 				     xfer->total_bytes);
 	if (xfer->stream) {
 		xfer->stream->owner = xfer;
+		xfer->stream->own = true;
 		xfer->stream->ended = landed;
 	}
 	if (!xfer->stream || landing_start(xfer->peer, xfer->stream, data->data,

@@ -78,11 +78,14 @@ void xfer_warm_up(const struct xfer *xfer);
  * peer's cause. */
 int xfer_post(struct xfer *xfer, const struct tcpx_post_params *params);
 /*
- * Ends it with this status if it is in flight; tells the peer; when it
- * returns, memory is not touched. From outside: neither lock nor ownership
- * held.
+ * Ends it with this status if it is in flight; tells the peer. When it returns,
+ * memory is not touched, but by GPU jobs that run for longer than patience_ns:
+ * then it is still in flight, and ends when they have. UINT64_MAX: waits for
+ * them, until the device is given up at the latest. From outside: neither lock
+ * nor ownership held.
  */
-void xfer_abort(struct xfer *xfer, int status, const char *cause);
+void xfer_abort(struct xfer *xfer, int status, const char *cause,
+		uint64_t patience_ns);
 /* The transfer is released: the peer may forget its list. Lock not held. */
 void xfer_forget(struct xfer *xfer);
 

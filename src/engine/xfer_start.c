@@ -424,7 +424,7 @@ static int make_stream(struct xfer *xfer, bool reply)
 
 	if (!stream)
 		return TCPX_ENOMEM;
-	stream->reply = reply;
+	stream->reply = stream->own = reply;
 	stream->event = reply ? 0 : xfer->event;
 	stream->go = offer;
 	stream->copy = seglist_mean_bytes(xfer->local) <

@@ -394,6 +394,128 @@ static void a_send_waits_in_its_place(void)
 	gpu_host_event_destroy(event);
 }
 
+/* ---- a device that is slow --------------------------------------------- */
+
+enum end { BY_CANCEL, BY_RELEASE, BY_DEADLINE, BY_DISCONNECT };
+
+static void end_early(struct rig *rig, uint64_t xfer, enum end how)
+{
+	struct tcpx_session *a = rig->pair.a->s;
+	int status = TCPX_OK;
+
+	test_sleep_ms(30);
+	if (how == BY_DISCONNECT)
+		CHECK_STATUS(tcpx_peer_disconnect(a, rig->pair.ab), TCPX_OK);
+	if (how == BY_CANCEL)
+		CHECK_STATUS(tcpx_xfer_cancel(a, xfer), TCPX_OK);
+	if (how == BY_RELEASE)
+		CHECK_STATUS(tcpx_xfer_release(a, xfer), TCPX_OK);
+	else
+		status = tcpx_xfer_wait(a, xfer, SOON);
+	/* It may have been fast for once. */
+	CHECK(status == TCPX_OK ||
+	      status == (how == BY_DEADLINE ? TCPX_ESTALLED : TCPX_ECANCELED));
+}
+
+#define SLOW_US "300000" /* most work begins so late, at most */
+#define SLOW_MS 300
+
+static void stays_as_produced(struct rig *rig, uint64_t seed)
+{
+	uint8_t *want = malloc(rig->len_bytes), *got = malloc(rig->len_bytes);
+
+	CHECK(want && got);
+	rig_produce(rig, seed);
+	test_sleep_ms(SLOW_MS + 100);
+	CHECK_STATUS(tcpx_gpu_copy(rig->pair.a->s, 0, got, rig->device,
+				   rig->len_bytes),
+		     TCPX_OK);
+	pattern_fill(want, rig->len_bytes, seed, 0);
+	CHECK_MEM(got, want, rig->len_bytes);
+	free(want);
+	free(got);
+}
+
+/* The program takes its buffer back the moment the transfer is over, however
+ * slow the device is: not one byte of it changes afterwards. */
+static void nothing_lands_late(uint64_t len_bytes, enum end how)
+{
+	struct rig rig = {0};
+
+	setenv("TCPX_GPU_HOST_DELAY_US", SLOW_US, 1);
+	for (size_t i = 0; i < 3; i++) {
+		rig_open(&rig, len_bytes);
+		struct tcpx_post_params post = {
+			.size_bytes = sizeof(post),
+			.deadline_ms = how == BY_DEADLINE ? 60 : 0};
+		uint64_t xfer = xfer_one(
+			rig.pair.a, rig.pair.ab, TCPX_OP_READ, rig.local, 0,
+			sess_share(rig.pair.b, rig.owned, rig.pair.a), 0,
+			len_bytes);
+
+		CHECK_STATUS(tcpx_xfer_post(rig.pair.a->s, xfer, &post),
+			     TCPX_OK);
+		end_early(&rig, xfer, how);
+		stays_as_produced(&rig, 50 + i);
+		rig_close(&rig);
+	}
+}
+
+static void nothing_lands_after_a_cancel(void)
+{
+	nothing_lands_late(LEN_BYTES, BY_CANCEL);
+}
+
+static void nothing_little_lands_after_a_cancel(void)
+{
+	nothing_lands_late(100, BY_CANCEL);
+}
+
+static void nothing_lands_after_a_release(void)
+{
+	nothing_lands_late(LEN_BYTES, BY_RELEASE);
+}
+
+static void nothing_lands_after_a_deadline(void)
+{
+	nothing_lands_late(LEN_BYTES, BY_DEADLINE);
+}
+
+static void nothing_little_lands_after_a_deadline(void)
+{
+	nothing_lands_late(100, BY_DEADLINE);
+}
+
+static void nothing_lands_after_a_disconnect(void)
+{
+	nothing_lands_late(LEN_BYTES, BY_DISCONNECT);
+}
+
+/* The same for a RECV; what the peer sends to it is not what the test is
+ * about. */
+static void nothing_lands_after_a_recv(void)
+{
+	struct rig rig = {0};
+
+	setenv("TCPX_GPU_HOST_DELAY_US", SLOW_US, 1);
+	for (size_t i = 0; i < 3; i++) {
+		rig_open(&rig, LEN_BYTES);
+		struct pair *pair = &rig.pair;
+		uint64_t recv = one_side(pair->a, pair->ab, TCPX_OP_RECV,
+					 rig.local, LEN_BYTES);
+		uint64_t send = one_side(pair->b, pair->ba, TCPX_OP_SEND,
+					 rig.owned, LEN_BYTES);
+
+		CHECK_STATUS(tcpx_xfer_post(pair->a->s, recv, NULL), TCPX_OK);
+		CHECK_STATUS(tcpx_xfer_post(pair->b->s, send, NULL), TCPX_OK);
+		end_early(&rig, recv, BY_CANCEL);
+		stays_as_produced(&rig, 50 + i);
+		CHECK_STATUS(tcpx_xfer_release(pair->a->s, recv), TCPX_OK);
+		CHECK_STATUS(tcpx_xfer_release(pair->b->s, send), TCPX_OK);
+		rig_close(&rig);
+	}
+}
+
 /* ---- a device that hangs ----------------------------------------------- */
 
 static void host_memory_still_moves(struct rig *rig)
@@ -518,6 +640,16 @@ static const struct check_case cases[] = {
 	 little_deregistered_before_its_event, 60},
 	{"closed_before_its_event", closed_before_its_event, 60},
 	{"a_send_waits_in_its_place", a_send_waits_in_its_place, 60},
+	{"nothing_lands_after_a_cancel", nothing_lands_after_a_cancel, 120},
+	{"nothing_little_lands_after_a_cancel",
+	 nothing_little_lands_after_a_cancel, 120},
+	{"nothing_lands_after_a_release", nothing_lands_after_a_release, 120},
+	{"nothing_lands_after_a_deadline", nothing_lands_after_a_deadline, 120},
+	{"nothing_little_lands_after_a_deadline",
+	 nothing_little_lands_after_a_deadline, 120},
+	{"nothing_lands_after_a_disconnect", nothing_lands_after_a_disconnect,
+	 120},
+	{"nothing_lands_after_a_recv", nothing_lands_after_a_recv, 120},
 	{"a_device_that_hangs", a_device_that_hangs, 120},
 	{"a_far_device_that_hangs", a_far_device_that_hangs, 120},
 	{"a_far_device_that_hangs_for_many", a_far_device_that_hangs_for_many,

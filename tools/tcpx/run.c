@@ -135,8 +135,13 @@ static void cancel_busy(struct run *run)
 	struct slot *slot = run->end->slots;
 
 	for (uint32_t i = 0; i < run->n_slots; i++, slot++) {
-		if (slot->busy)
+		if (slot->busy) {
 			tcpx_xfer_cancel(run->end->session, slot->xfer);
+			/* A GPU may be at it for longer than a cancel waits. */
+			while (tcpx_xfer_wait(run->end->session, slot->xfer,
+					      -1) == TCPX_ETIMEDOUT)
+				;
+		}
 		slot->busy = false;
 	}
 }
