@@ -474,6 +474,9 @@ tcpx_mem_register(struct tcpx_session *session, void *base, uint64_t len_bytes,
  * the region can only be released. This is the fence, too, for memory of a
  * transfer that was over before its GPU was done with it (one that hung):
  * the call waits for that GPU until it is given up.
+ * Returns: 0; TCPX_ENOENT; TCPX_EGPU: the region is gone all the same, but its
+ * GPU was given up (no answer for 30 s) and may yet come to copies that it was
+ * told to do: the memory must stay allocated, and what it holds is not sure.
  */
 TCPX_EXPORT int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem);
 /*

@@ -119,10 +119,15 @@ int tcpx_mem_deregister(struct tcpx_session *session, uint64_t mem)
 	store_release(&region->dead, 1);
 	peering_each(session, revoke_from, region);
 	/* Lanes start nothing more on it; what runs on the GPU ends first. */
-	if (region->gpu)
-		gpu_settle(region->gpu);
+	int err = region->gpu ? gpu_settle(region->gpu) : 0;
+
+	if (err)
+		log_error(&session->log, "memory",
+			  "region %llu: GPU %u was given up with copies under "
+			  "way, which may yet touch that memory",
+			  (unsigned long long)mem, gpu_index(region->gpu));
 	region_put(region);
-	return 0;
+	return err;
 }
 
 int memory_find(void *arg, uint64_t mem, uint64_t key, struct region **out)

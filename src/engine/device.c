@@ -182,6 +182,10 @@ static bool place_run(struct composer *c, struct gpu *gpu, struct span to,
 		memcpy(to.base, from, to.len_bytes);
 		return true;
 	}
+	if (gpu_status(gpu)) {
+		c->placing->status = TCPX_EGPU;
+		return false;
+	}
 	if (c->job && c->gpu != gpu)
 		close_job(c);
 	for (int tries = 0; tries < 2; tries++) {

@@ -45,6 +45,10 @@ static bool run(struct landing *landing, bool may_start)
 
 	if (!may_start || load_acquire(&landing->stream->dead))
 		list = NULL;
+	if (!landing->slot && gpu_status(landing->gpu)) {
+		end(landing, TCPX_EGPU, "the GPU failed to place the bytes");
+		return true;
+	}
 	if (!landing->slot && list) {
 		if (gpu_slot_get(landing->gpu, GPU_SLOT_RECEIVE,
 				 &landing->slot))

@@ -160,6 +160,10 @@ static int bind_next(struct lane *lane)
 	if (lane->via->caps & TRANSPORT_IN_PLACE)
 		err = lane->via->ops->bind(lane->rx, lane->bound, rec->spans, n,
 					   rec->desc.len_bytes, gpu);
+	/* A GPU that has failed may have lost slots for good. */
+	if (err == TCPX_EAGAIN && gpu && gpu_status(gpu))
+		lane_end_stream(lane, rec->stream, TCPX_EGPU,
+				"the GPU failed to place the bytes");
 	if (err) {
 		if (rec->stream)
 			add_acq_rel(&rec->stream->n_busy, -1u);

@@ -273,6 +273,13 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	cut->from = at;
 	cut->gpu = device_at(stream->list, at);
 	cut->job = NULL;
+	/* It may have lost slots and jobs for good: they are not waited for. */
+	if (cut->gpu && gpu_status(cut->gpu)) {
+		lane->starved = true; /* others may have bytes */
+		stream->ended(stream, TCPX_EGPU,
+			      "the GPU failed to gather the bytes");
+		return false;
+	}
 	if (cut->gpu) {
 		max = ramp(lane, max);
 		if (is_deep_enough(lane, stream, max))

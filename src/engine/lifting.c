@@ -76,6 +76,10 @@ static void end(struct lifting *lifting, int status)
 /* Whether it has ended. */
 static bool run(struct lifting *lifting, bool may_start)
 {
+	if (!lifting->job && gpu_status(lifting->gpu)) {
+		end(lifting, TCPX_EGPU);
+		return true;
+	}
 	if (!lifting->job && may_start &&
 	    !load_acquire(&lifting->stream->dead) && !begin(lifting))
 		return false;

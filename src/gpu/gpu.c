@@ -132,6 +132,20 @@ static bool await_jobs(struct gpu *gpu)
 	return true;
 }
 
+static void forget_mem(struct gpu *gpu, void *mem, bool give_back)
+{
+	pthread_mutex_lock(&gpu->mem_lock);
+	struct gpu_mem *kept = u64map_del(&gpu->mems, (uintptr_t)mem);
+
+	pthread_mutex_unlock(&gpu->mem_lock);
+	if (!kept)
+		return;
+	add_relaxed(&gpu->device_bytes, -kept->len_bytes);
+	if (give_back)
+		gpu->ops->mem_free(gpu->device, kept->base);
+	free(kept);
+}
+
 void gpu_close(struct gpu *gpu)
 {
 	uint64_t mem;
@@ -142,11 +156,11 @@ void gpu_close(struct gpu *gpu)
 	ended = await_jobs(gpu) && !load_relaxed(&gpu->hung);
 	if (!ended)
 		log_error(gpu->params.log, "gpu",
-			  "device %u: work that does not end; its pinned "
+			  "device %u: work that does not end; its "
 			  "memory is not given back",
 			  gpu->index);
 	while (u64map_any(&gpu->mems, &mem))
-		gpu_mem_free(gpu, (void *)(uintptr_t)mem);
+		forget_mem(gpu, (void *)(uintptr_t)mem, ended);
 	close_pools(gpu, !ended);
 	gpu->ops->close(gpu->device);
 	u64map_fini(&gpu->mems);
@@ -203,19 +217,13 @@ int gpu_mem_alloc(struct gpu *gpu, uint64_t len_bytes, void **mem)
 	return TCPX_OK;
 }
 
+/* Not while a device that was given up may yet use it: the driver would wait
+ * for what does not end. */
 void gpu_mem_free(struct gpu *gpu, void *mem)
 {
-	if (!mem)
-		return;
-	pthread_mutex_lock(&gpu->mem_lock);
-	struct gpu_mem *kept = u64map_del(&gpu->mems, (uintptr_t)mem);
-
-	pthread_mutex_unlock(&gpu->mem_lock);
-	if (!kept)
-		return;
-	add_relaxed(&gpu->device_bytes, -kept->len_bytes);
-	gpu->ops->mem_free(gpu->device, kept->base);
-	free(kept);
+	if (mem)
+		forget_mem(gpu, mem,
+			   !load_acquire(&gpu->hung) || !gpu_jobs_running(gpu));
 }
 
 int gpu_copy_wait(struct gpu *gpu, void *dst, const void *src,

@@ -157,7 +157,7 @@ enum gpu_slot_use { GPU_SLOT_SEND = 0, GPU_SLOT_RECEIVE };
 int gpu_slot_get(struct gpu *gpu, enum gpu_slot_use use, void **slot);
 void gpu_slot_put(struct gpu *gpu, enum gpu_slot_use use, void *slot);
 /* The same, but it is nobody's for a second: somebody may yet read what is in
- * it. No job has it. */
+ * it. */
 void gpu_slot_rest(struct gpu *gpu, enum gpu_slot_use use, void *slot);
 uint32_t gpu_slot_bytes(const struct gpu *gpu);
 
@@ -176,12 +176,15 @@ void gpu_job_submit(struct gpu_job *job);
  * one takes these along. */
 void gpu_flush(struct gpu *gpu);
 /* TCPX_INPROGRESS; 0: the bytes are visible to all; TCPX_EGPU: the device
- * failed, and touches nothing of it any more. */
+ * failed, and touches nothing of it any more; or it was given up because it
+ * does not answer (hang_ms), and what it will yet touch nobody knows. */
 int gpu_job_poll(struct gpu_job *job);
-/* Waits until every job submitted so far, by anybody, has ended (or the device
- * has failed). */
-void gpu_settle(struct gpu *gpu);
-/* One never submitted, or one that has ended. */
+/* Waits until every job submitted so far, by anybody, has ended, or the device
+ * has failed. TCPX_EGPU: it was given up, and may yet run some of them. */
+int gpu_settle(struct gpu *gpu);
+/* One never submitted, or one that has ended, well or not. One that a device
+ * that was given up may yet run stays with its list, flag and slot, put
+ * meanwhile, until it has run, if it ever does. */
 void gpu_job_put(struct gpu_job *job);
 /*
  * Nobody waits for it any more, though it may yet touch its memory: it is put

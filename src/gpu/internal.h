@@ -47,7 +47,7 @@ struct gpu_job {
 	uint32_t n_queued; /* way engine: copies the driver has */
 	uint32_t index;
 	_Atomic uint32_t state;	    /* enum job_state */
-	_Atomic uint64_t started_ticks;
+	_Atomic uint64_t submitted_ticks, started_ticks;
 	struct gpu_job *next;	    /* whoever holds the list it is on */
 	_Atomic bool orphan;	    /* abandoned; set under orphan_lock */
 	/* orphan_lock: put with it. NULL: none */
@@ -97,7 +97,9 @@ struct gpu {
 	_Atomic uint32_t failing;
 	_Atomic int status;	/* TCPX_EGPU: nothing is started any more */
 	_Atomic bool stopped;	/* and nothing runs any more */
-	_Atomic bool hung;	/* but it may yet come back */
+	_Atomic bool hung;	/* or so we take it: jobs that were started and
+				   have not ended stay what they are, with list,
+				   flag and slot. Set before stopped */
 	char cause[GPU_CAUSE_MAX];
 
 	struct gpu_slots slots[2];
@@ -137,12 +139,18 @@ void gpu_close(struct gpu *gpu);
 /* The device's end, once. stopped: nothing of ours runs on it any more. */
 void gpu_fail(struct gpu *gpu, bool stopped, const char *cause);
 
+/* It has ended, or will never run: nothing of it is touched any more. May be
+ * false though gpu_job_poll() says TCPX_EGPU: see hung. */
+bool gpu_job_is_over(struct gpu_job *job);
+/* Puts one that is over. */
+void gpu_job_put_now(struct gpu_job *job);
 /* Puts what has ended of the abandoned; cheap when there are none. */
 void gpu_orphans_reap(struct gpu *gpu);
 /* Does an abandoned job still touch this slot? Then it is put later. */
 bool gpu_orphans_keep(struct gpu *gpu, enum gpu_slot_use use, void *slot);
 /* Puts it now, whoever touches it. */
 void gpu_slot_put_now(struct gpu *gpu, enum gpu_slot_use use, void *slot);
+void gpu_slot_rest_now(struct gpu *gpu, enum gpu_slot_use use, void *slot);
 
 int gpu_slots_init(struct gpu *gpu);
 void gpu_slots_fini(struct gpu *gpu, bool leak);

@@ -89,10 +89,25 @@ struct gpu_job *gpu_job_get(struct gpu *gpu)
 	return job;
 }
 
-void gpu_job_put(struct gpu_job *job)
+void gpu_job_put_now(struct gpu_job *job)
 {
 	store_release(&job->state, JOB_IDLE);
 	stack_push(&job->gpu->free_jobs, job->index);
+}
+
+/* The driver has it, and the device was given up, not seen to stop. */
+static bool may_run(struct gpu_job *job)
+{
+	return load_acquire(&job->gpu->hung) &&
+	       load_acquire(&job->state) == JOB_STARTED && !has_ended(job);
+}
+
+void gpu_job_put(struct gpu_job *job)
+{
+	if (may_run(job))
+		gpu_job_abandon(job);
+	else
+		gpu_job_put_now(job);
 }
 
 /* The first tile is shorter, so that all others start aligned. */
@@ -138,6 +153,7 @@ void gpu_job_submit(struct gpu_job *job)
 	struct gpu_job *head = load_relaxed(&gpu->submitted);
 
 	store_relaxed(&job->value, load_relaxed(&job->value) + 1);
+	store_relaxed(&job->submitted_ticks, clock_ticks());
 	/* Release, for gpu_settle(): with the state comes the value. */
 	store_release(&job->state, JOB_SUBMITTED);
 	/* In one order with taking and releasing launch_lock: see
@@ -165,12 +181,16 @@ static void check_device(struct gpu *gpu, uint64_t now)
 		gpu_fail(gpu, true, gpu->ops->cause(gpu->device));
 }
 
-/* Ticks of two CPUs may differ a little: signed. */
+/* Started or not: what is not, waits for what was started before. Ticks of two
+ * CPUs may differ a little: signed. */
 static void look_overdue(struct gpu_job *job)
 {
 	struct gpu *gpu = job->gpu;
 	uint64_t now = clock_ticks();
-	int64_t waited = (int64_t)(now - load_relaxed(&job->started_ticks));
+	uint64_t since = load_relaxed(load_relaxed(&job->state) == JOB_STARTED ?
+					      &job->started_ticks :
+					      &job->submitted_ticks);
+	int64_t waited = (int64_t)(now - since);
 	int64_t ms = (int64_t)gpu->ticks_per_ms;
 	char cause[64];
 
@@ -182,7 +202,7 @@ static void look_overdue(struct gpu_job *job)
 		return;
 	snprintf(cause, sizeof(cause), "no answer for %u ms",
 		 gpu->params.hang_ms);
-	store_relaxed(&gpu->hung, true);
+	store_release(&gpu->hung, true);
 	gpu_fail(gpu, true, cause);
 }
 
@@ -199,6 +219,7 @@ int gpu_job_poll(struct gpu_job *job)
 		/* Nobody may come to flush what a flush left behind. */
 		if (load_relaxed(&gpu->has_backlog) || gpu_status(gpu) != 0)
 			gpu_flush(gpu);
+		look_overdue(job);
 		return TCPX_INPROGRESS;
 	default:
 		break;
@@ -219,24 +240,31 @@ static bool is_running(struct gpu_job *job, uint64_t value)
 	       load_acquire(job->flag) != value;
 }
 
-static void settle_job(struct gpu_job *job, uint64_t deadline_ns)
+bool gpu_job_is_over(struct gpu_job *job)
+{
+	return gpu_job_poll(job) != TCPX_INPROGRESS && !may_run(job);
+}
+
+/* No longer than until the device is given up, of which nobody else may think:
+ * who waited for the job may have abandoned it. */
+static void settle_job(struct gpu_job *job)
 {
 	struct timespec pause = {.tv_nsec = 20 * (long)NS_PER_US};
 	struct gpu *gpu = job->gpu;
 	uint64_t value = load_relaxed(&job->value);
 
-	while (is_running(job, value) && !load_acquire(&gpu->stopped) &&
-	       clock_now_ns() < deadline_ns) {
+	while (is_running(job, value) && !load_acquire(&gpu->stopped)) {
 		gpu_flush(gpu);
 		check_device(gpu, clock_ticks());
+		look_overdue(job);
 		nanosleep(&pause, NULL);
 	}
 }
 
-void gpu_settle(struct gpu *gpu)
+int gpu_settle(struct gpu *gpu)
 {
-	uint64_t deadline_ns = clock_deadline_ns((int)gpu->params.hang_ms);
-
 	for (uint32_t i = 0; i < gpu->n_jobs; i++)
-		settle_job(&gpu->jobs[i], deadline_ns);
+		settle_job(&gpu->jobs[i]);
+	return load_acquire(&gpu->hung) && gpu_jobs_running(gpu) ? TCPX_EGPU :
+								   TCPX_OK;
 }

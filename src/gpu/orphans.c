@@ -3,8 +3,8 @@
 
 /*
  * Jobs of a device that does not answer, when who waited for them has given
- * up. They may still run one day: until then their lists, flags and slots
- * belong to nobody else.
+ * up, or the device was. They may still run one day: until then their lists,
+ * flags and slots belong to nobody else, for ever if need be.
  */
 
 void gpu_job_abandon(struct gpu_job *job)
@@ -35,8 +35,7 @@ static bool keep(struct gpu *gpu, enum gpu_slot_use use, void *slot)
 		struct gpu_job *job = &gpu->jobs[i];
 
 		if (!load_relaxed(&job->orphan) || job->slot ||
-		    !touches(gpu, job, slot) ||
-		    gpu_job_poll(job) != TCPX_INPROGRESS)
+		    !touches(gpu, job, slot) || gpu_job_is_over(job))
 			continue;
 		job->slot = slot;
 		job->slot_use = use;
@@ -65,9 +64,10 @@ static void bury(struct gpu *gpu, struct gpu_job *job)
 	job->slot = NULL;
 	store_relaxed(&job->orphan, false);
 	add_relaxed(&gpu->n_orphans, -1u);
-	gpu_job_put(job);
+	gpu_job_put_now(job);
+	/* Whether it was put to be used again or to rest, nobody knows now. */
 	if (slot && !keep(gpu, job->slot_use, slot))
-		gpu_slot_put_now(gpu, job->slot_use, slot);
+		gpu_slot_rest_now(gpu, job->slot_use, slot);
 }
 
 void gpu_orphans_reap(struct gpu *gpu)
@@ -79,8 +79,7 @@ void gpu_orphans_reap(struct gpu *gpu)
 	for (uint32_t i = 0; i < gpu->n_jobs; i++) {
 		struct gpu_job *job = &gpu->jobs[i];
 
-		if (load_relaxed(&job->orphan) &&
-		    gpu_job_poll(job) != TCPX_INPROGRESS)
+		if (load_relaxed(&job->orphan) && gpu_job_is_over(job))
 			bury(gpu, job);
 	}
 	pthread_mutex_unlock(&gpu->orphan_lock);

@@ -195,6 +195,12 @@ void gpu_slot_put_now(struct gpu *gpu, enum gpu_slot_use use, void *slot)
 
 void gpu_slot_rest(struct gpu *gpu, enum gpu_slot_use use, void *slot)
 {
+	if (!gpu_orphans_keep(gpu, use, slot))
+		gpu_slot_rest_now(gpu, use, slot);
+}
+
+void gpu_slot_rest_now(struct gpu *gpu, enum gpu_slot_use use, void *slot)
+{
 	struct gpu_slots *slots = &gpu->slots[use];
 	struct gpu_rest rest = {number_of(gpu, slots, slot), 0};
 

@@ -232,6 +232,104 @@ static void closing_while_it_hangs(void)
 	slot[0] = 1; /* still there */
 }
 
+static struct gpu_job *start_copy(struct fixture *d, void *dst, void *src)
+{
+	struct gpu_job *job = fixture_job(d);
+
+	CHECK(gpu_job_add(job, dst, src, 100));
+	gpu_job_submit(job);
+	gpu_flush(d->gpu);
+	return job;
+}
+
+static int poll_to_end(struct gpu_job *job)
+{
+	int status;
+
+	while ((status = gpu_job_poll(job)) == TCPX_INPROGRESS)
+		test_sleep_ms(1);
+	return status;
+}
+
+/* Put and got again, and again: neither the slot nor the job of the copy that
+ * the device may yet come to is among them. */
+static void check_kept(struct fixture *d, const void *slot,
+		       const struct gpu_job *job)
+{
+	struct gpu_job *other;
+	void *got;
+
+	while (gpu_slot_get(d->gpu, GPU_SLOT_SEND, &got) == 0)
+		CHECK(got != slot);
+	while ((other = gpu_job_get(d->gpu)) != NULL)
+		CHECK(other != job);
+}
+
+static void hung_keeps_its_own(bool rests)
+{
+	struct fixture d;
+
+	setenv("TCPX_GPU_HOST_FAULT", "hang:1", 1);
+	fixture_open(
+		&d, &(struct fixture_wish){.n_slots = 8,
+					   .hang_ms = (uint32_t)scale_ms(100)});
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	uint8_t *mem = fixture_alloc(&d, 4096);
+	struct gpu_job *job = start_copy(&d, slot, mem);
+	CHECK_STATUS(poll_to_end(job), TCPX_EGPU);
+	gpu_job_put(job);
+	if (rests)
+		gpu_slot_rest(d.gpu, GPU_SLOT_SEND, slot);
+	else
+		gpu_slot_put(d.gpu, GPU_SLOT_SEND, slot);
+	if (rests)
+		test_sleep_ms(1100);
+	check_kept(&d, slot, job);
+	CHECK_STATUS(gpu_settle(d.gpu), TCPX_EGPU);
+	fixture_close(&d);
+}
+
+static void given_up_keeps_its_own(void)
+{
+	hung_keeps_its_own(false);
+	hung_keeps_its_own(true);
+}
+
+/* One that was not started waits for those that hang, whom nobody asks for any
+ * more: it ends with the device all the same. */
+static void behind_what_hangs(void)
+{
+	struct fixture d;
+
+	setenv("TCPX_GPU_HOST_FAULT", "hang:1", 1);
+	fixture_open(
+		&d, &(struct fixture_wish){.hang_ms = (uint32_t)scale_ms(100)});
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	for (int i = 0; i < GPU_STREAMS; i++)
+		gpu_job_abandon(start_copy(&d, slot, slot + 200));
+	struct gpu_job *job = start_copy(&d, slot, slot + 200);
+	CHECK_STATUS(poll_to_end(job), TCPX_EGPU);
+	gpu_job_put(job);
+	CHECK(says(gpu_cause(d.gpu), "no answer"));
+	CHECK_STATUS(gpu_settle(d.gpu), TCPX_EGPU);
+	fixture_close(&d);
+}
+
+/* Whoever waits for all finds out by himself that nothing will come. */
+static void settling_what_hangs(void)
+{
+	struct fixture d;
+
+	setenv("TCPX_GPU_HOST_FAULT", "hang:1", 1);
+	fixture_open(
+		&d, &(struct fixture_wish){.hang_ms = (uint32_t)scale_ms(100)});
+	uint8_t *slot = fixture_slot(&d, GPU_SLOT_SEND);
+	gpu_job_abandon(start_copy(&d, slot, slot + 200));
+	CHECK_STATUS(gpu_settle(d.gpu), TCPX_EGPU);
+	CHECK_STATUS(gpu_status(d.gpu), TCPX_EGPU);
+	fixture_close(&d);
+}
+
 /* ---- events ------------------------------------------------------------ */
 
 /* Asked, not waited for. One that is none is said to be so, once in the log,
@@ -281,6 +379,9 @@ static const struct check_case cases[] = {
 	{"breaking_under_threads", breaking_under_threads, 0},
 	{"breaking_engine_under_threads", breaking_engine_under_threads, 0},
 	{"closing_while_it_hangs", closing_while_it_hangs, 0},
+	{"given_up_keeps_its_own", given_up_keeps_its_own, 0},
+	{"behind_what_hangs", behind_what_hangs, 0},
+	{"settling_what_hangs", settling_what_hangs, 0},
 	{"events_are_asked", events_are_asked, 0},
 	{"a_failed_device_has_no_events", a_failed_device_has_no_events, 0},
 };

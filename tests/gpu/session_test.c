@@ -55,13 +55,25 @@ static void rig_open(struct rig *rig, uint64_t len_bytes)
 			     0, len_bytes);
 }
 
-static void rig_close(struct rig *rig)
+/* fence: what deregistration of the device's memory says. */
+static void rig_close_with(struct rig *rig, int fence)
 {
 	CHECK_STATUS(tcpx_xfer_release(rig->pair.a->s, rig->xfer), TCPX_OK);
-	CHECK_STATUS(tcpx_mem_deregister(rig->pair.a->s, rig->local), TCPX_OK);
+	CHECK_STATUS(tcpx_mem_deregister(rig->pair.a->s, rig->local), fence);
 	CHECK_STATUS(tcpx_mem_deregister(rig->pair.b->s, rig->owned), TCPX_OK);
 	pair_close(&rig->pair);
 	region_fini(&rig->region);
+}
+
+static void rig_close(struct rig *rig)
+{
+	rig_close_with(rig, TCPX_OK);
+}
+
+/* The device was given up: its memory is deregistered, but not fenced. */
+static void rig_close_hung(struct rig *rig)
+{
+	rig_close_with(rig, TCPX_EGPU);
 }
 
 static void rig_post(struct rig *rig, uintptr_t event, uint32_t deadline_ms)
@@ -557,7 +569,7 @@ static void a_device_that_hangs(void)
 	CHECK_STATUS(status, TCPX_ESTALLED);
 	CHECK(clock_now_ns() - begin_ns < 9 * NS_PER_S);
 	host_memory_still_moves(&rig);
-	rig_close(&rig);
+	rig_close_hung(&rig);
 }
 
 /* At the side that did not ask: the initiator's deadline ends it there, too,
@@ -586,7 +598,48 @@ static void a_far_device_that_hangs(void)
 	for (int i = 0; i < 30; i++)
 		host_memory_still_moves(&rig);
 	CHECK_STATUS(tcpx_xfer_release(rig.pair.b->s, xfer), TCPX_OK);
-	rig_close(&rig);
+	rig_close_hung(&rig);
+}
+
+/* It is to write what a READ has brought: the transfer is over when the device
+ * has been given up, and not before. What the network brought may come there
+ * one day, for deregistration is no fence then, and says so. */
+static void reads_into_a_device_that_hangs(uint64_t len_bytes)
+{
+	struct rig rig = {0};
+	int status = TCPX_OK;
+
+	setenv("TCPX_GPU_HOST_FAULT", "hang:4:0", 1);
+	rig_open(&rig, len_bytes);
+	uint64_t xfer = xfer_one(rig.pair.a, rig.pair.ab, TCPX_OP_READ,
+				 rig.local, 0,
+				 sess_share(rig.pair.b, rig.owned, rig.pair.a),
+				 0, len_bytes);
+	for (int i = 0; i < 10 && status == TCPX_OK; i++) {
+		struct tcpx_post_params post = {
+			.size_bytes = sizeof(post),
+			.deadline_ms = (uint32_t)scale_ms(500)};
+
+		CHECK_STATUS(tcpx_xfer_post(rig.pair.a->s, xfer, &post),
+			     TCPX_OK);
+		status = pair_wait(&rig.pair, rig.pair.a, xfer, 60000);
+	}
+	CHECK_STATUS(status, TCPX_ESTALLED);
+	CHECK(sess_logged(rig.pair.a, "device 0 failed"));
+	host_memory_still_moves(&rig);
+	CHECK_STATUS(tcpx_xfer_release(rig.pair.a->s, xfer), TCPX_OK);
+	CHECK(!sess_logged(rig.pair.a, "may yet touch that memory"));
+	rig_close_hung(&rig);
+}
+
+static void a_device_that_hangs_for_a_read(void)
+{
+	reads_into_a_device_that_hangs(LEN_BYTES);
+}
+
+static void a_device_that_hangs_for_a_little_read(void)
+{
+	reads_into_a_device_that_hangs(100);
 }
 
 #define MANY 5000u /* of 8 KiB: more than may wait at the other side */
@@ -621,7 +674,7 @@ static void a_far_device_that_hangs_for_many(void)
 	}
 	CHECK(sess_logged(rig.pair.a, "device 0 failed"));
 	host_memory_still_moves(&rig);
-	rig_close(&rig);
+	rig_close_hung(&rig);
 }
 
 static const struct check_case cases[] = {
@@ -651,6 +704,9 @@ static const struct check_case cases[] = {
 	 120},
 	{"nothing_lands_after_a_recv", nothing_lands_after_a_recv, 120},
 	{"a_device_that_hangs", a_device_that_hangs, 120},
+	{"a_device_that_hangs_for_a_read", a_device_that_hangs_for_a_read, 120},
+	{"a_device_that_hangs_for_a_little_read",
+	 a_device_that_hangs_for_a_little_read, 120},
 	{"a_far_device_that_hangs", a_far_device_that_hangs, 120},
 	{"a_far_device_that_hangs_for_many", a_far_device_that_hangs_for_many,
 	 120},
