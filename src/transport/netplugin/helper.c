@@ -440,8 +440,9 @@ int main(void)
 {
 	/* Before there is another thread: the plugin's have it from here. */
 	sigmask_shut_pipe();
-	if (start(&helper))
-		return 1;
+	/* Not by way of the plugin's exit handlers, which may hang. */
+	if (helper_watch_start(&helper) || start(&helper))
+		_exit(1);
 	run(&helper);
 	store_relaxed(&deaf, true);
 	finish(&helper);

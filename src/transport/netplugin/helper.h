@@ -13,7 +13,10 @@
  *      helper_run.c   channels: commands in, events out
  *      helper_lend.c  pages that are lent
  *      helper_copy.c  ... and where they cannot be
+ *      helper_watch.c ends it when the session has ended
  */
+
+#include <sys/types.h>
 
 #include "base/log.h"
 #include "transport/netplugin/netplugin.h"
@@ -98,6 +101,7 @@ struct helper {
 	uint32_t rail;
 	struct rail *the_rail;
 	struct log log;
+	pid_t session; /* its process */
 	char last_warning[SHARED_TEXT];
 	struct list channels, listeners, connects;
 	int wake_fds[SHARED_CHANNELS]; /* by index; -1: it is free */
@@ -149,6 +153,9 @@ bool helper_lend_has_work(const struct helper_channel *c);
 bool helper_copy_run(struct helper_channel *c);
 /* Whether no job touches slots or pages any more. */
 bool helper_copy_ended(struct helper_channel *c);
+
+/* helper_watch.c. Before anything that may hang. */
+int helper_watch_start(struct helper *h);
 
 /* helper.c. The index may be used again. */
 void helper_tell_closed(struct helper *h, uint32_t index);

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The life of a helper process: it ends with its session, whatever it is in.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "check.h"
+#include "transport/netplugin/remote.h"
+
+#define LIMIT_NS (40 * NS_PER_S)
+
+static void set_up(const char *faults)
+{
+	const char *double_path = getenv("TEST_DOUBLE");
+
+	if (!double_path)
+		SKIP("TEST_DOUBLE is not set");
+	setenv("TCPX_NETPLUGIN_PATH", double_path, 1);
+	setenv("TCPX_NETPLUGIN_ISOLATE", "1", 1);
+	setenv("TCPX_NETPLUGIN_ALLOW", "loopback,daemon,pci,numa,device-memory",
+	       1);
+	setenv("TCPX_NETPLUGIN_MAP", "0=lo", 1);
+	setenv("TCPX_NETPLUGIN_STALL_MS", "600000", 1);
+	setenv("NCCL_DYNAMIC_CHUNK_SIZE", "65536", 1);
+	setenv("NCCL_GPUDIRECTTCPX_SOCKET_IFNAME", "lo", 1);
+	setenv("NCCL_GPUDIRECTTCPX_PROGRAM_FLOW_STEERING_WAIT_MICROS", "1000",
+	       1);
+	setenv("DOUBLE_MODE", "faithful", 1);
+	setenv("DOUBLE_FAULTS", faults, 1);
+}
+
+/* ---- a transport with both ends ------------------------------------------ */
+
+struct both {
+	const struct transport_ops *ops;
+	struct transport *t;
+	struct listener *listener;
+	struct channel *tx, *rx;
+	uint64_t limit_ns;
+};
+
+static void both_open(struct both *b)
+{
+	struct transport_params params = {.chunk_bytes = 64 << 10};
+
+	*b = (struct both){.ops = transport_find("netplugin"),
+			   .limit_ns = clock_now_ns() + LIMIT_NS};
+	CHECK_STATUS(b->ops->open(&params, &b->t), TCPX_OK);
+}
+
+/* One more way; the status of what fails. */
+static int both_connect(struct both *b)
+{
+	int connecting = TCPX_INPROGRESS, accepting = TCPX_INPROGRESS;
+	uint8_t addr[TRANSPORT_ADDR_MAX];
+	size_t addr_bytes = sizeof(addr);
+	int err = b->ops->listen(b->t, 0, &b->listener, addr, &addr_bytes);
+
+	while (!err && (connecting || accepting)) {
+		CHECK(clock_now_ns() < b->limit_ns);
+		if (connecting)
+			connecting = b->ops->connect(b->t, 0, addr, addr_bytes,
+						     &b->tx);
+		if (connecting >= 0 && accepting)
+			accepting = b->ops->accept(b->listener, &b->rx);
+		err = connecting < 0 ? connecting :
+		      accepting < 0  ? accepting :
+				       0;
+		usleep(100);
+	}
+	return err;
+}
+
+/* ---- its session is killed ------------------------------------------------ */
+
+/* A session in a process of its own that ends by being killed; says at fd
+ * when its helper is in what it is to be in. */
+static void be_session(int fd, bool forks)
+{
+	struct both b;
+
+	both_open(&b);
+	CHECK_STATUS(both_connect(&b), TCPX_OK);
+	CHECK_STATUS(b.ops->post_recv(b.rx, 0), TCPX_OK);
+	usleep(200000); /* the helper's loop takes it */
+	pid_t copy = forks ? fork() : 0;
+
+	if (forks && !copy)
+		for (;;)
+			pause();
+	CHECK_EQ(write(fd, &copy, sizeof(copy)), sizeof(copy));
+	for (;;)
+		pause();
+}
+
+/* Kills it; what it leaves behind becomes ours, and is waited for: the case's
+ * alarm is for what does not end. */
+static void kill_session(bool forks)
+{
+	pid_t session, copy, pid;
+	unsigned n_helpers = 0;
+	int fds[2];
+
+	CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	CHECK_EQ(pipe(fds), 0);
+	session = fork();
+	if (!session)
+		be_session(fds[1], forks);
+	CHECK_EQ(read(fds[0], &copy, sizeof(copy)), sizeof(copy));
+	CHECK_EQ(kill(session, SIGKILL), 0);
+	CHECK_EQ(waitpid(session, NULL, 0), session);
+	while (n_helpers < 1) {
+		pid = waitpid(-1, NULL, 0);
+		CHECK(pid > 0 && pid != copy);
+		n_helpers++;
+	}
+	if (copy) {
+		CHECK_EQ(kill(copy, SIGKILL), 0);
+		CHECK_EQ(waitpid(copy, NULL, 0), copy);
+	}
+	CHECK(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
+}
+
+static void session_is_killed(void)
+{
+	set_up("");
+	kill_session(false);
+}
+
+/* Its loop is in a call of the plugin that does not return. */
+static void session_is_killed_in_a_call(void)
+{
+	set_up("hang irecv 1");
+	kill_session(false);
+}
+
+/* Somebody else has the session's end of its socket, too. */
+static void session_has_forked(void)
+{
+	set_up("");
+	kill_session(true);
+}
+
+static const struct check_case cases[] = {
+	{"session_is_killed", session_is_killed, 60},
+	{"session_is_killed_in_a_call", session_is_killed_in_a_call, 60},
+	{"session_has_forked", session_has_forked, 60},
+};
+
+int main(int argc, char **argv)
+{
+	return CHECK_RUN(cases, argc, argv);
+}
