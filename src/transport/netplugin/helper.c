@@ -29,7 +29,7 @@ static const struct transport_ops *const inside = &netplugin_inside;
 #define LONG_NAP_NS (500 * NS_PER_US)
 #define PASSES_A_LOOK 32 /* between looks at the socket while busy */
 
-static struct helper helper;
+static struct helper helper = {.words_lock = PTHREAD_MUTEX_INITIALIZER};
 /* Nobody listens to our words any more; main's, read by the plugin's. */
 static _Atomic bool deaf;
 
@@ -49,8 +49,11 @@ static void on_log(void *arg, enum tcpx_log_level level, const char *subsystem,
 	if (load_relaxed(&deaf))
 		return;
 	snprintf(m.text, sizeof(m.text), "%s", text);
-	if (level <= TCPX_LOG_WARN)
+	if (level <= TCPX_LOG_WARN) {
+		pthread_mutex_lock(&helper.words_lock);
 		memcpy(helper.last_warning, m.text, sizeof(m.text));
+		pthread_mutex_unlock(&helper.words_lock);
+	}
 	helper_tell(&m, NULL, 0);
 }
 
@@ -397,6 +400,14 @@ static bool receive_start(struct shared_message *m)
 	       m->type == SHARED_START && m->start.version == SHARED_VERSION;
 }
 
+/* The plugin's threads may be saying something just now. */
+static void last_warning(struct helper *h, char to[SHARED_TEXT])
+{
+	pthread_mutex_lock(&h->words_lock);
+	memcpy(to, h->last_warning, SHARED_TEXT);
+	pthread_mutex_unlock(&h->words_lock);
+}
+
 static int start(struct helper *h)
 {
 	struct shared_message m, reply = {.type = SHARED_STARTED};
@@ -418,8 +429,11 @@ static int start(struct helper *h)
 	if (h->log.level < TCPX_LOG_WARN)
 		h->log.level = TCPX_LOG_WARN;
 	reply.status = start_transport(h, &m.start);
-	snprintf(reply.text, sizeof(reply.text), "%s",
-		 reply.status ? h->last_warning : h->the_rail->ifname);
+	if (reply.status)
+		last_warning(h, reply.text);
+	else
+		snprintf(reply.text, sizeof(reply.text), "%s",
+			 h->the_rail->ifname);
 	helper_tell(&reply, NULL, 0);
 	return reply.status;
 }

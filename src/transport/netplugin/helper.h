@@ -16,6 +16,7 @@
  *      helper_watch.c ends it when the session has ended
  */
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include "base/log.h"
@@ -102,6 +103,7 @@ struct helper {
 	struct rail *the_rail;
 	struct log log;
 	pid_t session; /* its process */
+	pthread_mutex_t words_lock; /* the plugin's threads log, too: */
 	char last_warning[SHARED_TEXT];
 	struct list channels, listeners, connects;
 	int wake_fds[SHARED_CHANNELS]; /* by index; -1: it is free */
