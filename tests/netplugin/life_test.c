@@ -149,10 +149,85 @@ static void session_has_forked(void)
 	kill_session(true);
 }
 
+/* ---- what it answers ------------------------------------------------------ */
+
+/* A helper that this program talks to as a session does. */
+struct one {
+	struct transport t;
+	struct helper_process h;
+};
+
+static void one_start(struct one *one)
+{
+	struct helper_process *h = &one->h;
+	char why[300] = "";
+
+	*one = (struct one){.t = {.limits = {.chunk_bytes = 65536},
+				  .driver = "off"},
+			    .h = {.socket_fd = -1}};
+	CHECK_STATUS(options_read(&options_env_process, 65536, &one->t.options,
+				  why, sizeof(why)),
+		     TCPX_OK);
+	h->transport = &one->t;
+	pthread_mutex_init(&h->send_lock, NULL);
+	h->wake_fd = eventfd(0, EFD_CLOEXEC);
+	h->memory_fd = memfd_create("test", MFD_CLOEXEC);
+	CHECK_EQ(ftruncate(h->memory_fd, sizeof(struct shared_area)), 0);
+	CHECK_STATUS(remote_start(h, why, sizeof(why)), TCPX_OK);
+}
+
+static void one_end(struct one *one)
+{
+	remote_helper_end(&one->h, clock_now_ns() + LIMIT_NS);
+	CHECK_EQ(one->h.pid, 0);
+	close(one->h.wake_fd);
+	close(one->h.memory_fd);
+	pthread_mutex_destroy(&one->h.send_lock);
+}
+
+/* The next of that type; others, as lines for the log, go by. */
+static struct shared_message hear(struct one *one, uint32_t type)
+{
+	struct pollfd pollfd = {one->h.socket_fd, POLLIN, 0};
+	struct shared_message m = {0};
+	int fds[SHARED_FDS_MAX];
+	uint32_t n_fds = 0;
+
+	while (m.type != type) {
+		CHECK_EQ(poll(&pollfd, 1, -1), 1);
+		CHECK_STATUS(shared_receive(pollfd.fd, &m, fds, &n_fds),
+			     TCPX_OK);
+		CHECK_EQ(n_fds, 0);
+	}
+	return m;
+}
+
+/* The index of a channel that cannot be made is free again. */
+static void refused_connect_frees_its_index(void)
+{
+	struct shared_message m = {.type = SHARED_CONNECT,
+				   .id = 5,
+				   .index = 7,
+				   .addr_bytes = sizeof(m.addr) + 1};
+	struct one one;
+
+	set_up("");
+	one_start(&one);
+	CHECK_STATUS(hear(&one, SHARED_STARTED).status, TCPX_OK);
+	CHECK_STATUS(shared_send(one.h.socket_fd, &m, NULL, 0), TCPX_OK);
+	m = hear(&one, SHARED_READY);
+	CHECK_EQ(m.id, 5);
+	CHECK(m.status < 0);
+	CHECK_EQ(hear(&one, SHARED_CLOSED).index, 7);
+	one_end(&one);
+}
+
 static const struct check_case cases[] = {
 	{"session_is_killed", session_is_killed, 60},
 	{"session_is_killed_in_a_call", session_is_killed_in_a_call, 60},
 	{"session_has_forked", session_has_forked, 60},
+	{"refused_connect_frees_its_index", refused_connect_frees_its_index,
+	 60},
 };
 
 int main(int argc, char **argv)

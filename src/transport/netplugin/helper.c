@@ -111,6 +111,7 @@ static void on_connect(struct helper *h, const struct shared_message *m)
 
 		free(c);
 		helper_tell(&reply, NULL, 0);
+		helper_tell_closed(h, m->index);
 		return;
 	}
 	c->id = m->id;

@@ -221,6 +221,7 @@ void helper_channel_create(struct helper *h, uint32_t id, uint32_t index,
 	if (!c) {
 		inside->channel_close(in);
 		helper_tell(&m, NULL, 0);
+		helper_tell_closed(h, index);
 		return;
 	}
 	c->helper = h;
