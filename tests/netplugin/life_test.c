@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The life of a helper process: it ends with its session, whatever it is in.
+ * The life of a helper process: it ends with its session, whatever it is in,
+ * and with the receive daemon, and comes back with that.
  */
 
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -77,6 +80,18 @@ static int both_connect(struct both *b)
 		usleep(100);
 	}
 	return err;
+}
+
+static void both_disconnect(struct both *b)
+{
+	if (b->tx)
+		b->ops->channel_close(b->tx);
+	if (b->rx)
+		b->ops->channel_close(b->rx);
+	if (b->listener)
+		b->ops->listener_close(b->listener);
+	b->tx = b->rx = NULL;
+	b->listener = NULL;
 }
 
 /* ---- its session is killed ------------------------------------------------ */
@@ -222,10 +237,146 @@ static void refused_connect_frees_its_index(void)
 	one_end(&one);
 }
 
+/* ---- the receive daemon ---------------------------------------------------- */
+
+/* As far as it is looked for: its sockets, which nobody accepts from. */
+struct daemon {
+	char dir[64];
+	int fds[2];
+};
+
+static void daemon_name(const struct daemon *d, int i, struct sockaddr_un *addr)
+{
+	static const char *const names[] = {"rx_rule_manager", "get_gpu_fd_"};
+
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(addr->sun_path, sizeof(addr->sun_path), "%s/%s", d->dir,
+		 names[i]);
+}
+
+static void daemon_set_up(struct daemon *d)
+{
+	snprintf(d->dir, sizeof(d->dir), "/tmp/tcpx-life-XXXXXX");
+	CHECK(mkdtemp(d->dir));
+	set_up("");
+	setenv("TCPX_NETPLUGIN_ALLOW", "loopback,pci,numa,device-memory", 1);
+	setenv("NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX", d->dir, 1);
+}
+
+static void daemon_start(struct daemon *d)
+{
+	struct sockaddr_un addr;
+
+	for (int i = 0; i < 2; i++) {
+		daemon_name(d, i, &addr);
+		unlink(addr.sun_path);
+		d->fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		CHECK_EQ(bind(d->fds[i], (struct sockaddr *)&addr,
+			      sizeof(addr)),
+			 0);
+		CHECK_EQ(listen(d->fds[i], 1), 0);
+	}
+}
+
+/* Its files stay, as those of one that was killed do. */
+static void daemon_kill(struct daemon *d)
+{
+	close(d->fds[0]);
+	close(d->fds[1]);
+}
+
+static void daemon_clean(struct daemon *d)
+{
+	struct sockaddr_un addr;
+
+	for (int i = 0; i < 2; i++) {
+		daemon_name(d, i, &addr);
+		unlink(addr.sun_path);
+	}
+	rmdir(d->dir);
+}
+
+/* Until there is a way; what is in the way meanwhile is said. */
+static void connect_at_last(struct both *b, const char *words)
+{
+	bool said = false;
+
+	while (both_connect(b)) {
+		said |= strstr(b->ops->refusal(), words) != NULL;
+		both_disconnect(b);
+		CHECK(clock_now_ns() < b->limit_ns);
+	}
+	CHECK(said);
+}
+
+/* One that is started after the session. */
+static void daemon_comes_later(void)
+{
+	struct daemon d;
+	struct both b;
+
+	daemon_set_up(&d);
+	both_open(&b);
+	do {
+		CHECK_STATUS(both_connect(&b), TCPX_ECHANNEL);
+		both_disconnect(&b);
+		CHECK(clock_now_ns() < b.limit_ns);
+	} while (!strstr(b.ops->refusal(), "waiting for the receive daemon"));
+	daemon_start(&d);
+	connect_at_last(&b, "waiting for the receive daemon");
+	both_disconnect(&b);
+	b.ops->close(b.t);
+	daemon_clean(&d);
+}
+
+static void await_failure(struct both *b, struct channel *c, const char *words)
+{
+	struct channel_event event = {0};
+
+	while (!b->ops->poll(c, &event, 1)) {
+		CHECK(clock_now_ns() < b->limit_ns);
+		usleep(1000);
+	}
+	CHECK_EQ(event.kind, CHANNEL_FAILED);
+	CHECK(strstr(event.cause, words));
+}
+
+/* Lanes fail early, and come back with it. */
+static void daemon_goes(void)
+{
+	struct daemon d;
+	struct both b;
+
+	daemon_set_up(&d);
+	daemon_start(&d);
+	both_open(&b);
+	CHECK_STATUS(both_connect(&b), TCPX_OK);
+	daemon_kill(&d);
+	await_failure(&b, b.tx, "receive daemon (RxDM), which is gone");
+	await_failure(&b, b.rx, "receive daemon (RxDM), which is gone");
+	both_disconnect(&b);
+	CHECK_STATUS(both_connect(&b), TCPX_ECHANNEL);
+	both_disconnect(&b);
+	usleep(3000000); /* longer than a start is put off otherwise */
+	CHECK_STATUS(both_connect(&b), TCPX_ECHANNEL);
+	both_disconnect(&b);
+	daemon_start(&d);
+	connect_at_last(&b, "waiting for the receive daemon");
+	/* And another time: it is another one then, at once. */
+	daemon_kill(&d);
+	daemon_start(&d);
+	await_failure(&b, b.rx, "was started anew");
+	both_disconnect(&b);
+	b.ops->close(b.t);
+	daemon_clean(&d);
+}
+
 static const struct check_case cases[] = {
 	{"session_is_killed", session_is_killed, 60},
 	{"session_is_killed_in_a_call", session_is_killed_in_a_call, 60},
 	{"session_has_forked", session_has_forked, 60},
+	{"daemon_comes_later", daemon_comes_later, 60},
+	{"daemon_goes", daemon_goes, 60},
 	{"refused_connect_frees_its_index", refused_connect_frees_its_index,
 	 60},
 };

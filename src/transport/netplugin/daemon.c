@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <tcpx/status.h>
 #include <unistd.h>
@@ -45,16 +46,27 @@ static bool wait_for(const struct ask *ask, short what)
 	return rc == 1;
 }
 
+static int address_of(struct sockaddr_un *addr, const char *dir,
+		      const char *kind, const char *sep, const char *pci)
+{
+	int n;
+
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	n = snprintf(addr->sun_path, sizeof(addr->sun_path), "%s/%s%s%s", dir,
+		     kind, sep, pci);
+	return n < 0 || (size_t)n >= sizeof(addr->sun_path) ?
+		       TCPX_EUNSUPPORTED :
+		       TCPX_OK;
+}
+
 /* A socket of the kind that is local connects at once, unless too many wait
  * to be accepted: then it says EAGAIN, and no event follows. */
 static int dial(struct ask *ask, const char *dir, const char *kind,
 		const char *pci)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s_%s", dir,
-			 kind, pci);
+	struct sockaddr_un addr;
 
-	if (n < 0 || (size_t)n >= sizeof(addr.sun_path))
+	if (address_of(&addr, dir, kind, "_", pci))
 		return TCPX_EUNSUPPORTED;
 	ask->fd =
 		socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -194,4 +206,34 @@ int daemon_ask_pool(const char *dir, const char *pci, uint32_t limit_ms,
 		return TCPX_EUNSUPPORTED;
 	}
 	return TCPX_OK;
+}
+
+/* Too many who wait to be accepted are a sign of life, too; and who must not
+ * connect cannot tell. */
+static bool takes_connections(const struct sockaddr_un *addr)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool gone;
+
+	if (fd < 0)
+		return true;
+	gone = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) &&
+	       (errno == ENOENT || errno == ECONNREFUSED);
+	close(fd);
+	return !gone;
+}
+
+bool daemon_is_there(const char *dir, const char *pci, uint64_t *life)
+{
+	struct sockaddr_un rules, pool;
+	struct stat file;
+
+	*life = 0;
+	if (address_of(&rules, dir, "rx_rule_manager", "", "") ||
+	    address_of(&pool, dir, "get_gpu_fd", "_", pci) ||
+	    stat(rules.sun_path, &file))
+		return false;
+	*life = file.st_ino * 31 + (uint64_t)file.st_mtim.tv_sec * NS_PER_S +
+		(uint64_t)file.st_mtim.tv_nsec;
+	return takes_connections(&rules) && takes_connections(&pool);
 }

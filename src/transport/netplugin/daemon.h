@@ -19,6 +19,7 @@
  * Messages are protocol buffers. One request a connection.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,5 +35,12 @@ struct daemon_pool {
  */
 int daemon_ask_pool(const char *dir, const char *pci, uint32_t limit_ms,
 		    struct daemon_pool *pool, char *why, size_t cap_bytes);
+
+/*
+ * Whether it takes connections for this GPU and for rules; nothing is asked,
+ * and nobody waits. pci may be "". life: another number after it was started
+ * anew. Files alone do not tell: they outlive one that was killed.
+ */
+bool daemon_is_there(const char *dir, const char *pci, uint64_t *life);
 
 #endif

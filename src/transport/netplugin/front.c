@@ -29,8 +29,10 @@ static int front_open(const struct transport_params *params,
 		refusal_of_open(params, why);
 		return TCPX_EUNSUPPORTED;
 	}
-	return (options.isolate ? &netplugin_remote : &netplugin_inside)
-		->open(params, transport);
+	err = (options.isolate ? &netplugin_remote : &netplugin_inside)
+		      ->open(params, transport);
+	/* Only a helper is started again. */
+	return err == TCPX_EAGAIN ? TCPX_EUNSUPPORTED : err;
 }
 
 static void front_close(struct transport *t)

@@ -435,6 +435,8 @@ static int start(struct helper *h)
 	else
 		snprintf(reply.text, sizeof(reply.text), "%s",
 			 h->the_rail->ifname);
+	reply.has_daemon = !reply.status &&
+			   h->t->plugin->quirks & PLUGIN_NEEDS_DAEMON;
 	helper_tell(&reply, NULL, 0);
 	return reply.status;
 }

@@ -66,6 +66,7 @@ struct rail {
 				   the same, can be reached */
 	struct net_addr addr; /* of side connections; port 0 */
 	char refusal[200]; /* "" if it can be used */
+	bool awaits_daemon; /* that is why: it may come yet */
 };
 
 enum stage {
@@ -202,7 +203,8 @@ struct transport {
 /* netplugin.c: in process; front.c chooses between this and remote.c. */
 extern const struct transport_ops netplugin_inside;
 
-/* rails.c: what is here, and why not. */
+/* rails.c: what is here, and why not. TCPX_EAGAIN: the receive daemon is not
+ * there yet. */
 int rails_find(struct transport *t, char *why, size_t cap_bytes);
 /* The rail to send on to a peer's rail of that name, best the one of the same
  * index. NULL with the reason in why. */

@@ -13,6 +13,7 @@ int open_probe(const struct transport_params *params, char *why,
 void open_explain(const struct transport_params *params,
 		  void (*tell)(void *arg, const char *check, const char *why),
 		  void *arg);
+/* TCPX_EAGAIN: it may be had when the receive daemon is there. */
 int open_transport(const struct transport_params *params,
 		   struct transport **transport);
 void open_close(struct transport *t);

@@ -120,8 +120,10 @@ static int check(struct transport *t, struct rail *rail, const char *gpu_pci,
 
 	if (t->plugin->quirks & PLUGIN_CHECK_ENV)
 		err = options_check_nic(env, &t->options, &seen, why, cap);
-	if (!err && t->plugin->quirks & PLUGIN_NEEDS_DAEMON)
+	if (!err && t->plugin->quirks & PLUGIN_NEEDS_DAEMON) {
 		err = options_check_daemon(env, &t->options, gpu_pci, why, cap);
+		rail->awaits_daemon = err != 0;
+	}
 	if (!err && !rail->gpu && t->ptr_kind == NETPLUGIN_PTR_CUDA &&
 	    !(t->options.allow & OPTIONS_DEVICE_MEMORY)) {
 		snprintf(why, cap,
@@ -190,7 +192,9 @@ int rails_find(struct transport *t, char *why, size_t cap_bytes)
 	i_refused = t->options.only_gpu > 0 ? (uint32_t)t->options.only_gpu : 0;
 	snprintf(why, cap_bytes, "%s",
 		 t->rails[i_refused % t->n_rails].refusal);
-	return TCPX_EUNSUPPORTED;
+	return t->rails[i_refused % t->n_rails].awaits_daemon ?
+		       TCPX_EAGAIN :
+		       TCPX_EUNSUPPORTED;
 }
 
 /* ---- which for a peer -------------------------------------------------- */

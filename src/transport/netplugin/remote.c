@@ -154,7 +154,7 @@ static int look_listener(struct listener *l, void *addr, size_t *addr_bytes)
 
 	if (!l->receiver && h->state == REMOTE_FAILED) {
 		refusal_set("%s", h->cause);
-		return h->wait_ns ? TCPX_ECHANNEL : TCPX_EUNSUPPORTED;
+		return remote_comes_back(h) ? TCPX_ECHANNEL : TCPX_EUNSUPPORTED;
 	}
 	if (l->state == REMOTE_MAKING)
 		return TCPX_INPROGRESS;
@@ -260,7 +260,7 @@ static int not_yet(const struct helper_process *h, const char *ifname)
 
 	if (h->state == REMOTE_MAKING)
 		return other ? 0 : TCPX_EAGAIN;
-	return h->state == REMOTE_FAILED && h->wait_ns && !other ?
+	return h->state == REMOTE_FAILED && remote_comes_back(h) && !other ?
 		       TCPX_ECHANNEL :
 		       0;
 }

@@ -10,6 +10,7 @@
  *      remote_open.c   starts the helpers, and ends them
  *      remote_hear.c   the thread that reads what helpers say, and sees them
  *                      end
+ *      remote_watch.c  ... sees that they are well, and starts them again
  *      remote_pool.c   the pages that a helper lends
  *
  * Objects are found by their id in messages; lists and states are covered by
@@ -63,10 +64,19 @@ struct helper_process {
 	uint8_t used[SHARED_CHANNELS]; /* indices */
 	struct remote_pool *pool; /* NULL: none is lent */
 	char how[200]; /* what comes is read; "": not known yet */
-	uint64_t beats, beaten_ns; /* the last seen, and when */
 	char cause[SHARED_TEXT]; /* of its last end, or of not starting */
 	uint64_t ended_ns, wait_ns; /* when, and how long until the next start;
 				       0: it stays so */
+	bool again; /* it has not started, for what may change */
+
+	/* the hearing thread's */
+	uint64_t beats, beaten_ns; /* the last seen, and when */
+	char verdict[SHARED_TEXT]; /* why we have ended it; "": we have not */
+	bool awaits_daemon; /* no start without it */
+	uint64_t ready_ns; /* when it had started */
+	uint64_t daemon_life; /* of the receive daemon that it uses; 0: none */
+	uint64_t looked_ns; /* at the daemon */
+
 	/* Counts its ends, after they are told to its channels (release): one
 	 * of another number is over. */
 	_Atomic uint32_t generation;
@@ -185,6 +195,17 @@ int remote_tell(struct helper_process *h, const struct shared_message *m,
 /* Unmaps what a channel had of its helper; the lock is held. No job reads it
  * any more: who closes a channel sees to that. */
 void remote_unmap(struct channel *channel);
+
+/* How long until it is started again, if it is; the lock is held. */
+void remote_set_restart(struct helper_process *h);
+/* Whether one that has failed is started again. */
+bool remote_comes_back(const struct helper_process *h);
+
+/* remote_watch.c; the hearing thread's, the lock not held. */
+/* It has started: what is watched from here on. */
+void remote_watch_started(struct helper_process *h, bool has_daemon);
+/* One look. */
+void remote_watch(struct helper_process *h);
 
 /* remote_pool.c */
 /* Opens what the helper offers, and tells it whether that went well. Not with

@@ -111,9 +111,11 @@ static void on_started(struct helper_process *h, const struct shared_message *m)
 	const struct log *log = h->transport->log;
 
 	h->state = m->status ? REMOTE_FAILED : REMOTE_READY;
+	h->again = h->awaits_daemon = m->status == TCPX_EAGAIN;
 	if (m->status) {
-		snprintf(h->cause, sizeof(h->cause), "%.*s",
-			 (int)sizeof(h->cause) - 1, m->text);
+		snprintf(h->cause, sizeof(h->cause), "%s%.*s",
+			 h->again ? "waiting for the receive daemon: " : "",
+			 (int)sizeof(h->cause) - 40, m->text);
 		return;
 	}
 	snprintf(h->ifname, sizeof(h->ifname), "%s", m->text);
@@ -283,16 +285,27 @@ static void drop_socket(struct helper_process *h)
 	pthread_mutex_unlock(&h->send_lock);
 }
 
-/* One that has worked is started again after a while, and after longer ones. */
-static void set_restart(struct helper_process *h)
+/* One that has worked is started again after a while, and after longer ones;
+ * so is one that has refused for what may change. */
+void remote_set_restart(struct helper_process *h)
 {
-	h->ended_ns = clock_now_ns();
+	uint64_t now_ns = clock_now_ns();
+	bool worked = h->state == REMOTE_READY;
+
+	if (worked && now_ns - h->ready_ns > RESTART_MAX_NS)
+		h->wait_ns = 0;
 	if (h->wait_ns)
 		h->wait_ns = h->wait_ns < RESTART_MAX_NS / 2 ? h->wait_ns * 2 :
 							       RESTART_MAX_NS;
-	else if (h->state == REMOTE_READY)
+	else if (worked || h->again)
 		h->wait_ns = RESTART_NS;
+	h->ended_ns = now_ns;
 	h->state = REMOTE_FAILED;
+}
+
+bool remote_comes_back(const struct helper_process *h)
+{
+	return h->wait_ns || h->again;
 }
 
 /* Nobody else will: they are to see that it has ended. */
@@ -318,11 +331,13 @@ static void on_end(struct helper_process *h, const char *how, char *line,
 	drop_socket(h);
 	h->pool = NULL;
 	memset(h->used, 0, sizeof(h->used));
-	if (h->state == REMOTE_READY || !h->cause[0])
+	if (h->verdict[0])
+		memcpy(h->cause, h->verdict, sizeof(h->cause));
+	else if (h->state == REMOTE_READY || !h->cause[0])
 		snprintf(h->cause, sizeof(h->cause),
 			 "the plugin's process %s; its last words: %.150s", how,
 			 last_line(h->words));
-	set_restart(h);
+	remote_set_restart(h);
 	list_for_each (node, &t->listeners) {
 		struct listener *l = list_entry(node, struct listener, link);
 
@@ -371,6 +386,8 @@ static bool hear_one(struct helper_process *h)
 		return false;
 	if (rc)
 		describe_end(h, how, sizeof(how));
+	else if (m.type == SHARED_STARTED && !m.status)
+		remote_watch_started(h, m.has_daemon);
 	else if (m.type == SHARED_POOL)
 		remote_pool_offered(h, &m, fds, n_fds);
 	else if (m.type == SHARED_POOL_PROOF)
@@ -395,28 +412,6 @@ static bool hear_one(struct helper_process *h)
 	return !rc;
 }
 
-/* A plugin may spin in a call for ever: its process is ended then, and with it
- * its channels. One that sleeps is well. */
-static void check_pulse(struct helper_process *h)
-{
-	const struct options *options = &h->transport->options;
-	uint64_t now = clock_now_ns(), beats;
-
-	if (h->socket_fd < 0 || h->state != REMOTE_READY)
-		return;
-	beats = load_relaxed(&h->area->beats);
-	if (beats != h->beats || load_relaxed(&h->area->sleeps)) {
-		h->beats = beats;
-		h->beaten_ns = now;
-	} else if (h->beaten_ns &&
-		   now - h->beaten_ns > options->stall_ms * NS_PER_MS &&
-		   h->pid > 0) {
-		keep_words(h, "(it was in a call for too long and was ended)");
-		kill(h->pid, SIGKILL);
-		h->beaten_ns = now;
-	}
-}
-
 /* One whose socket has ended, and that was not over in time. */
 static void reap_late(struct helper_process *h)
 {
@@ -424,34 +419,6 @@ static void reap_late(struct helper_process *h)
 
 	if (h->socket_fd < 0)
 		(void)reap(h, &status);
-}
-
-static void restart(struct helper_process *h)
-{
-	struct transport *t = h->transport;
-	char why[SHARED_TEXT] = "";
-
-	if (h->socket_fd >= 0 || h->state != REMOTE_FAILED || !h->wait_ns ||
-	    clock_now_ns() - h->ended_ns < h->wait_ns)
-		return;
-	/* The last one is not over, so it has the GPU still, and would be
-	 * forgotten. */
-	if (h->pid > 0) {
-		kill(h->pid, SIGKILL);
-		return;
-	}
-	pthread_mutex_lock(&t->lock);
-	h->state = REMOTE_MAKING;
-	h->words[0] = h->cause[0] = h->how[0] = '\0';
-	h->beaten_ns = 0;
-	pthread_mutex_unlock(&t->lock);
-	store_relaxed(&h->area->sleeps, 0);
-	if (!remote_start(h, why, sizeof(why)))
-		return;
-	pthread_mutex_lock(&t->lock);
-	set_restart(h);
-	snprintf(h->cause, sizeof(h->cause), "%s", why);
-	pthread_mutex_unlock(&t->lock);
 }
 
 static bool stopped(struct transport *t)
@@ -478,12 +445,10 @@ static void *run(void *arg)
 		for (uint32_t i = 0; i < t->n_helpers; i++)
 			while (fds[i].revents && hear_one(&t->helpers[i]))
 				;
-		for (uint32_t i = 0; i < t->n_helpers; i++)
-			check_pulse(&t->helpers[i]);
-		for (uint32_t i = 0; i < t->n_helpers; i++)
+		for (uint32_t i = 0; i < t->n_helpers; i++) {
 			reap_late(&t->helpers[i]);
-		for (uint32_t i = 0; i < t->n_helpers; i++)
-			restart(&t->helpers[i]);
+			remote_watch(&t->helpers[i]);
+		}
 	}
 	return NULL;
 }

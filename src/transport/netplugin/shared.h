@@ -56,7 +56,7 @@
 
 struct transport_fragment;
 
-#define SHARED_VERSION 4u
+#define SHARED_VERSION 5u
 #define SHARED_CHANNELS 512u /* of one helper */
 #define SHARED_RING 64u /* more than a window of each kind */
 #define SHARED_SLOTS 16u /* of a receiver, at most */
@@ -230,7 +230,9 @@ enum shared_type {
 				   has_daemon: it is to be proved */
 	SHARED_POOL_PROVED, /* id: which proof; status */
 	/* to the session */
-	SHARED_STARTED, /* status, text: the interface, or why not */
+	SHARED_STARTED, /* status, text: the interface, or why not;
+				   TCPX_EAGAIN: for want of the receive daemon.
+				   has_daemon: it uses one */
 	SHARED_LISTENED, /* id, status, addr */
 	SHARED_POOL, /* mem_bytes of the plugin's pool, share, and a
 				   descriptor if it has one; once; answered */
