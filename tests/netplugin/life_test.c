@@ -2,7 +2,7 @@
 
 /*
  * The life of a helper process: it ends with its session, whatever it is in,
- * and with the receive daemon, and comes back with that.
+ * and with the receive daemon, and comes back with that; when it is stuck, too.
  */
 
 #include <errno.h>
@@ -371,12 +371,107 @@ static void daemon_goes(void)
 	daemon_clean(&d);
 }
 
+/* ---- calls that do not return ----------------------------------------------- */
+
+/* Its plugin's init does not return; the next one's does. */
+static void init_hangs(void)
+{
+	struct both b;
+
+	set_up("hang init 1");
+	setenv("TCPX_NETPLUGIN_START_MS", "1500", 1);
+	both_open(&b);
+	do {
+		CHECK_STATUS(both_connect(&b), TCPX_ECHANNEL);
+		both_disconnect(&b);
+		CHECK(clock_now_ns() < b.limit_ns);
+	} while (!strstr(b.ops->refusal(), "has not started within 1500 ms"));
+	setenv("DOUBLE_FAULTS", "", 1);
+	connect_at_last(&b, "has not started within 1500 ms");
+	both_disconnect(&b);
+	b.ops->close(b.t);
+}
+
+/* The control thread is stuck, and there is nothing else: ended at once. */
+static void control_hangs(void)
+{
+	struct both b;
+
+	set_up("hang reg_mr 1");
+	setenv("TCPX_NETPLUGIN_STALL_MS", "1000", 1);
+	both_open(&b);
+	CHECK_STATUS(both_connect(&b), TCPX_ECHANNEL);
+	CHECK(strstr(b.ops->refusal(), "in a control call"));
+	both_disconnect(&b);
+	setenv("DOUBLE_FAULTS", "", 1);
+	connect_at_last(&b, "in a control call");
+	both_disconnect(&b);
+	b.ops->close(b.t);
+}
+
+static void await_event(struct both *b, struct channel *c, int kind)
+{
+	struct channel_event event = {0};
+
+	while (!b->ops->poll(c, &event, 1)) {
+		CHECK(clock_now_ns() < b->limit_ns);
+		usleep(1000);
+	}
+	CHECK_EQ(event.kind, kind);
+}
+
+static void carry_one(struct both *b, uint64_t i)
+{
+	struct chunk_desc desc = {.seq = i, .len_bytes = 100};
+	void *slot;
+
+	CHECK_STATUS(b->ops->post_recv(b->rx, i), TCPX_OK);
+	CHECK_STATUS(b->ops->slot_get(b->tx, NULL, &slot), TCPX_OK);
+	struct span span = {slot, 100};
+	CHECK_STATUS(b->ops->post_send(b->tx, &desc, &span, 1, i), TCPX_OK);
+	await_event(b, b->tx, CHANNEL_SENT);
+	await_event(b, b->rx, CHANNEL_ARRIVED);
+	CHECK_STATUS(b->ops->consume(b->rx, i), TCPX_OK);
+}
+
+/* What is open goes on as long as it carries something. */
+static void control_hangs_beside_a_lane(void)
+{
+	struct both b, other;
+
+	set_up("hang reg_mr 3");
+	setenv("TCPX_NETPLUGIN_STALL_MS", "1000", 1);
+	both_open(&b);
+	CHECK_STATUS(both_connect(&b), TCPX_OK);
+	carry_one(&b, 0);
+	other = b;
+	other.tx = other.rx = NULL;
+	other.listener = NULL;
+	CHECK_STATUS(both_connect(&other), TCPX_ECHANNEL);
+	CHECK(strstr(b.ops->refusal(), "in a control call"));
+	both_disconnect(&other);
+	/* For three times as long as it would be left alone. */
+	for (uint64_t i = 1; i <= 30; i++) {
+		carry_one(&b, i);
+		usleep(100000);
+	}
+	setenv("DOUBLE_FAULTS", "", 1);
+	await_failure(&b, b.tx, "was ended: the plugin has been in a control");
+	both_disconnect(&b);
+	connect_at_last(&b, "in a control call");
+	both_disconnect(&b);
+	b.ops->close(b.t);
+}
+
 static const struct check_case cases[] = {
 	{"session_is_killed", session_is_killed, 60},
 	{"session_is_killed_in_a_call", session_is_killed_in_a_call, 60},
 	{"session_has_forked", session_has_forked, 60},
 	{"daemon_comes_later", daemon_comes_later, 60},
 	{"daemon_goes", daemon_goes, 60},
+	{"init_hangs", init_hangs, 60},
+	{"control_hangs", control_hangs, 60},
+	{"control_hangs_beside_a_lane", control_hangs_beside_a_lane, 60},
 	{"refused_connect_frees_its_index", refused_connect_frees_its_index,
 	 60},
 };

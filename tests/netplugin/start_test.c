@@ -116,7 +116,8 @@ static void set_up(struct one *one, const char *how)
 
 	*one = (struct one){
 		.t = {.options = {.helper = "/proc/self/exe",
-				  .stall_ms = 60000},
+				  .stall_ms = 60000,
+				  .start_ms = 60000},
 		      .helpers = &one->h,
 		      .n_helpers = 1,
 		      .log = &one->log},

@@ -126,6 +126,12 @@ static bool is_closed(struct transport *t, const bool *closed)
 	return is;
 }
 
+/* From here on until the next one: a call of the plugin may not return. */
+static void begin(struct transport *t)
+{
+	store_relaxed(&t->busy_since_ns, clock_now_ns());
+}
+
 /* Does what can be done; returns when to come again at the latest. */
 static uint64_t run_all(struct transport *t, bool force)
 {
@@ -134,6 +140,7 @@ static uint64_t run_all(struct transport *t, bool force)
 	list_for_each_safe (node, &t->listeners) {
 		struct listener *l = list_entry(node, struct listener, link);
 
+		begin(t);
 		at = make_listener(l);
 		if (at < again)
 			again = at;
@@ -141,6 +148,7 @@ static uint64_t run_all(struct transport *t, bool force)
 	list_for_each_safe (node, &t->channels) {
 		struct channel *c = list_entry(node, struct channel, link);
 
+		begin(t);
 		at = make_channel(c);
 		if (at < again)
 			again = at;
@@ -151,9 +159,11 @@ static uint64_t run_all(struct transport *t, bool force)
 	list_for_each_safe (node, &t->listeners) {
 		struct listener *l = list_entry(node, struct listener, link);
 
+		begin(t);
 		if (is_closed(t, &l->closed))
 			make_end_listener(l, force);
 	}
+	store_relaxed(&t->busy_since_ns, 0);
 	return again;
 }
 

@@ -387,6 +387,7 @@ static int start_transport(struct helper *h, const struct shared_start *start)
 		return err;
 	h->rail = start->gpu_index % h->t->n_rails;
 	h->the_rail = &h->t->rails[h->rail];
+	store_release(&h->watched, h->t);
 	return TCPX_OK;
 }
 

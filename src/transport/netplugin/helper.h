@@ -13,7 +13,8 @@
  *      helper_run.c   channels: commands in, events out
  *      helper_lend.c  pages that are lent
  *      helper_copy.c  ... and where they cannot be
- *      helper_watch.c ends it when the session has ended
+ *      helper_watch.c ends it when the session has ended; is the control
+ *                     thread well?
  */
 
 #include <pthread.h>
@@ -103,6 +104,7 @@ struct helper {
 	struct rail *the_rail;
 	struct log log;
 	pid_t session; /* its process */
+	struct transport *_Atomic watched; /* t, once it is open */
 	pthread_mutex_t words_lock; /* the plugin's threads log, too: */
 	char last_warning[SHARED_TEXT];
 	struct list channels, listeners, connects;
@@ -156,7 +158,8 @@ bool helper_copy_run(struct helper_channel *c);
 /* Whether no job touches slots or pages any more. */
 bool helper_copy_ended(struct helper_channel *c);
 
-/* helper_watch.c. Before anything that may hang. */
+/* helper_watch.c. Before anything that may hang; what it watches is in
+ * watched. */
 int helper_watch_start(struct helper *h);
 
 /* helper.c. The index may be used again. */

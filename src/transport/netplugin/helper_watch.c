@@ -2,10 +2,13 @@
 
 /*
  * A thread that enters neither plugin nor driver, so that nothing holds it up:
- * whatever the others are in, the process ends soon after its session.
+ * whatever the others are in, the process ends soon after its session, which
+ * hears of a control call that does not return. (It sees for itself whether
+ * the loop goes round: shared.h, beats.)
  */
 
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <tcpx/status.h>
 #include <unistd.h>
@@ -26,12 +29,54 @@ static bool session_is_gone(pid_t session, int timeout_ms)
 	return poll(&pollfd, 1, timeout_ms) > 0 || getppid() != session;
 }
 
+struct look {
+	uint64_t since_ns; /* seen at the last one */
+	bool told; /* that it is stuck */
+};
+
+static void tell_stuck(const struct transport *t, bool stuck)
+{
+	struct shared_message m = {.type = SHARED_STUCK,
+				   .status = stuck ? TCPX_ECHANNEL : TCPX_OK};
+
+	snprintf(m.text, sizeof(m.text),
+		 "the plugin has been in a control call (listen, connect, "
+		 "accept, registering, closing) for more than %u ms, so there "
+		 "is no new connection",
+		 t->options.stall_ms);
+	helper_tell(&m, NULL, 0);
+}
+
+/* Twice in the same thing: the whole process may have been stopped. Returns
+ * when to look again, in ms. */
+static int look_at_control(const struct transport *t, struct look *last)
+{
+	uint64_t since = load_relaxed(&t->busy_since_ns);
+	uint64_t limit_ns = t->options.stall_ms * NS_PER_MS;
+	bool stuck = since && since == last->since_ns &&
+		     clock_now_ns() - since > limit_ns;
+
+	last->since_ns = since;
+	if (stuck != last->told)
+		tell_stuck(t, stuck);
+	last->told = stuck;
+	return t->options.stall_ms / 4 < LOOK_MS ?
+		       (int)t->options.stall_ms / 4 + 1 :
+		       LOOK_MS;
+}
+
 static void *watch(void *arg)
 {
-	const struct helper *h = arg;
+	struct helper *h = arg;
+	struct look last = {0};
+	int pause_ms = LOOK_MS;
 
-	while (!session_is_gone(h->session, LOOK_MS))
-		;
+	while (!session_is_gone(h->session, pause_ms)) {
+		const struct transport *t = load_acquire(&h->watched);
+
+		if (t)
+			pause_ms = look_at_control(t, &last);
+	}
 	/* What the loop reads is the end now, if it reads. */
 	shutdown(SHARED_FD_SOCKET, SHUT_RDWR);
 	sleep(GOODBYES_S);

@@ -194,6 +194,10 @@ struct transport {
 	struct list inbox_channels, inbox_listeners;
 	bool stop, stopped;
 
+	/* The control thread's, for others to see: since when it is in what it
+	 * does now; 0: it waits. */
+	_Atomic uint64_t busy_since_ns;
+
 	/* the control thread's */
 	struct list channels, listeners;
 	uint32_t n_leaked;

@@ -148,6 +148,7 @@ static int read_numbers(const struct options_env *env, struct options *options,
 	options->n_slots = (uint32_t)values[OPTIONS_SLOTS];
 	options->stall_ms = (uint32_t)values[OPTIONS_STALL];
 	options->connect_ms = (uint32_t)values[OPTIONS_CONNECT];
+	options->start_ms = (uint32_t)values[OPTIONS_START];
 	options->pool_bytes = values[OPTIONS_POOL];
 	return TCPX_OK;
 }

@@ -46,6 +46,7 @@ enum options_setting {
 	OPTIONS_SLOTS,
 	OPTIONS_STALL,
 	OPTIONS_CONNECT,
+	OPTIONS_START,
 	OPTIONS_POOL,
 	OPTIONS_SETTINGS, /* how many */
 };
@@ -95,6 +96,7 @@ struct options {
 	bool recv_sync;
 	uint32_t stall_ms; /* without progress until a comm has failed */
 	uint32_t connect_ms; /* until a half-made comm has */
+	uint32_t start_ms; /* until a helper has not started */
 	uint64_t pool_bytes; /* of the plugin's receive pool; 0: ask the GPU */
 };
 

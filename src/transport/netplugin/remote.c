@@ -152,7 +152,7 @@ static int look_listener(struct listener *l, void *addr, size_t *addr_bytes)
 {
 	const struct helper_process *h = l->helper;
 
-	if (!l->receiver && h->state == REMOTE_FAILED) {
+	if (!l->receiver && (h->state == REMOTE_FAILED || h->stuck)) {
 		refusal_set("%s", h->cause);
 		return remote_comes_back(h) ? TCPX_ECHANNEL : TCPX_EUNSUPPORTED;
 	}
@@ -174,7 +174,8 @@ static int remote_listen_poll(struct listener *l, void *addr,
 
 	pthread_mutex_lock(&t->lock);
 	int status = look_listener(l, addr, addr_bytes);
-	bool tell = !l->receiver && l->helper->state == REMOTE_READY;
+	bool tell = !l->receiver && l->helper->state == REMOTE_READY &&
+		    !l->helper->stuck;
 	pthread_mutex_unlock(&t->lock);
 	if (status == TCPX_INPROGRESS && tell) {
 		int err = tell_listen(l);
@@ -250,7 +251,8 @@ static void remote_rail(struct transport *t, uint32_t i,
 
 static bool fits(const struct helper_process *h, const char *ifname)
 {
-	return h->state == REMOTE_READY && !strcmp(h->ifname, ifname);
+	return h->state == REMOTE_READY && !h->stuck &&
+	       !strcmp(h->ifname, ifname);
 }
 
 /* Not now, but it may soon be one that fits: when it has started, or again. */
@@ -260,9 +262,9 @@ static int not_yet(const struct helper_process *h, const char *ifname)
 
 	if (h->state == REMOTE_MAKING)
 		return other ? 0 : TCPX_EAGAIN;
-	return h->state == REMOTE_FAILED && remote_comes_back(h) && !other ?
-		       TCPX_ECHANNEL :
-		       0;
+	if (other || (h->state == REMOTE_READY && !h->stuck))
+		return 0;
+	return remote_comes_back(h) ? TCPX_ECHANNEL : 0;
 }
 
 /* Which helper's GPU is at home where the peer's is: the one of the same index,
@@ -285,7 +287,7 @@ static int find_helper(struct transport *t, uint32_t rail, const char *ifname,
 	for (uint32_t i = 0; i < t->n_helpers && !*found && !why; i++)
 		why = not_yet(&t->helpers[i], ifname);
 	for (uint32_t i = 0; i < t->n_helpers && !*found; i++)
-		if (t->helpers[i].state == REMOTE_FAILED)
+		if (t->helpers[i].state == REMOTE_FAILED || t->helpers[i].stuck)
 			refusal_set("%s", t->helpers[i].cause);
 	pthread_mutex_unlock(&t->lock);
 	return *found ? TCPX_OK : why ? why : TCPX_EUNSUPPORTED;

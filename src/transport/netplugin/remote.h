@@ -68,6 +68,8 @@ struct helper_process {
 	uint64_t ended_ns, wait_ns; /* when, and how long until the next start;
 				       0: it stays so */
 	bool again; /* it has not started, for what may change */
+	bool stuck; /* no new channels; cause says why */
+	uint64_t started_ns; /* the process; ready_ns: the plugin in it */
 
 	/* the hearing thread's */
 	uint64_t beats, beaten_ns; /* the last seen, and when */
@@ -76,6 +78,7 @@ struct helper_process {
 	uint64_t ready_ns; /* when it had started */
 	uint64_t daemon_life; /* of the receive daemon that it uses; 0: none */
 	uint64_t looked_ns; /* at the daemon */
+	uint64_t moved, moved_ns; /* while stuck: do its channels carry? */
 
 	/* Counts its ends, after they are told to its channels (release): one
 	 * of another number is over. */

@@ -175,6 +175,44 @@ static void on_ready(struct transport *t, const struct shared_message *m,
 	}
 }
 
+/* What it will not make any more. */
+static void fail_half_made(struct helper_process *h)
+{
+	struct transport *t = h->transport;
+
+	list_for_each (node, &t->listeners) {
+		struct listener *l = list_entry(node, struct listener, link);
+
+		if (l->receiver && l->receiver->helper == h &&
+		    l->state == REMOTE_MAKING) {
+			l->status = TCPX_ECHANNEL;
+			l->state = REMOTE_FAILED;
+			memcpy(l->cause, h->cause, sizeof(l->cause));
+		}
+	}
+	list_for_each (node, &t->channels) {
+		struct channel *c = list_entry(node, struct channel, link);
+
+		if (c->helper != h ||
+		    c->generation != load_relaxed(&h->generation) ||
+		    load_relaxed(&c->state) != REMOTE_MAKING)
+			continue;
+		memcpy(c->end_cause, h->cause, sizeof(c->end_cause));
+		c->status = TCPX_ECHANNEL;
+		store_release(&c->state, REMOTE_FAILED);
+	}
+}
+
+/* Its control thread; the loop goes on, and with it what its channels carry.
+ * remote_watch.c ends it when that is over. */
+static void on_stuck(struct helper_process *h, const struct shared_message *m)
+{
+	h->stuck = m->status != 0;
+	snprintf(h->cause, sizeof(h->cause), "%s", h->stuck ? m->text : "");
+	if (h->stuck)
+		fail_half_made(h);
+}
+
 /* The last few lines, for the moment when the helper ends. */
 static void keep_words(struct helper_process *h, const char *text)
 {
@@ -210,6 +248,9 @@ static void on_message(struct helper_process *h, const struct shared_message *m,
 	case SHARED_CLOSED:
 		if (m->index < SHARED_CHANNELS)
 			h->used[m->index] = 0;
+		break;
+	case SHARED_STUCK:
+		on_stuck(h, m);
 		break;
 	case SHARED_LOG:
 		keep_words(h, m->text);
@@ -305,7 +346,7 @@ void remote_set_restart(struct helper_process *h)
 
 bool remote_comes_back(const struct helper_process *h)
 {
-	return h->wait_ns || h->again;
+	return h->wait_ns || h->again || h->stuck;
 }
 
 /* Nobody else will: they are to see that it has ended. */
@@ -338,29 +379,16 @@ static void on_end(struct helper_process *h, const char *how, char *line,
 			 "the plugin's process %s; its last words: %.150s", how,
 			 last_line(h->words));
 	remote_set_restart(h);
-	list_for_each (node, &t->listeners) {
-		struct listener *l = list_entry(node, struct listener, link);
-
-		if (l->receiver && l->receiver->helper == h &&
-		    l->state == REMOTE_MAKING) {
-			l->status = TCPX_ECHANNEL;
-			l->state = REMOTE_FAILED;
-			memcpy(l->cause, h->cause, sizeof(l->cause));
-		}
-	}
+	h->stuck = false;
+	fail_half_made(h);
 	list_for_each (node, &t->channels) {
 		struct channel *c = list_entry(node, struct channel, link);
 
 		if (c->helper != h)
 			continue;
 		h->used[c->index] = 1; /* until it is freed here */
-		if (c->generation != generation)
-			continue;
-		memcpy(c->end_cause, h->cause, sizeof(c->end_cause));
-		if (load_relaxed(&c->state) != REMOTE_MAKING)
-			continue;
-		c->status = TCPX_ECHANNEL;
-		store_release(&c->state, REMOTE_FAILED);
+		if (c->generation == generation)
+			memcpy(c->end_cause, h->cause, sizeof(c->end_cause));
 	}
 	store_release(&h->generation, generation + 1);
 	wake_all(h);

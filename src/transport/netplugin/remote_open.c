@@ -60,6 +60,7 @@ int remote_start(struct helper_process *h, char *why, size_t cap_bytes)
 	fill_start(h, &m);
 	pthread_mutex_lock(&h->send_lock);
 	h->pid = 0;
+	h->started_ns = clock_now_ns();
 	err = spawn_helper(&h->transport->options, pair[1], h->memory_fd,
 			   h->wake_fd, &h->pid, why, cap_bytes);
 	close(pair[1]);

@@ -49,6 +49,70 @@ static void check_pulse(struct helper_process *h)
 	}
 }
 
+/* Its init, or a driver's, may not return. Not started again, it would be gone
+ * for good for what may have been a slow host. */
+static void check_start(struct helper_process *h)
+{
+	struct transport *t = h->transport;
+	uint32_t limit_ms = t->options.start_ms;
+
+	if (clock_now_ns() - h->started_ns <= limit_ms * NS_PER_MS)
+		return;
+	pthread_mutex_lock(&t->lock);
+	h->again = true;
+	pthread_mutex_unlock(&t->lock);
+	end(h,
+	    "the plugin has not started within %u ms "
+	    "(TCPX_NETPLUGIN_START_MS): its process was ended",
+	    limit_ms);
+}
+
+/* ---- one whose control thread is stuck ----------------------------------- */
+
+/* A number that changes while its channels carry anything; how many are
+ * open. */
+static uint64_t moves(struct helper_process *h, uint32_t *n_open)
+{
+	struct transport *t = h->transport;
+	uint64_t sum = 0;
+
+	*n_open = 0;
+	pthread_mutex_lock(&t->lock);
+	list_for_each (node, &t->channels) {
+		const struct channel *c =
+			list_entry(node, struct channel, link);
+
+		if (c->helper != h || load_relaxed(&c->state) != REMOTE_READY ||
+		    c->generation != load_relaxed(&h->generation))
+			continue;
+		++*n_open;
+		sum += load_relaxed(&c->shared->commands.head) +
+		       load_relaxed(&c->shared->events.head);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return sum;
+}
+
+/* It cannot make new channels; those it has are waited for as long as they
+ * carry something. */
+static void check_stuck(struct helper_process *h)
+{
+	uint64_t now_ns = clock_now_ns(), sum;
+	uint32_t n_open, limit_ms = h->transport->options.stall_ms;
+
+	if (!h->stuck) {
+		h->moved_ns = 0;
+		return;
+	}
+	sum = moves(h, &n_open);
+	if (!h->moved_ns || sum != h->moved) {
+		h->moved = sum;
+		h->moved_ns = now_ns;
+	}
+	if (!n_open || now_ns - h->moved_ns > limit_ms * NS_PER_MS)
+		end(h, "the plugin's process was ended: %.200s", h->cause);
+}
+
 /* ---- the receive daemon ------------------------------------------------- */
 
 static bool look_for_daemon(const struct helper_process *h, uint64_t *life)
@@ -157,10 +221,15 @@ void remote_watch(struct helper_process *h)
 	if (h->socket_fd < 0 && h->state == REMOTE_FAILED && is_due(h))
 		restart(h);
 	/* Once: its end is heard of. */
-	if (h->socket_fd < 0 || h->state != REMOTE_READY || h->verdict[0] ||
-	    h->pid <= 0)
+	if (h->socket_fd < 0 || h->verdict[0] || h->pid <= 0)
+		return;
+	if (h->state == REMOTE_MAKING)
+		check_start(h);
+	if (h->state != REMOTE_READY)
 		return;
 	check_pulse(h);
+	if (!h->verdict[0])
+		check_stuck(h);
 	if (!h->verdict[0])
 		check_daemon(h);
 }

@@ -241,6 +241,8 @@ enum shared_type {
 				   memory; a descriptor if it is the host's;
 				   or lends: none, but the pool */
 	SHARED_CLOSED, /* index: may be used again */
+	SHARED_STUCK, /* status, text: its control thread does not
+				   come back; 0: it has */
 	SHARED_LOG, /* status: the level; text */
 };
 

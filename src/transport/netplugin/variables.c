@@ -55,6 +55,13 @@ const struct transport_setting options_settings[] = {
 			     .max = HOUR_MS,
 			     .help = "milliseconds until a connection has "
 				     "failed"},
+	[OPTIONS_START] = {.variable = "TCPX_NETPLUGIN_START_MS",
+			   .kind = TRANSPORT_SETTING_NUMBER,
+			   .def = 60000,
+			   .min = 10,
+			   .max = HOUR_MS,
+			   .help = "milliseconds until a helper process has "
+				   "not started, and is started again"},
 	[OPTIONS_POOL] = {.variable = "TCPX_NETPLUGIN_POOL_BYTES",
 			  .kind = TRANSPORT_SETTING_NUMBER,
 			  .max = 1ull << 32,
