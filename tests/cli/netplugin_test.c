@@ -136,6 +136,41 @@ static void mesh(void)
 	cli_free(&ranks[1]);
 }
 
+/* A process a GPU, all GPUs visible to each: a helper process for its own, and
+ * for no other. */
+static void mesh_a_process_a_gpu(void)
+{
+	char line[128], number[2] = "0", own[32], other[32];
+	struct cli ranks[2];
+
+	set_up();
+	setenv("TCPX_SECRET", "a secret", 1);
+	setenv("TCPX_GPU_HOST_DEVICES", "2", 1);
+	setenv("TCPX_NETPLUGIN_MAP", "0=lo,1=lo", 1);
+	setenv("TCPX_LOG_LEVEL", "info", 1);
+	setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+	setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2", 1);
+	snprintf(line, sizeof(line),
+		 "mesh --all --json --root 127.0.0.1:%d --transport netplugin "
+		 "--channels 1 --size 1M --iters 1",
+		 28000 + getpid() % 1000);
+	for (int rank = 1; rank >= 0; rank--) {
+		number[0] = (char)('0' + rank);
+		setenv("OMPI_COMM_WORLD_RANK", number, 1);
+		setenv("OMPI_COMM_WORLD_LOCAL_RANK", number, 1);
+		cli_start(&ranks[rank], line);
+	}
+	for (int rank = 0; rank < 2; rank++) {
+		cli_end(&ranks[rank]);
+		CHECK_EQ(ranks[rank].status, 0);
+		snprintf(own, sizeof(own), "GPU %d: helper process", rank);
+		snprintf(other, sizeof(other), "GPU %d: helper process", !rank);
+		CHECK(strstr(ranks[rank].err.text, own));
+		CHECK(!strstr(ranks[rank].err.text, other));
+		cli_free(&ranks[rank]);
+	}
+}
+
 /* Where it is open, nothing keeps it out. */
 static void info(void)
 {
@@ -203,9 +238,13 @@ static void sweep(void)
 }
 
 static const struct check_case cases[] = {
-	{"single", single, 60}, {"older_names", older_names, 60},
-	{"sweep", sweep, 60},	{"mesh", mesh, 60},
-	{"info", info, 60},	{"no_plugin", no_plugin, 60},
+	{"single", single, 60},
+	{"older_names", older_names, 60},
+	{"sweep", sweep, 60},
+	{"mesh", mesh, 60},
+	{"mesh_a_process_a_gpu", mesh_a_process_a_gpu, 60},
+	{"info", info, 60},
+	{"no_plugin", no_plugin, 60},
 };
 
 int main(int argc, char **argv)

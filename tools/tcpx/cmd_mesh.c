@@ -54,6 +54,22 @@ static int open_root(const struct tcpx_config *config, uint16_t port,
 	return status;
 }
 
+/* Where each GPU has a process, a helper process of the net plugin for every
+ * GPU in each of them would be for nothing. */
+static void choose_gpu(const struct mesh_options *options,
+		       const struct mesh_self *self)
+{
+	bool given = options->where == MESH_WHERE_GIVEN;
+	char gpu[16];
+
+	if (given ? options->params.mem.kind == PLACE_HOST :
+		    self->local_ranks <= 1)
+		return;
+	snprintf(gpu, sizeof(gpu), "%u",
+		 given ? options->params.mem.index : self->local_rank);
+	setenv("TCPX_NETPLUGIN_GPUS", gpu, 0);
+}
+
 /* data stays NULL if it cannot be had: the root is told. */
 static int open_all(const struct mesh_options *options,
 		    const struct mesh_self *self, struct tcpx_config *config,
@@ -73,6 +89,7 @@ static int open_all(const struct mesh_options *options,
 		return status;
 	if (config->port_first == config->port_last)
 		config->port_first = config->port_last = 0;
+	choose_gpu(options, self);
 	if (session_open(config, "cannot open a session", &s->data))
 		s->data = NULL;
 	return 0;

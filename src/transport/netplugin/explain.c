@@ -176,7 +176,8 @@ static void explain_gpus(struct explanation *e)
 		e->n_nics = 0;
 	add_mapped(e);
 	for (uint32_t i = 0; i < n && i < NETPLUGIN_RAILS_MAX; i++)
-		explain_gpu(e, i);
+		if (options_wants_gpu(&e->options, i, n))
+			explain_gpu(e, i);
 	snprintf(text, sizeof(text),
 		 "no GPU to receive into: %s (to go on all the same: "
 		 "TCPX_NETPLUGIN_ALLOW=device-memory)",

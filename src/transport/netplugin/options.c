@@ -90,6 +90,44 @@ static int read_allow(const char *list, uint32_t *allow, struct text *why)
 	return TCPX_OK;
 }
 
+static bool take_gpu(const char **list, uint64_t *gpu, bool *good)
+{
+	struct item item;
+	char one[16];
+
+	if (!*list || !item_next(list, &item))
+		return false;
+	*good = item_copy(&item, one, sizeof(one)) && parse_u64(one, gpu);
+	return true;
+}
+
+static int check_gpus(const char *list, struct text *why)
+{
+	const char *all = list;
+	bool good = true;
+	uint64_t gpu;
+
+	while (good && take_gpu(&list, &gpu, &good))
+		;
+	if (!good)
+		text_add(why,
+			 "TCPX_NETPLUGIN_GPUS is \"%s\", not numbers of GPUs "
+			 "as in 0,3",
+			 all);
+	return good ? TCPX_OK : TCPX_EINVAL;
+}
+
+bool options_wants_gpu(const struct options *options, uint32_t gpu, uint32_t n)
+{
+	const char *list = options->gpus;
+	bool good = true, wants = !list;
+	uint64_t one;
+
+	while (take_gpu(&list, &one, &good))
+		wants |= good && one % n == gpu;
+	return wants;
+}
+
 static int read_number(const struct options_env *env,
 		       enum options_setting setting, uint64_t *value,
 		       struct text *why)
@@ -196,11 +234,14 @@ int options_read(const struct options_env *env, uint32_t chunk_bytes,
 	if (!err)
 		err = read_bool(env, OPTIONS_LEND, &o.lend, &out);
 	if (!err)
+		err = check_gpus(get_own(env, OPTIONS_GPUS), &out);
+	if (!err)
 		err = read_numbers(env, &o, &out);
 	if (err)
 		return err;
 	read_paths(env, &o);
 	o.map = get_own(env, OPTIONS_MAP);
+	o.gpus = get_own(env, OPTIONS_GPUS);
 	o.helper = get_own(env, OPTIONS_HELPER);
 	o.only_gpu = -1;
 	if (get(env, OPTIONS_HELPER_GPU))

@@ -41,6 +41,7 @@ enum options_setting {
 	OPTIONS_LEND,
 	OPTIONS_HELPER,
 	OPTIONS_MAP,
+	OPTIONS_GPUS,
 	OPTIONS_ALLOW,
 	OPTIONS_WINDOW, /* to OPTIONS_POOL: numbers */
 	OPTIONS_SLOTS,
@@ -83,6 +84,7 @@ struct options {
 	const char *paths[OPTIONS_PATHS_MAX + 1]; /* NULL at the end */
 	const char *map; /* "0=eth1,1=eth1": GPU -> interface; NULL: by
 				   PCI distance */
+	const char *gpus; /* "0,3": those that are used; NULL: all */
 	const char *helper; /* its path; NULL: found by itself */
 	int64_t only_gpu; /* a helper's; -1: all */
 	bool isolate;
@@ -107,6 +109,10 @@ struct options {
  */
 int options_read(const struct options_env *env, uint32_t chunk_bytes,
 		 struct options *options, char *why, size_t cap_bytes);
+
+#define OPTIONS_GPU_LEFT_OUT "TCPX_NETPLUGIN_GPUS leaves this GPU out"
+/* Of n. Numbers of the setting go round, as those of ranks on a host may. */
+bool options_wants_gpu(const struct options *options, uint32_t gpu, uint32_t n);
 
 /* The plugin's variables: the first that would hang or kill it, in words,
  * unless allowed. Nothing of it depends on a GPU or NIC. */

@@ -145,6 +145,10 @@ static void fill_rail(struct transport *t, uint32_t i, uint32_t home,
 		snprintf(rail->refusal, cap, "another helper's");
 		return;
 	}
+	if (!options_wants_gpu(&t->options, i, t->n_rails)) {
+		snprintf(rail->refusal, cap, OPTIONS_GPU_LEFT_OUT);
+		return;
+	}
 	if (home == HOME_NONE) {
 		snprintf(rail->refusal, cap,
 			 "no NIC of the plugin is near "
@@ -178,6 +182,8 @@ int rails_find(struct transport *t, char *why, size_t cap_bytes)
 		fill_rail(t, i, home[i], pci[i]);
 		if (t->options.only_gpu >= 0 &&
 		    t->options.only_gpu != (int64_t)i)
+			continue;
+		if (!options_wants_gpu(&t->options, i, t->n_rails))
 			continue;
 		if (t->rails[i].refusal[0])
 			log_warn(t->log, "netplugin", "GPU %u: %s", i,

@@ -92,6 +92,31 @@ static void find_gpus(struct transport *t, struct gpu_set *gpus)
 		t->n_helpers = 1;
 }
 
+/* One for each GPU that is used; why is of the last that has none. */
+static int start_one(struct helper_process *h, char *why, size_t cap_bytes)
+{
+	struct transport *t = h->transport;
+	int err = TCPX_OK;
+
+	snprintf(why, cap_bytes, "no memory, or no file descriptor, for it");
+	if (!options_wants_gpu(&t->options, h->gpu_index, t->n_helpers)) {
+		snprintf(why, cap_bytes, OPTIONS_GPU_LEFT_OUT);
+		err = TCPX_EUNSUPPORTED;
+	} else if (t->gpus) {
+		err = gpu_set_open(t->gpus, h->gpu_index, &h->gpu, why,
+				   cap_bytes);
+	}
+	if (!err)
+		err = prepare_helper(h);
+	if (!err)
+		err = remote_start(h, why, cap_bytes);
+	if (!err)
+		return TCPX_OK;
+	h->state = REMOTE_FAILED;
+	snprintf(h->cause, sizeof(h->cause), "%s", why);
+	return err;
+}
+
 static int start_helpers(struct transport *t, char *why, size_t cap_bytes)
 {
 	uint32_t n_started = 0;
@@ -106,12 +131,7 @@ static int start_helpers(struct transport *t, char *why, size_t cap_bytes)
 		h->gpu_index = i;
 		h->socket_fd = h->wake_fd = h->memory_fd = -1;
 		pthread_mutex_init(&h->send_lock, NULL);
-		if ((t->gpus &&
-		     gpu_set_open(t->gpus, i, &h->gpu, why, cap_bytes)) ||
-		    prepare_helper(h) || remote_start(h, why, cap_bytes))
-			h->state = REMOTE_FAILED;
-		else
-			n_started++;
+		n_started += !start_one(h, why, cap_bytes);
 	}
 	return n_started ? remote_hear_start(t) : TCPX_EUNSUPPORTED;
 }

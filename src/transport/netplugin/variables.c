@@ -26,6 +26,10 @@ const struct transport_setting options_settings[] = {
 			 .allowed = "0=eth1,1=eth1,2=eth2",
 			 .help = "home interface of each GPU; not set: by PCI "
 				 "distance"},
+	[OPTIONS_GPUS] = {.variable = "TCPX_NETPLUGIN_GPUS",
+			  .allowed = "numbers of GPUs, as 0,3",
+			  .help = "GPUs that it is used for, and have a helper "
+				  "process each; not set: all"},
 	[OPTIONS_ALLOW] = {.variable = "TCPX_NETPLUGIN_ALLOW",
 			   .allowed = "checks, by the names tcpx info has",
 			   .help = "checks to go on without"},
