@@ -70,13 +70,11 @@ bool homes_read_map(const char *map, uint32_t n_gpus, uint32_t n_nics,
 	return true;
 }
 
-uint32_t homes_slot_gpu(const uint32_t *home, uint32_t n_gpus, uint32_t gpu,
-			uint32_t other, uint32_t nic)
+uint32_t homes_slot_gpu(const uint32_t *home, uint32_t n_gpus, uint32_t index,
+			uint32_t nic)
 {
-	if (gpu < n_gpus && home[gpu] == nic)
-		return gpu;
-	if (other < n_gpus && home[other] == nic)
-		return other;
+	if (index < n_gpus && home[index] == nic)
+		return index;
 	for (uint32_t g = 0; g < n_gpus; g++)
 		if (home[g] == nic)
 			return g;

@@ -35,11 +35,11 @@ bool homes_read_map(const char *map, uint32_t n_gpus, uint32_t n_nics,
 		    const void *arg, uint32_t *home, const char **wrong);
 
 /*
- * Which GPU's memory to send from on NIC nic: gpu itself if it is at home
- * there, else `other` if that one is (the same index as the receiver's, so
- * that equal hosts spread evenly), else the first that is. HOME_NONE: nobody.
+ * Which GPU's memory to send from on NIC nic, to a GPU that is number `index`
+ * on its host: the one of the same index if it is at home there, so that equal
+ * hosts spread evenly, else the first that is. HOME_NONE: nobody.
  */
-uint32_t homes_slot_gpu(const uint32_t *home, uint32_t n_gpus, uint32_t gpu,
-			uint32_t other, uint32_t nic);
+uint32_t homes_slot_gpu(const uint32_t *home, uint32_t n_gpus, uint32_t index,
+			uint32_t nic);
 
 #endif

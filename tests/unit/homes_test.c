@@ -95,39 +95,60 @@ static void a3_homes(void)
 		CHECK_EQ(home[g], want[g]);
 }
 
-/* Every pair of two such hosts: from which GPU's memory, on which NIC. */
+/* A lane is filled by the one GPU whose memory its slots are in: a GPU reaches
+ * by the plugin what its own lane goes to. */
+static bool by_plugin(const uint32_t *home, uint32_t n_gpus, uint32_t src,
+		      uint32_t dst_index, uint32_t dst_home)
+{
+	uint32_t slot = homes_slot_gpu(home, n_gpus, dst_index, dst_home);
+
+	CHECK(slot == HOME_NONE || home[slot] == dst_home);
+	return slot == src;
+}
+
+/* Every pair of two such hosts, each driven by one process. Both ways to run a
+ * plugin choose by this: the lane to a GPU is filled by the one of its index. */
 static void a3_mesh(void)
 {
-	uint32_t distance[32], home[8], from[8] = {0};
+	uint32_t distance[32], home[8];
+
+	measure(distance);
+	homes_plan(distance, 8, 4, home);
+	for (uint32_t src = 0; src < 8; src++)
+		for (uint32_t dst = 0; dst < 8; dst++)
+			CHECK_EQ(by_plugin(home, 8, src, dst, home[dst]),
+				 src == dst);
+}
+
+/* The same, a process a GPU, which is its number 0: the pairs of one rail. */
+static void a3_mesh_of_processes(void)
+{
+	uint32_t distance[32], home[8], n = 0;
 
 	measure(distance);
 	homes_plan(distance, 8, 4, home);
 	for (uint32_t src = 0; src < 8; src++) {
 		for (uint32_t dst = 0; dst < 8; dst++) {
-			uint32_t nic = home[dst];
-			uint32_t slot = homes_slot_gpu(home, 8, src, dst, nic);
+			bool reached =
+				by_plugin(&home[src], 1, 0, 0, home[dst]);
 
-			CHECK(slot < 8);
-			CHECK_EQ(home[slot], nic);
-			if (home[src] == nic)
-				CHECK_EQ(slot, src); /* no detour */
-			else
-				CHECK_EQ(slot, dst);
-			from[slot]++;
+			CHECK_EQ(reached, src / 2 == dst / 2);
+			n += reached;
 		}
 	}
-	for (int g = 0; g < 8; g++) /* no GPU sends for all others */
-		CHECK_EQ(from[g], 8);
+	CHECK_EQ(n, 16);
 }
 
-/* One GPU a process: what cannot be reached is said to be so. */
-static void lone_gpu(void)
+/* A host whose GPUs sit elsewhere: another of the receiver's rail takes it. */
+static void other_index(void)
 {
-	const uint32_t home[1] = {2};
+	const uint32_t home[4] = {3, 2, 1, 1};
 
-	CHECK_EQ(homes_slot_gpu(home, 1, 0, 5, 2), 0);
-	CHECK_EQ(homes_slot_gpu(home, 1, 0, 5, 0), HOME_NONE);
-	CHECK_EQ(homes_slot_gpu(home, 1, 7, 7, 2), 0);
+	CHECK_EQ(homes_slot_gpu(home, 4, 0, 3), 0);
+	CHECK_EQ(homes_slot_gpu(home, 4, 0, 1), 2);
+	CHECK_EQ(homes_slot_gpu(home, 4, 3, 1), 3);
+	CHECK_EQ(homes_slot_gpu(home, 4, 7, 2), 1);
+	CHECK_EQ(homes_slot_gpu(home, 4, 0, 0), HOME_NONE);
 }
 
 static void ties_are_shared(void)
@@ -209,7 +230,8 @@ static const struct check_case cases[] = {
 	{"a3_cpus", a3_cpus, 0},
 	{"a3_homes", a3_homes, 0},
 	{"a3_mesh", a3_mesh, 0},
-	{"lone_gpu", lone_gpu, 0},
+	{"a3_mesh_of_processes", a3_mesh_of_processes, 0},
+	{"other_index", other_index, 0},
 	{"ties_are_shared", ties_are_shared, 0},
 	{"maps", maps, 0},
 	{"no_such_xml", no_such_xml, 0},

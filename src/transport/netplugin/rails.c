@@ -217,9 +217,8 @@ struct rail *rails_for(struct transport *t, uint32_t index, const char *ifname,
 		if (!rail->refusal[0] && !strcmp(rail->ifname, ifname))
 			nic = (uint32_t)rail->dev;
 	}
-	gpu = nic == HOME_NONE ?
-		      HOME_NONE :
-		      homes_slot_gpu(home, t->n_rails, index, index, nic);
+	gpu = nic == HOME_NONE ? HOME_NONE :
+				 homes_slot_gpu(home, t->n_rails, index, nic);
 	if (gpu != HOME_NONE)
 		return &t->rails[gpu];
 	snprintf(why, cap_bytes,

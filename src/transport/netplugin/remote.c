@@ -11,6 +11,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gpu/gpu.h"
+#include "topo/homes.h"
 #include "transport/netplugin/address.h"
 #include "transport/netplugin/refusal.h"
 
@@ -273,17 +275,17 @@ static int not_yet(const struct helper_process *h, const char *ifname)
 static int find_helper(struct transport *t, uint32_t rail, const char *ifname,
 		       struct helper_process **found)
 {
+	uint32_t home[GPU_DEVICES_MAX], gpu = HOME_NONE;
 	int why = 0;
 
-	*found = NULL;
 	pthread_mutex_lock(&t->lock);
-	if (rail < t->n_helpers && fits(&t->helpers[rail], ifname))
-		*found = &t->helpers[rail];
-	else if (rail < t->n_helpers)
+	for (uint32_t i = 0; i < t->n_helpers; i++)
+		home[i] = fits(&t->helpers[i], ifname) ? 0 : HOME_NONE;
+	if (rail < t->n_helpers && home[rail] == HOME_NONE)
 		why = not_yet(&t->helpers[rail], ifname);
-	for (uint32_t i = 0; i < t->n_helpers && !*found && !why; i++)
-		if (fits(&t->helpers[i], ifname))
-			*found = &t->helpers[i];
+	if (!why)
+		gpu = homes_slot_gpu(home, t->n_helpers, rail, 0);
+	*found = gpu == HOME_NONE ? NULL : &t->helpers[gpu];
 	for (uint32_t i = 0; i < t->n_helpers && !*found && !why; i++)
 		why = not_yet(&t->helpers[i], ifname);
 	for (uint32_t i = 0; i < t->n_helpers && !*found; i++)
