@@ -186,6 +186,10 @@ struct tcpx_config {
 				   old UCCL_TCPX_DEBUG / _VERBOSE raise it */
 	tcpx_log_fn log_fn;	/* NULL: no log at all */
 	void *log_arg;
+
+	bool gpu_through_host;	/* TCPX_GPU_THROUGH_HOST: what a transport
+				   receives into pages on a GPU goes to its
+				   place by a pinned slot; to compare */
 };
 
 /*

@@ -235,6 +235,7 @@ static int open_engine(struct tcpx_session *session)
 		.busy_poll_us = config->busy_poll_us,
 		.stream_poll_us = automatic_stream_poll_us(),
 		.copy_below_bytes = config->copy_below_bytes,
+		.through_host = config->gpu_through_host,
 		.deadline_ms = config->deadline_ms,
 		.host_chunk_bytes = automatic_host_chunk_bytes(config),
 		.transports = config->transports,

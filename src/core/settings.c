@@ -109,6 +109,10 @@ const struct setting settings[] = {
 	{FIELD(gpu_resident), .variable = "TCPX_GPU_RESIDENT",
 	 .kind = SETTING_BOOL, .max = 1,
 	 .help = "a kernel stays on the GPU and polls: quicker to start"},
+	{FIELD(gpu_through_host), .variable = "TCPX_GPU_THROUGH_HOST",
+	 .kind = SETTING_BOOL, .max = 1,
+	 .help = "what comes into a transport's pages on a GPU goes to its "
+		 "place through pinned host memory; to compare"},
 	{FIELD(connect_timeout_ms), .variable = "TCPX_CONNECT_TIMEOUT_MS",
 	 .kind = SETTING_NUMBER, .def = 10000, .min = 1, .max = HOUR_MS,
 	 .help = "milliseconds until a connect has failed"},

@@ -148,8 +148,8 @@ static void close_job(struct composer *c)
 }
 
 /* A GPU's pages are copied to its own memory only: what is for host memory
- * that is not pinned, or for another GPU, goes by a slot. false: none is free
- * now. */
+ * that is not pinned, or for another GPU, goes by a slot; all of it, if the
+ * session wants that. false: none is free now. */
 static bool by_slot(struct composer *c, uint64_t chunk_off, struct span *to)
 {
 	struct placing *p = c->placing;
@@ -174,7 +174,8 @@ static bool place_run(struct composer *c, struct gpu *gpu, struct span to,
 	if (c->skip && gpu == c->skip)
 		return true;
 	if (c->arrived->gpu) {
-		if (gpu != c->arrived->gpu && !by_slot(c, chunk_off, &to))
+		if ((gpu != c->arrived->gpu || c->arrived->through_host) &&
+		    !by_slot(c, chunk_off, &to))
 			return false;
 		gpu = c->arrived->gpu;
 	}
@@ -254,10 +255,11 @@ static bool go_on(struct placing *p, const struct seglist *list, uint64_t pos,
 		  const struct arrived *arrived, struct gpu **flush)
 {
 	const struct transport_fragment whole = {.len_bytes = sum_of(arrived)};
-	const struct arrived slot = {p->slot, &whole, 1, NULL};
+	const struct arrived slot = {p->slot, &whole, 1, NULL, false};
+	struct gpu *served = arrived->through_host ? NULL : arrived->gpu;
 
 	if (p->from_slot) {
-		compose(p, list, pos, &slot, arrived->gpu, flush);
+		compose(p, list, pos, &slot, served, flush);
 		return p->fragment < 1;
 	}
 	if (p->fragment < arrived->n_fragments)

@@ -69,6 +69,7 @@ struct arrived {
 	uint32_t n_fragments;
 	struct gpu *gpu;	/* whose memory base is: jobs run there; NULL:
 				   the host's */
+	bool through_host;	/* by a slot also what is that GPU's */
 };
 
 /*

@@ -85,6 +85,7 @@ struct engine_params {
 	bool workers;		/* a thread for each; else callers drive */
 	uint32_t busy_poll_us, stream_poll_us; /* as of a context */
 	uint32_t copy_below_bytes;
+	bool through_host; /* pages on a GPU are emptied by a pinned slot */
 	uint32_t deadline_ms;
 	uint32_t host_chunk_bytes; /* at most, of transfers that no device
 				   memory is part of */

@@ -300,7 +300,8 @@ static int run_placing(struct lane *lane, struct rx_record *rec,
 		       const struct seglist *list)
 {
 	struct arrived arrived = {rec->base, rec->fragments, rec->n_fragments,
-				  lane->pages_gpu};
+				  lane->pages_gpu,
+				  lane->peer->engine->params.through_host};
 
 	return placing_run(&rec->placing, list, rec->desc.pos, &arrived,
 			   &lane->flush);

@@ -125,6 +125,24 @@ static uint64_t sent_by(struct sess *sess, const char *transport)
 	return sent;
 }
 
+/* Bytes that jobs of its GPUs have copied. */
+static uint64_t copied_by_gpus(struct sess *sess)
+{
+	static char buf[1 << 18];
+	json_t *root, *gpu;
+	uint64_t copied = 0;
+	size_t len, i;
+
+	CHECK_STATUS(tcpx_session_stats_json(sess->s, buf, sizeof(buf), &len),
+		     TCPX_OK);
+	root = parse(buf);
+	json_array_foreach(json_object_get(root, "gpus"), i, gpu)
+		copied += (uint64_t)json_integer_value(
+			json_object_get(gpu, "gpu_copied_bytes"));
+	json_decref(root);
+	return copied;
+}
+
 static json_t *describe(struct sess *sess, uint64_t peer)
 {
 	static char buf[1 << 18];
@@ -407,6 +425,42 @@ static void other_homes(void)
 	move_by(&pair, TCPX_OP_READ, 1, 0, "netplugin", "socket");
 	move_by(&pair, TCPX_OP_READ, 1, 1, "socket", "netplugin");
 	pair_close(&pair);
+}
+
+/* The same bytes, taken out of the plugin's pages in each of three ways: once,
+ * straight to where they belong, or twice, by a slot. */
+static void unpacked(const char *setting, uint32_t n_times)
+{
+	struct pair pair;
+	uint64_t before;
+
+	if (setting)
+		setenv(setting, "1", 1);
+	open_with_plugin(&pair, "");
+	await_lanes(&pair, "netplugin", 4);
+	before = copied_by_gpus(pair.b);
+	move_by(&pair, TCPX_OP_WRITE, 0, 0, "netplugin", "socket");
+	move_by(&pair, TCPX_OP_WRITE, 1, 1, "netplugin", "socket");
+	CHECK_EQ(copied_by_gpus(pair.b) - before, 2 * n_times * (uint64_t)LEN);
+	before = copied_by_gpus(pair.a);
+	move_by(&pair, TCPX_OP_READ, 1, 1, "netplugin", "socket");
+	CHECK_EQ(copied_by_gpus(pair.a) - before, n_times * (uint64_t)LEN);
+	pair_close(&pair);
+}
+
+static void unpacked_by_kernel(void)
+{
+	unpacked(NULL, 1);
+}
+
+static void unpacked_by_copy_engine(void)
+{
+	unpacked("TCPX_GPU_COPY_ENGINE", 1);
+}
+
+static void unpacked_through_host(void)
+{
+	unpacked("TCPX_GPU_THROUGH_HOST", 2);
 }
 
 /* SEND and RECV: the receiver's memory is told when they meet. */
@@ -819,6 +873,9 @@ static const struct check_case cases[] = {
 	{"one_in_common", one_in_common, 60},
 	{"two_gpus", two_gpus, 120},
 	{"other_homes", other_homes, 60},
+	{"unpacked_by_kernel", unpacked_by_kernel, 60},
+	{"unpacked_by_copy_engine", unpacked_by_copy_engine, 60},
+	{"unpacked_through_host", unpacked_through_host, 60},
 	{"matched", matched, 60},
 	{"slow_accept", slow_accept, 60},
 	{"helper_killed", helper_killed, 120},

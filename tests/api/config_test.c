@@ -135,6 +135,7 @@ static const struct field {
 	FIELD(liveness_ms),	 FIELD(deadline_ms),
 	FIELD(max_half_open),	 FIELD(notify_queue_bytes),
 	FIELD(max_peers),	 FIELD(checksum),
+	FIELD(gpu_through_host),
 };
 #define N_FIELDS (sizeof(fields) / sizeof(*fields))
 

@@ -43,6 +43,12 @@ static void tweak_copy_engine(struct tcpx_config *config)
 	config->gpu_copy_engine = true;
 }
 
+static void tweak_through_host(struct tcpx_config *config)
+{
+	tweak(config);
+	config->gpu_through_host = true;
+}
+
 /* ---- memory somewhere ------------------------------------------------- */
 
 /* A region of a test, and, on a GPU, the device memory it stands for. */
@@ -220,6 +226,16 @@ static void lists_few_slots(void)
 static void lists_copy_engine(void)
 {
 	run_shapes(PAIR_TWO, tweak_copy_engine);
+}
+
+/* Only of transports that receive into pages on a GPU. */
+static void lists_through_host(void)
+{
+	const char *transports = getenv("TCPX_TRANSPORTS");
+
+	if (!transports || strncmp(transports, "netplugin", 9) != 0)
+		SKIP("this transport has no pages on a GPU");
+	run_shapes(PAIR_TWO, tweak_through_host);
 }
 
 /* ---- one list over memory of several kinds ---------------------------- */
@@ -823,6 +839,7 @@ static const struct check_case cases[] = {
 	{"lists_checksum", lists_checksum, 120},
 	{"lists_few_slots", lists_few_slots, 120},
 	{"lists_copy_engine", lists_copy_engine, 120},
+	{"lists_through_host", lists_through_host, 120},
 	{"mixed", mixed, 60},
 	{"notified", notified, 60},
 	{"send_recv", send_recv, 60},
