@@ -63,6 +63,41 @@ static void single(void)
 	json_decref(json);
 }
 
+/* How often a line of it says that. */
+static int n_times(const char *text, const char *what)
+{
+	int n = 0;
+
+	for (; (text = strstr(text, what)); text += strlen(what))
+		n++;
+	return n;
+}
+
+/* For people: the pair in question, each way, and not all the others. */
+static void single_is_short(void)
+{
+	struct cli cli;
+
+	set_up();
+	setenv("TCPX_GPU_HOST_DEVICES", "4", 1);
+	setenv("TCPX_NETPLUGIN_MAP", "0=lo,1=lo,2=lo,3=lo", 1);
+	CHECK_EQ(cli_run(&cli, "perf --self --single --channels 1 "
+			       "--transport netplugin,socket --mem gpu:1 "
+			       "--peer-mem gpu:1"),
+		 0);
+	cli_says(&cli.out, "gpu:1>gpu:1 by netplugin");
+	CHECK_EQ(n_times(cli.out.text, "] gpu:1 memory\n"), 4);
+	CHECK_EQ(n_times(cli.out.text, "] "), 4);
+	cli_says(&cli.out, "NIC counters there");
+	cli_free(&cli);
+	CHECK_EQ(cli_run(&cli, "perf --self --single --channels 1 --verbose "
+			       "--transport netplugin,socket --mem gpu:1 "
+			       "--peer-mem gpu:1"),
+		 0);
+	CHECK(n_times(cli.out.text, "] host memory\n") > 0);
+	cli_free(&cli);
+}
+
 /* What the older program was told by variables, over the plugin. */
 static void older_names(void)
 {
@@ -239,6 +274,7 @@ static void sweep(void)
 
 static const struct check_case cases[] = {
 	{"single", single, 60},
+	{"single_is_short", single_is_short, 60},
 	{"older_names", older_names, 60},
 	{"sweep", sweep, 60},
 	{"mesh", mesh, 60},

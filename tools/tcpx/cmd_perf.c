@@ -173,6 +173,9 @@ void perf_print_path(const struct perf_options *o,
 		.allowed = config->transports,
 		.mem = place_format(&o->plan.params.mem, mem),
 		.peer_mem = place_format(&o->plan.params.peer_mem, peer_mem),
+		/* One message went between these alone. */
+		.only_local = o->single ? &o->plan.params.mem : NULL,
+		.only_remote = &o->plan.params.peer_mem,
 		.all = o->verbose,
 	};
 

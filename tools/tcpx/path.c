@@ -204,16 +204,35 @@ static void draw_pair(FILE *out, const struct path_view *view,
 	draw_rejected(out, view, pair);
 }
 
+/* Each way of the two has its own pair where they differ. */
+static bool is_wanted(const struct path_view *view, const json_t *description,
+		      const json_t *pair)
+{
+	const json_t *found;
+
+	if (view->all || !view->only_local)
+		return true;
+	found = find_pair(description, view->only_local, view->only_remote);
+	return !strcmp(text_of(pair, "local", "host"),
+		       text_of(found, "local", "host")) &&
+	       !strcmp(text_of(pair, "remote", "host"),
+		       text_of(found, "remote", "host"));
+}
+
 void path_draw(FILE *out, const struct path_view *view,
 	       const json_t *description)
 {
 	const json_t *pair;
+	bool any = false;
 	size_t i;
 
 	json_array_foreach(json_object_get(description, "pairs"), i, pair)
 	{
-		if (i)
+		if (!is_wanted(view, description, pair))
+			continue;
+		if (any)
 			fputc('\n', out);
+		any = true;
 		draw_pair(out, view, text_of(description, "name", "peer"),
 			  pair);
 	}

@@ -34,11 +34,13 @@ void path_query(struct tcpx_session *session, uint64_t peer,
  * only those are named that could carry bytes between processes, unless all
  * are wanted. mem, peer_mem: what was in use at each end, as "gpu:0"; NULL:
  * as described. A way that serves all devices alike is described as the
- * hosts'. */
+ * hosts'. only_local, only_remote: just the pair of these, unless all are
+ * wanted; NULL: every pair. */
 struct path_view {
 	const char *own_name;
 	const char *allowed;
 	const char *mem, *peer_mem;
+	const struct place *only_local, *only_remote;
 	bool all;
 };
 void path_draw(FILE *out, const struct path_view *view,
