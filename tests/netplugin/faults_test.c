@@ -31,6 +31,7 @@ struct run {
 	uint64_t limit_ns;
 	uint64_t sent, posted, granted, arrived;
 	uint64_t good; /* arrived, sure, and right */
+	uint64_t n_short; /* of those */
 	uint8_t copies[WINDOW][CHUNK]; /* of lent ones, until they are sure */
 	uint32_t lens[WINDOW];
 	int tx_failed, rx_failed;
@@ -82,28 +83,14 @@ static void set_up_lent(const char *faults)
 	gpu_driver = "host";
 }
 
-/* Returns the status of what failed while opening and connecting, or 0. */
-static int run_open(struct run *run)
+static int run_connect(struct run *run)
 {
-	const struct gpu_params gpu_params = {.slot_bytes = 4096, .n_slots = 2};
-	struct transport_params params = {.log = the_log,
-					  .chunk_bytes = 64 << 10};
 	int connecting = TCPX_INPROGRESS, accepting = TCPX_INPROGRESS;
 	uint8_t addr[TRANSPORT_ADDR_MAX];
 	size_t addr_bytes = 0;
+	int err =
+		run->ops->listen(run->t, 0, &run->listener, addr, &addr_bytes);
 
-	memset(run, 0, sizeof(*run));
-	run->ops = transport_find("netplugin");
-	run->limit_ns = clock_now_ns() + LIMIT_NS;
-	if (gpu_driver)
-		CHECK_STATUS(gpu_set_create(gpu_driver, &gpu_params,
-					    &run->gpus),
-			     TCPX_OK);
-	params.gpus = run->gpus;
-	int err = run->ops->open(&params, &run->t);
-	if (err)
-		return err;
-	err = run->ops->listen(run->t, 0, &run->listener, addr, &addr_bytes);
 	while (!err && (connecting || accepting)) {
 		CHECK(clock_now_ns() < run->limit_ns);
 		if (connecting)
@@ -121,6 +108,24 @@ static int run_open(struct run *run)
 	return err;
 }
 
+/* Returns the status of what failed while opening and connecting, or 0. */
+static int run_open(struct run *run)
+{
+	const struct gpu_params gpu_params = {.slot_bytes = 4096, .n_slots = 2};
+	struct transport_params params = {.log = the_log,
+					  .chunk_bytes = 64 << 10};
+
+	memset(run, 0, sizeof(*run));
+	run->ops = transport_find("netplugin");
+	run->limit_ns = clock_now_ns() + LIMIT_NS;
+	if (gpu_driver)
+		CHECK_STATUS(gpu_set_create(gpu_driver, &gpu_params,
+					    &run->gpus),
+			     TCPX_OK);
+	params.gpus = run->gpus;
+	int err = run->ops->open(&params, &run->t);
+	return err ? err : run_connect(run);
+}
 static void run_close(struct run *run)
 {
 	if (run->tx)
@@ -191,6 +196,7 @@ static void check_chunk(struct run *run, uint64_t cookie)
 	/* One that is short may have its hole anywhere. */
 	CHECK(run->lens[run->good % WINDOW] < CHUNK ||
 	      is_right(run, run->good));
+	run->n_short += run->lens[run->good % WINDOW] < CHUNK;
 	run->good++;
 }
 
@@ -219,29 +225,35 @@ static void on_event(struct run *run, const struct channel_event *event,
 		snprintf(run->cause, sizeof(run->cause), "%s", event->cause);
 }
 
-/* Until all is there, or an end has failed. */
-static void run_traffic(struct run *run)
+/* Posts what it can, and takes what came. */
+static void run_visit(struct run *run)
 {
 	struct channel_event event;
 
-	while (run->good < CHUNKS && !run->tx_failed && !run->rx_failed) {
-		if (run->granted < CHUNKS &&
-		    !run->ops->post_recv(run->rx, run->granted))
-			run->granted++;
-		if (run->posted < CHUNKS)
-			send_one(run);
-		while (!run->tx_failed && run->ops->poll(run->tx, &event, 1))
-			on_event(run, &event, &run->tx_failed);
-		while (!run->rx_failed && run->ops->poll(run->rx, &event, 1))
-			on_event(run, &event, &run->rx_failed);
-		CHECK(clock_now_ns() < run->limit_ns);
-	}
+	if (!run->rx_failed && run->granted < CHUNKS &&
+	    !run->ops->post_recv(run->rx, run->granted))
+		run->granted++;
+	if (!run->tx_failed && run->posted < CHUNKS)
+		send_one(run);
+	while (!run->tx_failed && run->ops->poll(run->tx, &event, 1))
+		on_event(run, &event, &run->tx_failed);
+	while (!run->rx_failed && run->ops->poll(run->rx, &event, 1))
+		on_event(run, &event, &run->rx_failed);
+	CHECK(clock_now_ns() < run->limit_ns);
+}
+
+/* Until all is there, or an end has failed. */
+static void run_traffic(struct run *run)
+{
+	while (run->good < CHUNKS && !run->tx_failed && !run->rx_failed)
+		run_visit(run);
 }
 
 enum outcome {
 	REFUSED, /* not even connected */
 	BROKEN, /* an end fails while chunks travel */
 	WHOLE, /* nothing is to be seen of it */
+	SHORT, /* an end fails, or a chunk has less than was sent */
 };
 
 static void go(enum outcome want)
@@ -260,8 +272,12 @@ static void go(enum outcome want)
 	if (want == BROKEN) {
 		CHECK(run.tx_failed < 0 || run.rx_failed < 0);
 		CHECK(run.cause[0]);
+	} else if (want == SHORT) {
+		CHECK(run.tx_failed < 0 || run.rx_failed < 0 ||
+		      run.n_short == 1);
 	} else {
 		CHECK_EQ(run.good, CHUNKS);
+		CHECK_EQ(run.n_short, 0);
 	}
 	run_close(&run);
 }
@@ -295,6 +311,8 @@ static void try(const char *faults, bool isolated, enum outcome want)
 
 BOTH(no_fault, "", WHOLE)
 BOTH(init_fails, "error init 1; error devices 1+", REFUSED)
+BOTH(devices_fail, "error devices 1", REFUSED)
+BOTH(properties_fail, "error get_properties 1", REFUSED)
 BOTH(listen_fails, "error listen 1", REFUSED)
 BOTH(connect_fails, "error connect 1", REFUSED)
 BOTH(accept_fails, "error accept 1", REFUSED)
@@ -304,6 +322,8 @@ BOTH(irecv_fails, "error irecv 20", BROKEN)
 BOTH(test_fails, "error test 30+", BROKEN)
 BOTH(consumed_fails, "error irecv_consumed 3", BROKEN)
 BOTH(dereg_fails, "error dereg_mr 1+", WHOLE)
+BOTH(second_reg_mr_fails, "error reg_mr 2", REFUSED)
+BOTH(close_listen_fails, "error close_listen 1+", WHOLE)
 BOTH(close_fails, "error close_send 1; error close_recv 1", WHOLE)
 BOTH(data_dies, "data_dies 200000", BROKEN)
 BOTH(control_closes, "ctrl_closes 7", BROKEN)
@@ -314,12 +334,17 @@ BOTH(pool_empty, "pool_empty 4", BROKEN) /* a chunk needs 5 or more */
 BOTH(oversize, "oversize 4 100000", BROKEN)
 BOTH(junk, "junk 4", BROKEN)
 BOTH(count, "count 4 5000", BROKEN)
+/* A hole anywhere; at the end it is the engine that sees it. */
+BOTH(entry_missing, "short 4", SHORT)
 HELPER(exits, "exit isend 9", BROKEN)
 HELPER(exits_connecting, "exit accept 1", REFUSED)
 HELPER(exits_at_bytes, "exit_bytes 300000", BROKEN)
 HELPER(crashes, "crash test 40", BROKEN)
 HELPER(hangs, "hang test 40", BROKEN)
 HELPER(hangs_accepting, "hang accept 1", REFUSED)
+HELPER(hangs_listening, "hang listen 1", REFUSED)
+HELPER(hangs_registering, "hang reg_mr 1", REFUSED)
+HELPER(hangs_closing, "hang close_recv 1", WHOLE)
 
 LENT(no_fault, "", WHOLE)
 LENT(accept_fails, "error accept 1", REFUSED)
@@ -408,6 +433,44 @@ static void read_too_late(void)
 		keep_arrived(&run, kept);
 	CHECK_EQ(run.good, 4);
 	run_close(&run);
+}
+
+/* A connection's data sockets die without a word; another's, made of the same
+ * transport, carries all of its own meanwhile. */
+static void another_goes_on(bool isolated)
+{
+	static struct run first, other;
+
+	set_up("data_dies 200000 0", isolated);
+	CHECK_STATUS(run_open(&first), TCPX_OK);
+	other = (struct run){.ops = first.ops,
+			     .gpus = first.gpus,
+			     .t = first.t,
+			     .limit_ns = first.limit_ns};
+	CHECK_STATUS(run_connect(&other), TCPX_OK);
+	/* By turns, until the one is broken and the other through. */
+	while (other.good < CHUNKS || (!first.tx_failed && !first.rx_failed)) {
+		run_visit(&first);
+		run_visit(&other);
+	}
+	CHECK(first.good < CHUNKS);
+	CHECK_EQ(other.tx_failed, 0);
+	CHECK_EQ(other.rx_failed, 0);
+	CHECK_EQ(other.n_short, 0);
+	other.ops->channel_close(other.tx);
+	other.ops->channel_close(other.rx);
+	other.ops->listener_close(other.listener);
+	run_close(&first);
+}
+
+static void another_goes_on_inside(void)
+{
+	another_goes_on(false);
+}
+
+static void another_goes_on_helper(void)
+{
+	another_goes_on(true);
 }
 
 /* A plugin whose connect is done with its first call, as version 3.1.6's. */
@@ -569,6 +632,8 @@ static const struct check_case cases[] = {
 	CASES(no_fault),
 	CASES(init_fails),
 	CASE(init_taken),
+	CASES(devices_fail),
+	CASES(properties_fail),
 	CASES(listen_fails),
 	CASES(connect_fails),
 	CASES(accept_fails),
@@ -578,6 +643,8 @@ static const struct check_case cases[] = {
 	CASES(test_fails),
 	CASES(consumed_fails),
 	CASES(dereg_fails),
+	CASES(second_reg_mr_fails),
+	CASES(close_listen_fails),
 	CASES(close_fails),
 	CASES(data_dies),
 	CASES(control_closes),
@@ -589,12 +656,17 @@ static const struct check_case cases[] = {
 	CASES(oversize),
 	CASES(junk),
 	CASES(count),
+	CASES(entry_missing),
+	CASES(another_goes_on),
 	CASE(exits_helper),
 	CASE(exits_connecting_helper),
 	CASE(exits_at_bytes_helper),
 	CASE(crashes_helper),
 	CASE(hangs_helper),
 	CASE(hangs_accepting_helper),
+	CASE(hangs_listening_helper),
+	CASE(hangs_registering_helper),
+	CASE(hangs_closing_helper),
 	CASE(no_fault_lent),
 	CASE(accept_fails_lent),
 	CASE(irecv_fails_lent),
