@@ -435,6 +435,13 @@ static void read_too_late(void)
 	run_close(&run);
 }
 
+/* Sends that are done when the other kernel acknowledges at its leisure. */
+static void delayed_ack_helper(void)
+{
+	setenv("DOUBLE_DELAYED_ACK", "1", 1);
+	try("", true, WHOLE);
+}
+
 /* A connection's data sockets die without a word; another's, made of the same
  * transport, carries all of its own meanwhile. */
 static void another_goes_on(bool isolated)
@@ -658,6 +665,7 @@ static const struct check_case cases[] = {
 	CASES(count),
 	CASES(entry_missing),
 	CASES(another_goes_on),
+	CASE(delayed_ack_helper),
 	CASE(exits_helper),
 	CASE(exits_connecting_helper),
 	CASE(exits_at_bytes_helper),

@@ -104,6 +104,55 @@ static void no_control_nic(void)
 	drive_load();
 }
 
+static void no_numa_node(void)
+{
+	setenv("DOUBLE_NO_NUMA", "1", 1);
+	drive_load();
+}
+
+static void no_numa_node_crash(void)
+{
+	setenv("DOUBLE_NO_NUMA", "1", 1);
+	drive_load_faithful();
+}
+
+static void no_ranges(void)
+{
+	struct drive_pair pair;
+
+	setenv("DOUBLE_NO_RANGES", "1", 1);
+	drive_load();
+	drive_connect(&pair, 0);
+	drive_message(&pair, 5000, 1);
+}
+
+static void no_ranges_crash(void)
+{
+	struct drive_pair pair;
+
+	setenv("DOUBLE_NO_RANGES", "1", 1);
+	drive_load_faithful();
+	drive_connect(&pair, 0);
+	drive_message(&pair, 5000, 1);
+}
+
+static void rule_2_of_places(void)
+{
+	drive_must_abort(no_numa_node, 2);
+	drive_must_die(no_numa_node_crash, SIGSEGV);
+	drive_must_abort(no_ranges, 2);
+	drive_must_die(no_ranges_crash, SIGFPE);
+	setenv("NCCL_GPUDIRECTTCPX_TX_BINDINGS", "eth1:0-1", 1);
+	setenv("NCCL_GPUDIRECTTCPX_RX_BINDINGS", "eth1:0-1", 1);
+	struct drive_pair pair;
+
+	setenv("DOUBLE_NO_RANGES", "1", 1);
+	drive_load();
+	drive_connect(&pair, 0);
+	drive_message(&pair, 5000, 1);
+	drive_close(&pair);
+}
+
 static void rule_2(void)
 {
 	drive_must_abort(no_chunk_size, 2);
@@ -713,6 +762,7 @@ static const struct check_case cases[] = {
 	{"rule_1", rule_1, 0},
 	{"rule_1_odd_logs", rule_1_odd_logs, 0},
 	{"rule_2", rule_2, 0},
+	{"rule_2_of_places", rule_2_of_places, 0},
 	{"rule_2_refused", rule_2_refused, 0},
 	{"rule_2_hangs", rule_2_hangs, 0},
 	{"rule_2_read_once", rule_2_read_once, 0},

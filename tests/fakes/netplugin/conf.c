@@ -99,6 +99,9 @@ static void read_plugin(void)
 	conf.export_path = getenv(NET "EXPORTER_PATH") != NULL;
 	conf.ifname = text_of(NET "SOCKET_IFNAME");
 	conf.ctrl_dev = text_of(NET "CTRL_DEV");
+	conf.force_ack = number(NET "FORCE_ACK", 0, 0, 1);
+	conf.has_bindings = getenv(NET "TX_BINDINGS") != NULL &&
+			    getenv(NET "RX_BINDINGS") != NULL;
 }
 
 static void read_double(void)
@@ -129,6 +132,9 @@ static void read_double(void)
 	conf.starve_ms = (int)number("DOUBLE_STARVE_MS", 10000, 0, 1000000);
 	conf.close_ms = (int)number("DOUBLE_CLOSE_MS", 1, 0, 10000);
 	conf.loopback_refused = number("DOUBLE_NO_LOOPBACK", 0, 0, 1);
+	conf.no_numa = number("DOUBLE_NO_NUMA", 0, 0, 1);
+	conf.no_ranges = number("DOUBLE_NO_RANGES", 0, 0, 1);
+	conf.delayed_ack = number("DOUBLE_DELAYED_ACK", 0, 0, 1);
 	conf.log_flood_hz = (int)number("DOUBLE_LOG_FLOOD", 0, 0, 1000000);
 	conf.nics = text_of("DOUBLE_NICS");
 	conf.home = text_of("DOUBLE_HOME");

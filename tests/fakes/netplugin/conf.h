@@ -43,6 +43,8 @@ struct conf {
 	bool export_path;
 	const char *ifname; /* NULL: every interface but lo and docker */
 	const char *ctrl_dev; /* NULL: that of the data */
+	bool force_ack;
+	bool has_bindings; /* of transmit and of receive */
 	/* the double's */
 	bool strict;
 	uint32_t allowed; /* bit per rule that strict mode lets pass */
@@ -61,6 +63,9 @@ struct conf {
 	int starve_ms; /* rule 11: longest time without test(); 0: any */
 	int close_ms; /* a data socket's rule takes that long to remove */
 	bool loopback_refused; /* a receive over lo ends the process */
+	bool no_numa; /* the NICs' node reads -1, and there is no node1 */
+	bool no_ranges; /* their node's list of CPUs is "0,2", without "a-b" */
+	bool delayed_ack; /* the receiving kernel takes its time */
 	int log_flood_hz; /* lines a second from a thread of its own */
 	const char *nics;
 	const char *home;

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -187,8 +188,20 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* The plugin takes a thread's number modulo the ranges that it knows. */
+static void check_ranges(void)
+{
+	const struct conf *conf = conf_get();
+
+	if (!conf->no_ranges || conf->has_bindings)
+		return;
+	rules_broken(2, "no range of CPUs near the NIC, and no bindings");
+	rules_die(SIGFPE);
+}
+
 int helper_start(struct comm *comm)
 {
+	check_ranges();
 	for (int i = 0; i < comm->n_threads; i++) {
 		struct helper *helper = &comm->helpers[i];
 

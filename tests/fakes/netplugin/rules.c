@@ -68,11 +68,16 @@ _Noreturn void rules_exit(const char *words)
 	exit(1);
 }
 
+_Noreturn void rules_die(int number)
+{
+	signal(number, SIG_DFL);
+	raise(number);
+	_exit(128 + number); /* blocked, then: the end all the same */
+}
+
 _Noreturn void rules_crash(void)
 {
-	signal(SIGSEGV, SIG_DFL);
-	raise(SIGSEGV);
-	_exit(139); /* blocked, then: the end all the same */
+	rules_die(SIGSEGV);
 }
 
 void rules_set_log(netplugin_log_fn log)
@@ -150,13 +155,11 @@ void rules_control_end(void)
 
 void rules_check_sigpipe(const char *name)
 {
-	static __thread bool is_checked;
 	struct sigaction action;
 	sigset_t blocked;
 
-	if (is_checked || !conf_get()->strict)
+	if (!conf_get()->strict)
 		return;
-	is_checked = true;
 	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
 	if (sigismember(&blocked, SIGPIPE) == 1)
 		return;

@@ -24,6 +24,8 @@ void rules_broken(int rule, const char *fmt, ...)
 _Noreturn void rules_exit(const char *words);
 /* As it ends when it follows a stray pointer. */
 _Noreturn void rules_crash(void);
+/* By this signal. */
+_Noreturn void rules_die(int number);
 
 /* The logger that init() was given. */
 void rules_set_log(netplugin_log_fn log);

@@ -104,11 +104,14 @@ static enum step ended(ssize_t n)
 }
 
 /* An acknowledgement at once: on loopback a delayed one is what a sender
- * waits for, and there is no other reason to. */
+ * waits for, and there is no other reason to, but to be as slow as that. */
 static void acknowledge(struct sock *sock)
 {
+	const struct conf *conf = conf_get();
 	int on = 1;
 
+	if (conf->delayed_ack && !conf->force_ack)
+		return;
 	setsockopt(sock->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 

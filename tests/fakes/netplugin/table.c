@@ -67,6 +67,11 @@ static int init_once(netplugin_log_fn log)
 		rules_warn("no interface found");
 		return NETPLUGIN_EINTERNAL;
 	}
+	if (conf_get()->no_numa) {
+		rules_broken(2, "a NIC's NUMA node is -1, and there is no "
+				"node1");
+		rules_crash();
+	}
 	if (nic_control(0).s_addr == 0)
 		rules_broken(2, "CTRL_DEV names no interface");
 	rules_log_odd();
