@@ -50,16 +50,17 @@ static int look(uint64_t at, struct place *place, char *why, size_t cap_bytes)
 	return TCPX_OK;
 }
 
-/* Where the mapping that holds `at` ends; at itself if nobody says. */
+/* Where what holds `at` ends, allocation or mapping, whichever is first: a small
+ * allocation is a part of a mapping, and one range may be of many mappings. At
+ * itself if nobody says. */
 static uint64_t end_of(const struct place *place, uint64_t at)
 {
-	uint64_t end = at;
+	uint64_t range = place->range_start + place->range_bytes;
+	uint64_t mapping = place->mapping_start + place->mapping_bytes;
 
-	if (place->mapping_bytes)
-		end = place->mapping_start + place->mapping_bytes;
-	else if (place->range_bytes)
-		end = place->range_start + place->range_bytes;
-	return end > at ? end : at;
+	if (range <= at)
+		return mapping > at ? mapping : at;
+	return mapping > at && mapping < range ? mapping : range;
 }
 
 static bool is_device(const struct place *place)
@@ -195,6 +196,18 @@ static int check_host(const struct place *first, uint64_t addr, uint64_t end,
 		return TCPX_EINVAL;
 	}
 	return TCPX_OK;
+}
+
+uint64_t cuda_extent(uint64_t at, uint64_t len_bytes)
+{
+	struct place place;
+	char why[256];
+	uint64_t extent;
+
+	if (look(at, &place, why, sizeof(why)) != 0)
+		return len_bytes;
+	extent = end_of(&place, at) - at;
+	return extent && extent < len_bytes ? extent : len_bytes;
 }
 
 int cuda_classify(const void *addr, uint64_t len_bytes, enum gpu_mem_kind *kind,

@@ -77,6 +77,10 @@ int cuda_drain(struct gpu_device *device, struct CUstream_st *stream,
 int cuda_classify(const void *addr, uint64_t len_bytes, enum gpu_mem_kind *kind,
 		  uint32_t *index, char *why, size_t cap_bytes);
 
+/* How many of len_bytes from `at` on are of one allocation and one mapping; all
+ * of them where the driver does not say. At least 1, of at least 1. */
+uint64_t cuda_extent(uint64_t at, uint64_t len_bytes);
+
 int cuda_pinned_alloc(struct gpu_device *device, size_t len_bytes, void **mem);
 void cuda_pinned_free(struct gpu_device *device, void *mem);
 bool cuda_pinned_has(struct gpu_device *device, uint64_t at);

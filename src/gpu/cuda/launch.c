@@ -16,10 +16,10 @@
 /* A copy that is under way without its flag has to end before the caller may
  * be told that nothing was queued. */
 static int fail_behind(struct gpu_device *device, struct CUstream_st *stream,
-		       cuda_result rc)
+		       const char *what, cuda_result rc)
 {
 	(void)cuda_drain(device, stream, DRAIN_TIMEOUT_MS);
-	return cuda_fail(device, "cuStreamWriteValue64", rc);
+	return cuda_fail(device, what, rc);
 }
 
 /* By name of the direction: an address that is no device's is then refused,
@@ -37,23 +37,57 @@ static cuda_result queue_copy(struct gpu_device *device,
 	return cuda_api.copy(dst, src, len_bytes, queue);
 }
 
+/*
+ * One copy may lie in several allocations that are neighbours, which a kernel
+ * does not see, but the driver refuses: then a copy for each. *n_queued: those
+ * that are under way, whatever is returned.
+ */
+static cuda_result queue_parts(struct gpu_device *device,
+			       struct CUstream_st *queue, uint64_t dst,
+			       uint64_t src, uint64_t len_bytes,
+			       uint32_t *n_queued)
+{
+	cuda_result got = queue_copy(device, queue, dst, src, len_bytes);
+	uint64_t part = len_bytes;
+
+	*n_queued = got == CUDA_SUCCESS;
+	if (got != CUDA_INVALID_VALUE)
+		return got;
+	for (uint64_t off = 0; off < len_bytes; off += part) {
+		part = cuda_extent(src + off, len_bytes - off);
+		part = cuda_extent(dst + off, part);
+		if (part == len_bytes)
+			return CUDA_INVALID_VALUE; /* as it was refused */
+		got = queue_copy(device, queue, dst + off, src + off, part);
+		if (got != CUDA_SUCCESS)
+			return got;
+		++*n_queued;
+	}
+	return CUDA_SUCCESS;
+}
+
 int cuda_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
 	      uint64_t src, uint64_t len_bytes, uint64_t flag, uint64_t value)
 {
 	struct CUstream_st *queue = device->streams[stream];
 	cuda_result got = CUDA_SUCCESS;
+	uint32_t n_queued = 0;
 	struct cuda_scope scope;
 	int rc = cuda_enter(device, &scope);
 
 	if (rc == 0 && len_bytes > 0) {
-		got = queue_copy(device, queue, dst, src, len_bytes);
-		if (got != CUDA_SUCCESS)
+		got = queue_parts(device, queue, dst, src, len_bytes,
+				  &n_queued);
+		if (got != CUDA_SUCCESS && n_queued)
+			rc = fail_behind(device, queue, "cuMemcpyAsync", got);
+		else if (got != CUDA_SUCCESS)
 			rc = cuda_fail(device, "cuMemcpyAsync", got);
 	}
 	if (rc == 0 && flag) {
 		got = cuda_api.stream_write(queue, flag, value, 0);
 		if (got != CUDA_SUCCESS)
-			rc = fail_behind(device, queue, got);
+			rc = fail_behind(device, queue, "cuStreamWriteValue64",
+					 got);
 	}
 	cuda_leave(&scope);
 	return rc ? TCPX_EGPU : TCPX_OK;
