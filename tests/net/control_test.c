@@ -5,12 +5,11 @@
  * nobody is waited for who will not come back.
  */
 #include <jansson.h>
-#include <pthread.h>
-#include <stdatomic.h>
 
 #include "check.h"
 #include "e2e/duo.h"
 #include "net/hosts.h"
+#include "net/talk.h"
 #include "support/scale.h"
 
 #define CAP (32u << 20)
@@ -89,105 +88,7 @@ static uint64_t resumed_there(struct duo *t)
 	return resumed_in(remote_must(&t->remote, "stats"));
 }
 
-/* ---- everything both ways meanwhile ---- */
-
-static _Atomic bool over;
-
-struct talk {
-	struct duo *t;
-	uint64_t n_sent; /* from here */
-	uint64_t n_back; /* from there */
-	pthread_t thread;
-};
-
-/* WRITEs of everything, each with its number as notification. */
-static void *write_and_tell(void *arg)
-{
-	struct talk *talk = arg;
-	struct duo *t = talk->t;
-	uint64_t xfer = xfer_one(&t->sess, t->remote.peer, TCPX_OP_WRITE,
-				 t->mem, 0, t->handle, 0, CAP);
-
-	while (!atomic_load(&over)) {
-		char text[24];
-		int len = snprintf(text, sizeof(text), "%llu",
-				   (unsigned long long)talk->n_sent);
-		struct tcpx_post_params post = {.size_bytes = sizeof(post),
-						.has_notify = true,
-						.notify = text,
-						.notify_len_bytes =
-							(size_t)len};
-
-		CHECK_STATUS(tcpx_xfer_post(t->sess.s, xfer, &post), TCPX_OK);
-		CHECK_STATUS(tcpx_xfer_wait(t->sess.s, xfer, SOON), TCPX_OK);
-		talk->n_sent++;
-	}
-	CHECK_STATUS(tcpx_xfer_release(t->sess.s, xfer), TCPX_OK);
-	return NULL;
-}
-
-static void talk_begin(struct talk *talk, struct duo *t)
-{
-	*talk = (struct talk){.t = t};
-	atomic_store(&over, false);
-	CHECK(!pthread_create(&talk->thread, NULL, write_and_tell, talk));
-}
-
-/* They say something every few milliseconds. */
-static void talk_back_for(struct talk *talk, int ms)
-{
-	uint64_t end = test_now_ns() + (uint64_t)ms * 1000000u;
-
-	while (test_now_ns() < end) {
-		remote_must(&talk->t->remote, "notify %llu %llu",
-			    (unsigned long long)talk->t->remote.back,
-			    (unsigned long long)talk->n_back++);
-		test_sleep_ms(5);
-	}
-}
-
-static void expect_here(struct talk *talk)
-{
-	struct tcpx_notification *note;
-	struct tcpx_session *s = talk->t->sess.s;
-
-	for (uint64_t k = 0; k < talk->n_back; k++) {
-		char text[24] = "";
-
-		CHECK_STATUS(tcpx_notify_wait(s, &note, SOON), TCPX_OK);
-		CHECK(note->len_bytes < sizeof(text));
-		memcpy(text, note->data, note->len_bytes);
-		tcpx_notify_free(note);
-		CHECK_EQ(strtoull(text, NULL, 10), k);
-	}
-	CHECK_STATUS(tcpx_notify_wait(s, &note, 200), TCPX_ETIMEDOUT);
-}
-
-static void expect_there(struct talk *talk)
-{
-	unsigned long long got;
-
-	for (uint64_t k = 0; k < talk->n_sent; k++) {
-		CHECK_EQ(sscanf(remote_must(&talk->t->remote, "note %d", SOON),
-				"%*u %*x %llu", &got),
-			 1);
-		CHECK_EQ(got, k);
-	}
-	CHECK(!proc_ask(&talk->t->remote.proc, "note 200"));
-}
-
-/* All has arrived, each once, in order. */
-static void talk_end(struct talk *talk)
-{
-	atomic_store(&over, true);
-	pthread_join(talk->thread, NULL);
-	fprintf(stderr, "%llu WRITEs, %llu notifications back\n",
-		(unsigned long long)talk->n_sent,
-		(unsigned long long)talk->n_back);
-	expect_there(talk);
-	expect_here(talk);
-	duo_same(talk->t);
-}
+/* ---- until it is taken up again ---- */
 
 static void await_resumed(struct talk *talk, uint64_t n)
 {
@@ -209,7 +110,7 @@ static void cut_control(struct host *host)
 
 	two_hosts();
 	open_duo(&t);
-	talk_begin(&talk, &t);
+	talk_begin(&talk, &t, CAP);
 	talk_back_for(&talk, 100);
 	host_run(host, "ip link set r0 down");
 	await_resumed(&talk, 1);
@@ -240,7 +141,7 @@ static void cut_control_by_turns(void)
 
 	two_hosts();
 	open_duo(&t);
-	talk_begin(&talk, &t);
+	talk_begin(&talk, &t, CAP);
 	for (unsigned int i = 0; i < 4; i++) {
 		struct host *host = i / 2 ? &b : &a;
 		char line[64];
@@ -273,7 +174,7 @@ static void reset_control(void)
 	open_duo(&t);
 	host_run(&b, "nft add table inet cut && nft add chain inet cut in "
 		     "'{ type filter hook input priority 0; }'");
-	talk_begin(&talk, &t);
+	talk_begin(&talk, &t, CAP);
 	for (unsigned int i = 0; i < 10; i++) {
 		/* The one that has sent least. */
 		host_run(&a,

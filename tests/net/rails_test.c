@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hosts with several NICs, firewalls and address translation between them. */
 #include <jansson.h>
-#include <pthread.h>
-#include <stdatomic.h>
 
 #include "check.h"
 #include "e2e/duo.h"
 #include "net/hosts.h"
+#include "net/talk.h"
 #include "support/scale.h"
 
 #define CAP (32u << 20)
@@ -399,64 +398,16 @@ static bool has_cut(void)
 
 /* ---- notifications while a rail comes and goes ---- */
 
-static _Atomic bool over;
-
-struct talk {
-	struct duo *t;
-	uint64_t n_sent;
-};
-
-/* WRITEs of everything, each with its number as notification. */
-static void *write_and_tell(void *arg)
-{
-	struct talk *talk = arg;
-	struct duo *t = talk->t;
-	uint64_t xfer = xfer_one(&t->sess, t->remote.peer, TCPX_OP_WRITE,
-				 t->mem, 0, t->handle, 0, CAP);
-
-	while (!atomic_load(&over)) {
-		char text[24];
-		int len = snprintf(text, sizeof(text), "%llu",
-				   (unsigned long long)talk->n_sent);
-		struct tcpx_post_params post = {.size_bytes = sizeof(post),
-						.has_notify = true,
-						.notify = text,
-						.notify_len_bytes =
-							(size_t)len};
-
-		CHECK_STATUS(tcpx_xfer_post(t->sess.s, xfer, &post), TCPX_OK);
-		CHECK_STATUS(tcpx_xfer_wait(t->sess.s, xfer, SOON), TCPX_OK);
-		talk->n_sent++;
-	}
-	CHECK_STATUS(tcpx_xfer_release(t->sess.s, xfer), TCPX_OK);
-	return NULL;
-}
-
-static void expect_notes(struct duo *t, uint64_t n)
-{
-	unsigned long long got;
-
-	for (uint64_t k = 0; k < n; k++) {
-		CHECK_EQ(sscanf(remote_must(&t->remote, "note %d", SOON),
-				"%*u %*x %llu", &got),
-			 1);
-		CHECK_EQ(got, k);
-	}
-	CHECK(!proc_ask(&t->remote.proc, "note 200"));
-}
-
 static void notes_while_rails_are_cut(void)
 {
 	struct duo t;
-	struct talk talk = {.t = &t};
-	pthread_t thread;
+	struct talk talk;
 	uint64_t before;
 
 	two_hosts(2);
 	ctrl_a = "r0";
 	open_duo(&t, "r0,r1", two_rails_env);
-	atomic_store(&over, false);
-	CHECK(!pthread_create(&thread, NULL, write_and_tell, &talk));
+	talk_begin(&talk, &t, CAP);
 	for (int i = 0; i < 4; i++) {
 		struct host *host = i % 2 ? &b : &a;
 
@@ -468,11 +419,7 @@ static void notes_while_rails_are_cut(void)
 		test_sleep_ms(i < 2 ? 2500 : 200);
 		host_run(host, "ip link set r1 up");
 	}
-	atomic_store(&over, true);
-	pthread_join(thread, NULL);
-	fprintf(stderr, "%llu WRITEs\n", (unsigned long long)talk.n_sent);
-	expect_notes(&t, talk.n_sent);
-	duo_same(&t);
+	talk_end(&talk);
 	duo_play(&t);
 	duo_close(&t);
 	no_hosts();
