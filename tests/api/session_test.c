@@ -1,28 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session by itself: open, close, blob, port; and what it tells. */
-#include <dirent.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
 
 #include "check.h"
+#include "support/count.h"
 #include "support/doc.h"
 #include "support/scale.h"
 #include "support/sess.h"
 
 #define SOON scale_ms(10000)
-
-static size_t count_entries(const char *path)
-{
-	DIR *dir = opendir(path);
-	size_t n = 0;
-
-	CHECK(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 static void open_close(void)
 {

@@ -6,11 +6,11 @@
  * wrong, nothing is touched afterwards, and the peer's successor of the same
  * name can be connected.
  */
-#include <dirent.h>
 #include <signal.h>
 
 #include "check.h"
 #include "e2e/remote.h"
+#include "support/count.h"
 #include "support/scale.h"
 
 #define RW (TCPX_ACCESS_REMOTE_READ | TCPX_ACCESS_REMOTE_WRITE)
@@ -303,18 +303,6 @@ static void kill_in_connect(struct arena *t)
 		CHECK_EQ(tcpx_status_scope(status), TCPX_SCOPE_PEER);
 	t->n_connect_failed += status != TCPX_OK;
 	CHECK_STATUS(tcpx_peer_disconnect(t->sess.s, remote.peer), TCPX_OK);
-}
-
-static size_t count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	CHECK(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void killed(void)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metadata, what comes and goes, threads, and what must not pile up. */
-#include <dirent.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "check.h"
 #include "duo.h"
+#include "support/count.h"
 
 /* ---- metadata --------------------------------------------------------- */
 
@@ -254,19 +254,6 @@ static void close_in_flight(void)
 	}
 }
 
-static size_t count_files(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	size_t n = 0;
-
-	CHECK(dir);
-	while ((entry = readdir(dir)))
-		n += entry->d_name[0] != '.';
-	closedir(dir);
-	return n;
-}
-
 /* What the exit of a forked worker does with the agents of its parent: they
  * go on, and their descriptions stay. */
 static void closed_in_a_child(void)
@@ -281,9 +268,9 @@ static void closed_in_a_child(void)
 	CHECK(mkdtemp(dir));
 	setenv("TCPX_DESCRIBE_DIR", dir, 1);
 	duo_open(&duo, M);
-	for (int i = 0; i < 1000 && count_files(dir) < 2; i++)
+	for (int i = 0; i < 1000 && count_entries(dir) < 2; i++)
 		test_sleep_ms(10);
-	CHECK_EQ(count_files(dir), 2);
+	CHECK_EQ(count_entries(dir), 2);
 	child = fork();
 	if (!child) {
 		side_close(&duo.a);
@@ -292,7 +279,7 @@ static void closed_in_a_child(void)
 	}
 	CHECK_EQ(waitpid(child, &status, 0), child);
 	CHECK_EQ(status, 4 << 8);
-	CHECK_EQ(count_files(dir), 2);
+	CHECK_EQ(count_entries(dir), 2);
 	void *req = side_one(&duo.a, CAPI_WRITE, "b", duo.near.data,
 			     region_at(&duo.far, 0), M, "x", 1);
 
@@ -532,18 +519,6 @@ static long resident_kib(void)
 	return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	CHECK(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static void rounds(struct duo *duo, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -568,7 +543,7 @@ static void nothing_piles_up(void)
 	duo_open(&duo, M);
 	rounds(&duo, 500 + n / 10);
 	long kib = resident_kib();
-	int fds = count_fds();
+	size_t fds = count_fds();
 
 	rounds(&duo, n);
 	fprintf(stderr, "grew by %ld KiB\n", resident_kib() - kib);
@@ -582,7 +557,7 @@ static void agents_do_not_pile_up(void)
 {
 	struct side a;
 	long kib = 0;
-	int fds = 0;
+	size_t fds = 0;
 
 	side_open(&a, "a", NULL);
 	for (int i = 0; i < 60; i++) {

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "duo.h"
+#include "support/count.h"
 
 /* ---- parameters ------------------------------------------------------- */
 
@@ -665,19 +666,6 @@ static void notes_with_transfers(void)
 	duo_close(&duo);
 }
 
-static size_t count_files(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	size_t n = 0;
-
-	CHECK(dir);
-	while ((entry = readdir(dir)))
-		n += entry->d_name[0] != '.';
-	closedir(dir);
-	return n;
-}
-
 /* An agent's name may be long, and hold any bytes: what is described by it,
  * and what the library calls itself, has to be text all the same. */
 static void called(const char *what, size_t at)
@@ -692,7 +680,7 @@ static void called(const char *what, size_t at)
 	setenv("TCPX_DESCRIBE_DIR", dir, 1);
 	side_open(&a, name, NULL);
 	side_open(&b, "b", NULL);
-	CHECK_EQ(count_files(dir), 2);
+	CHECK_EQ(count_entries(dir), 2);
 	side_know(&a, &b);
 	side_know(&b, &a);
 	side_tell(&a, "b", "x", 1);
