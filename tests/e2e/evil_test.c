@@ -185,8 +185,8 @@ static void flood_a_gpu(bool put)
 	CHECK(done.xfer > GPU_FLOOD / 4 && done.xfer < GPU_FLOOD / 2);
 	others_go_on();
 	evil_close(&stage.evil);
-	CHECK_STATUS(tcpx_mem_deregister(victim->s, mem), TCPX_OK);
-	CHECK_STATUS(tcpx_gpu_free(victim->s, 0, device), TCPX_OK);
+	/* Jobs that hang may still come to it: it is not freed. */
+	CHECK_STATUS(tcpx_mem_deregister(victim->s, mem), TCPX_EGPU);
 	stage_close();
 }
 
