@@ -305,6 +305,22 @@ static void run_plugin_accept(struct channel *c)
 	}
 }
 
+/* Tells the receiver how much it should have, so that it can see what the
+ * plugin has lost. */
+static uint64_t run_open(struct channel *c)
+{
+	uint64_t now = clock_now_ns(), sent = load_relaxed(&c->sent);
+
+	if (!c->sends || c->side.fd < 0)
+		return UINT64_MAX;
+	if (sent != c->told_sent && now - c->told_ns >= COUNT_NS) {
+		c->told_sent = sent;
+		c->told_ns = now;
+		say(c, SIDE_COUNT, sent);
+	}
+	return now + COUNT_NS;
+}
+
 static uint64_t run_making(struct channel *c)
 {
 	switch (c->stage) {
@@ -322,6 +338,8 @@ static uint64_t run_making(struct channel *c)
 	}
 	if (c->stage == STAGE_AWAIT_READY && c->peer_ready)
 		open_end(c);
+	if (c->stage == STAGE_OPEN)
+		return run_open(c); /* its counts, from the first on */
 	if (c->stage == STAGE_PLUGIN_CONNECT || c->stage == STAGE_PLUGIN_ACCEPT)
 		return clock_now_ns() + POLL_NS;
 	return c->limit_ns;
@@ -343,22 +361,6 @@ static uint64_t run_lost(struct channel *c)
 	else
 		(void)make_call_accept(c);
 	return clock_now_ns() + 10 * POLL_NS;
-}
-
-/* Tells the receiver how much it should have, so that it can see what the
- * plugin has lost. */
-static uint64_t run_open(struct channel *c)
-{
-	uint64_t now = clock_now_ns(), sent = load_relaxed(&c->sent);
-
-	if (!c->sends || c->side.fd < 0)
-		return UINT64_MAX;
-	if (sent != c->told_sent && now - c->told_ns >= COUNT_NS) {
-		c->told_sent = sent;
-		c->told_ns = now;
-		say(c, SIDE_COUNT, sent);
-	}
-	return now + COUNT_NS;
 }
 
 uint64_t make_channel(struct channel *c)
