@@ -212,6 +212,15 @@ static void watch(struct comm *comm)
 		  (unsigned long long)(comm->stall_ns / NS_PER_MS));
 }
 
+/* A receiver's window is posted while nothing comes, for hours: it waits only
+ * from the moment when it hears that something is on its way. */
+void comm_expect(struct comm *comm, uint64_t n_chunks)
+{
+	if (comm->expected <= comm->done && n_chunks > comm->done)
+		comm->moved_ns = clock_coarse_ns();
+	comm->expected = n_chunks;
+}
+
 int comm_harvest(struct comm *comm, struct channel_event *events, int max)
 {
 	int n = 0;

@@ -78,6 +78,8 @@ struct comm {
 int comm_send(struct comm *comm, void *mem, bool on_host, uint32_t len_bytes,
 	      uint64_t cookie);
 int comm_recv(struct comm *comm, uint64_t cookie);
+/* To a receiver: so many chunks has the other end sent by now, as it says. */
+void comm_expect(struct comm *comm, uint64_t n_chunks);
 /* Tests, and reports what is done: SENT or ARRIVED. After a failure it
  * reports nothing: the caller looks at comm->status. */
 int comm_harvest(struct comm *comm, struct channel_event *events, int max);

@@ -273,7 +273,7 @@ static int poll_channel(struct channel *c, struct channel_event *events,
 
 	if (c->told_failed)
 		return 0;
-	comm->expected = load_relaxed(&c->peer_sent);
+	comm_expect(comm, load_relaxed(&c->peer_sent));
 	int n = comm_harvest(comm, events, max);
 
 	c->chunks += (uint64_t)n;
