@@ -140,6 +140,8 @@ static void allowed_checks(void)
 	CHECK(strstr(why, "no check is called in-line; there are "));
 }
 
+#define TX_BINDINGS "NCCL_GPUDIRECTTCPX_TX_BINDINGS"
+
 /* Each refused in words that name the variable and the way out; and each let
  * pass when that way is taken. */
 static void preconditions(void)
@@ -157,7 +159,19 @@ static void preconditions(void)
 		{"NCCL_GPUDIRECTTCPX_CONNECTION_RETRY", "0", "retry"},
 		{"NCCL_GPUDIRECTTCPX_CUDA_USE_PRIMARY_CTX", "0", "context"},
 		{"NCCL_GPUDIRECTTCPX_EXPORT_STATS_TO_FILE", "1", "telemetry"},
-		{"NCCL_GPUDIRECTTCPX_TX_BINDINGS", "eth1:3", "bindings"},
+		{"NCCL_GPUDIRECTTCPX_TELEMETRY_EXPORT_STATS_TO_FILE", "1",
+		 "telemetry"},
+		{TX_BINDINGS, "eth1:3", "bindings"},
+		{TX_BINDINGS, "eth1:8,9;eth2:1-3", "bindings"},
+		{TX_BINDINGS, "eth1:8-9,", "bindings"},
+		{TX_BINDINGS, "eth1:9-8", "bindings"},
+		{TX_BINDINGS, "eth1:a-b", "bindings"},
+		{TX_BINDINGS, "eth1:1-2;3-4", "bindings"},
+		{TX_BINDINGS, "eth1:1-2:3-4", "bindings"},
+		{TX_BINDINGS, ":1-2", "bindings"},
+		{TX_BINDINGS,
+		 "eth1:0-1,2-3,4-5,6-7,8-9,10-11,12-13,14-15,16-17",
+		 "bindings"},
 		{"NCCL_GPUDIRECTTCPX_RX_BINDINGS", "0-3", "bindings"},
 		{"NCCL_GPUDIRECTTCPX_CTRL_DEV", "eth77", "ctrl-dev"},
 	};
@@ -170,7 +184,9 @@ static void preconditions(void)
 		if (!strncmp(name, "NCCL_GPUDIRECTTCPX_", 19))
 			name += 19;
 		CHECK(strstr(why, name));
-		CHECK(strstr(why, bad[i][2]));
+		/* First of all, for what is long may be cut. */
+		CHECK(!strncmp(why, bad[i][2], strlen(bad[i][2])));
+		CHECK(!strncmp(why + strlen(bad[i][2]), ": ", 2));
 		fake.variables[1][0] = "TCPX_NETPLUGIN_ALLOW";
 		fake.variables[1][1] = bad[i][2];
 		/* A chunk of nothing never ends, whoever allows it. */
@@ -219,25 +235,65 @@ static void daemon_sockets(void)
 	CHECK(strstr(why, "/elsewhere/"));
 }
 
+/* A path does not make it any better. */
+static void telemetry_is_off(void)
+{
+	struct fake fake = {
+		{{"NCCL_GPUDIRECTTCPX_EXPORT_STATS_TO_FILE", "1"},
+		 {"NCCL_GPUDIRECTTCPX_EXPORTER_PATH", "/tmp/stats"}},
+		{0}};
+
+	CHECK_STATUS(check_fake(&fake), TCPX_EUNSUPPORTED);
+	CHECK(!strncmp(why, "telemetry: ", 11));
+	fake.variables[0][1] = "0";
+	CHECK_STATUS(check_fake(&fake), TCPX_OK);
+}
+
+static int check_numa(struct fake *fake, int numa_node)
+{
+	struct options_env env = env_of(fake);
+	struct options o;
+
+	CHECK_STATUS(read_fake(fake, &o), TCPX_OK);
+	return options_check_numa(&env, &o, "eth1", numa_node, why,
+				  sizeof(why));
+}
+
+static int check_nic(struct fake *fake, const char *pci)
+{
+	struct options_env env = env_of(fake);
+	struct options o;
+
+	CHECK_STATUS(read_fake(fake, &o), TCPX_OK);
+	return options_check_nic(&env, &o, "eth1", pci, why, sizeof(why));
+}
+
 static void nic_crashes(void)
 {
 	struct fake fake = {{{0}}, {0}};
-	struct options_env env = env_of(&fake);
-	struct options_nic nic = {"eth1", "0000:06:00.0", 0};
-	struct options o;
 
-	CHECK_STATUS(read_fake(&fake, &o), TCPX_OK);
-	CHECK_STATUS(options_check_nic(&env, &o, &nic, why, sizeof(why)),
-		     TCPX_OK);
-	nic.numa_node = -1;
-	CHECK_STATUS(options_check_nic(&env, &o, &nic, why, sizeof(why)),
-		     TCPX_EUNSUPPORTED);
+	CHECK_STATUS(check_numa(&fake, 0), TCPX_OK);
+	CHECK_STATUS(check_numa(&fake, -1), TCPX_EUNSUPPORTED);
+	CHECK(!strncmp(why, "numa: ", 6));
 	fake.paths[0] = "/sys/devices/system/node/node1";
-	CHECK_STATUS(options_check_nic(&env, &o, &nic, why, sizeof(why)),
-		     TCPX_OK);
-	nic.pci = "";
-	CHECK_STATUS(options_check_nic(&env, &o, &nic, why, sizeof(why)),
-		     TCPX_EUNSUPPORTED);
+	CHECK_STATUS(check_numa(&fake, -1), TCPX_OK);
+	CHECK_STATUS(check_nic(&fake, "0000:06:00.0"), TCPX_OK);
+	CHECK_STATUS(check_nic(&fake, ""), TCPX_EUNSUPPORTED);
+	CHECK(!strncmp(why, "pci: ", 5));
+}
+
+/* The NIC that is used has its CPUs. */
+static void nic_is_bound(void)
+{
+	struct fake fake = {{{TX_BINDINGS, "eth0:0-3;eth11:4-7;leth1:8-9"}},
+			    {"/sys/class/net/eth1"}};
+
+	CHECK_STATUS(check_fake(&fake), TCPX_OK);
+	CHECK_STATUS(check_nic(&fake, "0000:06:00.0"), TCPX_EUNSUPPORTED);
+	CHECK(!strncmp(why, "bindings: ", 10));
+	CHECK(strstr(why, "does not name the NIC eth1"));
+	fake.variables[0][1] = "eth0:0-3;eth1:4-7,12";
+	CHECK_STATUS(check_nic(&fake, "0000:06:00.0"), TCPX_OK);
 }
 
 static void count_set(void *arg, const char *variable, const char *value)
@@ -590,6 +646,8 @@ static const struct check_case cases[] = {
 	{"good_environment", good_environment, 0},
 	{"daemon_sockets", daemon_sockets, 0},
 	{"nic_crashes", nic_crashes, 0},
+	{"telemetry_is_off", telemetry_is_off, 0},
+	{"nic_is_bound", nic_is_bound, 0},
 	{"set_for_plugin", set_for_plugin, 0},
 	{"lists_good", lists_good, 0},
 	{"lists_bad", lists_bad, 0},

@@ -36,18 +36,23 @@ static struct options only(const struct explanation *e,
 	return options;
 }
 
-/* err: whether why is filled. What the user allows does not count. */
+/* err: whether why is filled. What the user allows does not count. Whoever is
+ * told the check's name need not hear it again. */
 static void say(const struct explanation *e, enum options_check check, int err,
 		const char *why)
 {
+	const char *name = options_check_name(check);
 	bool holds = !err || e->options.allow & check;
+	size_t len = strlen(name);
 
-	e->say(e->arg, options_check_name(check), holds ? NULL : why);
+	if (!strncmp(why, name, len) && !strncmp(why + len, ": ", 2))
+		why += len + 2;
+	e->say(e->arg, name, holds ? NULL : why);
 }
 
 static void explain_env(const struct explanation *e)
 {
-	char why[400];
+	char why[400] = "";
 
 	for (uint32_t check = OPTIONS_CHUNK_SIZE; check <= OPTIONS_CTRL_DEV;
 	     check <<= 1) {
@@ -59,19 +64,36 @@ static void explain_env(const struct explanation *e)
 	}
 }
 
-static void explain_nic(const struct explanation *e, const struct nic *nic)
+/* The plugin looks at all NICs that it finds. */
+static void explain_nics(const struct explanation *e)
 {
-	const struct options_nic seen = {nic->ifname, nic->pci, nic->numa_node};
-	static const enum options_check checks[] = {OPTIONS_PCI, OPTIONS_NUMA};
-	char why[400];
+	struct options options = only(e, OPTIONS_NUMA);
+	char why[400] = "";
+	int err;
 
-	for (int i = 0; i < 2; i++) {
-		struct options options = only(e, checks[i]);
-		int err = options_check_nic(&options_env_process, &options,
-					    &seen, why, sizeof(why));
-
-		say(e, checks[i], err, why);
+	for (uint32_t n = 0; n < e->n_nics; n++) {
+		err = options_check_numa(&options_env_process, &options,
+					 e->nics[n].ifname,
+					 e->nics[n].numa_node, why,
+					 sizeof(why));
+		say(e, OPTIONS_NUMA, err, why);
 	}
+}
+
+/* One that is used. */
+static void explain_home(const struct explanation *e, const struct nic *nic)
+{
+	struct options options = only(e, OPTIONS_PCI);
+	char why[400] = "";
+	int err = options_check_nic(&options_env_process, &options, nic->ifname,
+				    nic->pci, why, sizeof(why));
+
+	say(e, OPTIONS_PCI, err, why);
+	options = only(e, OPTIONS_BINDINGS);
+	err = options_check_nic(&options_env_process, &options, nic->ifname,
+				nic->pci, why, sizeof(why));
+	if (err) /* else it was said to hold */
+		say(e, OPTIONS_BINDINGS, err, why);
 }
 
 static const char *name_of(const void *arg, uint32_t nic)
@@ -126,15 +148,13 @@ static void explain_gpu(const struct explanation *e, uint32_t gpu)
 
 	if (err)
 		return;
-	snprintf(why, sizeof(why), "GPU %u: ", gpu);
 	err = options_check_daemon(&options_env_process, &options, info.pci,
-				   why + strlen(why),
-				   sizeof(why) - strlen(why));
+				   why, sizeof(why));
 	say(e, OPTIONS_DAEMON, err, why);
 	home = home_of(e, gpu, info.pci, why, sizeof(why));
 	say(e, OPTIONS_HOME_NIC, home == HOME_NONE, why);
 	if (home != HOME_NONE)
-		explain_nic(e, &e->nics[home]);
+		explain_home(e, &e->nics[home]);
 }
 
 static bool has_nic(const struct explanation *e, const char *ifname)
@@ -172,16 +192,14 @@ static void explain_gpus(struct explanation *e)
 			     gpu_set_count(e->params->gpus, why, sizeof(why)) :
 			     0;
 
-	if (nic_list(NULL, e->nics, &e->n_nics, text, sizeof(text)))
-		e->n_nics = 0;
+	options_nics(&options_env_process, e->nics, &e->n_nics);
 	add_mapped(e);
+	explain_nics(e);
 	for (uint32_t i = 0; i < n && i < NETPLUGIN_RAILS_MAX; i++)
 		if (options_wants_gpu(&e->options, i, n))
 			explain_gpu(e, i);
-	snprintf(text, sizeof(text),
-		 "no GPU to receive into: %s (to go on all the same: "
-		 "TCPX_NETPLUGIN_ALLOW=device-memory)",
-		 why);
+	(void)options_refuse(text, sizeof(text), OPTIONS_DEVICE_MEMORY,
+			     "no GPU to receive into: %s", why);
 	say(e, OPTIONS_DEVICE_MEMORY, !n, text);
 }
 

@@ -45,26 +45,35 @@ static void set_env(void *arg, const char *variable, const char *value)
 	setenv(variable, value, 0);
 }
 
-/* Before it is loaded: variables are read when it starts, and once. */
+/* What it will find, and what it shall find: it reads variables once. */
+static int prepare_host(struct transport *t, char *why, size_t cap_bytes)
+{
+	const struct options_env *env = &options_env_process;
+	bool needs_daemon = t->plugin->quirks & PLUGIN_NEEDS_DAEMON;
+	int err = options_check_env(env, &t->options, why, cap_bytes);
+
+	if (!err)
+		err = options_check_host(env, &t->options, t->gpus,
+					 needs_daemon, why, cap_bytes);
+	if (err)
+		return err;
+	options_for_plugin(env, &t->options, set_env, NULL);
+	options_bindings_for_plugin(env, set_env, NULL);
+	return options_check_bound(env, &t->options, why, cap_bytes);
+}
+
 static int start_plugin(struct transport *t, uint32_t chunk_bytes, char *why,
 			size_t cap_bytes)
 {
-	const struct options_env *env = &options_env_process;
-	int err = options_read(env, chunk_bytes, &t->options, why, cap_bytes);
+	int err = options_read(&options_env_process, chunk_bytes, &t->options,
+			       why, cap_bytes);
 
-	if (err)
-		return err;
-	err = plugin_find(t->options.paths, t->log, &t->plugin, why, cap_bytes);
-	if (err)
-		return err;
-	if (t->plugin->quirks & PLUGIN_CHECK_ENV) {
-		err = options_check_env(env, &t->options, why, cap_bytes);
-		if (err)
-			return err;
-		options_for_plugin(env, &t->options, set_env, NULL);
-		options_bindings_for_plugin(env, set_env, NULL);
-	}
-	return plugin_start(t->plugin, why, cap_bytes);
+	if (!err)
+		err = plugin_find(t->options.paths, t->log, &t->plugin, why,
+				  cap_bytes);
+	if (!err && t->plugin->quirks & PLUGIN_CHECK_ENV)
+		err = prepare_host(t, why, cap_bytes);
+	return err ? err : plugin_start(t->plugin, why, cap_bytes);
 }
 
 static int set_limits(struct transport *t,
@@ -267,10 +276,9 @@ static bool fits(const struct transport *t, const struct address *peer,
 			 t->options.recv_sync);
 	else if (same_host && t->plugin->quirks & PLUGIN_NO_LOOPBACK &&
 		 !(t->options.allow & OPTIONS_LOOPBACK))
-		snprintf(why, cap_bytes,
-			 "the peer is on this host: what comes "
-			 "over lo ends the plugin's process (to go on all the "
-			 "same: TCPX_NETPLUGIN_ALLOW=loopback)");
+		options_refuse(why, cap_bytes, OPTIONS_LOOPBACK,
+			       "the peer is on this host: what comes over lo "
+			       "ends the plugin's process");
 	else
 		return true;
 	return false;

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "topo/nic.h"
 #include "transport/transport.h"
 
 /* Where GKE's installer puts the plugin, then where it was on the hosts that
@@ -130,16 +131,44 @@ const char *options_daemon_dir(const struct options_env *env);
 /* Whether the environment says so, and it is not merely where they would be. */
 bool options_names_daemon(const struct options_env *env);
 
-struct options_nic {
-	const char *ifname;
-	const char *pci; /* "" for none */
-	int numa_node;
-};
-/* What crashes the plugin about a NIC. */
+/* What crashes the plugin in its init, about any NIC that it sees. */
+int options_check_numa(const struct options_env *env,
+		       const struct options *options, const char *ifname,
+		       int numa_node, char *why, size_t cap_bytes);
+/* And later, about one that is used; pci: "" for none. */
 int options_check_nic(const struct options_env *env,
-		      const struct options *options,
-		      const struct options_nic *nic, char *why,
-		      size_t cap_bytes);
+		      const struct options *options, const char *ifname,
+		      const char *pci, char *why, size_t cap_bytes);
+/* bindings.c: TX_BINDINGS and RX_BINDINGS, where they are set: ranges for each
+ * NIC named, and ifname, unless NULL, is named. */
+int options_check_bindings(const struct options_env *env,
+			   const struct options *options, const char *ifname,
+			   char *why, size_t cap_bytes);
+
+/* Both are set by now: where there was a range of CPUs to set them to. */
+int options_check_bound(const struct options_env *env,
+			const struct options *options, char *why,
+			size_t cap_bytes);
+
+/* The interfaces that the plugin will take for its NICs, by its SOCKET_IFNAME.
+ * What is no interface of this host is not among them. */
+void options_nics(const struct options_env *env, struct nic nics[NICS_MAX],
+		  uint32_t *n_nics);
+
+struct gpu_set;
+/*
+ * What kills the plugin in its init, or makes its start useless, of GPUs and
+ * NICs: to be asked before its first call. gpus: NULL for none. TCPX_EAGAIN:
+ * the receive daemon serves none of them, yet.
+ */
+int options_check_host(const struct options_env *env,
+		       const struct options *options, struct gpu_set *gpus,
+		       bool needs_daemon, char *why, size_t cap_bytes);
+
+/* "NAME: words (to go on all the same: ...)": the name comes first, because
+ * what is long is cut on its way. Returns TCPX_EUNSUPPORTED. */
+int options_refuse(char *why, size_t cap_bytes, enum options_check check,
+		   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /*
  * The variables to set for the plugin where they are not set: calls set for
@@ -151,8 +180,8 @@ void options_for_plugin(const struct options_env *env,
 				    const char *value),
 			void *arg);
 
-/* The same for TX_BINDINGS and RX_BINDINGS, from the CPUs near the NICs. Takes
- * up to 100 ms. */
+/* The same for TX_BINDINGS and RX_BINDINGS, from the CPUs near the NICs, or all
+ * where these are not known. Takes up to 100 ms. */
 void options_bindings_for_plugin(const struct options_env *env,
 				 void (*set)(void *arg, const char *variable,
 					     const char *value),

@@ -23,19 +23,20 @@ static long long number(const struct options_env *env, const char *variable,
 	return text ? strtoll(text, NULL, 0) : unset;
 }
 
-__attribute__((format(printf, 4, 5))) static int
-refuse(char *why, size_t cap_bytes, enum options_check check, const char *fmt,
-       ...)
+int options_refuse(char *why, size_t cap_bytes, enum options_check check,
+		   const char *fmt, ...)
 {
+	const char *name = options_check_name(check);
 	struct text out;
 	va_list args;
 
 	text_init(&out, why, cap_bytes);
+	text_add(&out, "%s: ", name);
 	va_start(args, fmt);
 	text_vadd(&out, fmt, args);
 	va_end(args);
 	text_add(&out, " (to go on all the same: TCPX_NETPLUGIN_ALLOW=%s)",
-		 options_check_name(check));
+		 name);
 	return TCPX_EUNSUPPORTED;
 }
 
@@ -78,9 +79,9 @@ static int check_numbers(const struct options_env *env,
 		if ((value >= rules[i].min && value <= rules[i].max) ||
 		    options->allow & rules[i].check)
 			continue;
-		return refuse(why, cap_bytes, rules[i].check,
-			      "%s is %lld: %s; unset it", rules[i].variable,
-			      value, rules[i].harm);
+		return options_refuse(why, cap_bytes, rules[i].check,
+				      "%s is %lld: %s; unset it",
+				      rules[i].variable, value, rules[i].harm);
 	}
 	return TCPX_OK;
 }
@@ -92,62 +93,63 @@ static int check_chunk(const struct options *options, char *why,
 
 	if (options->allow & OPTIONS_CHUNK_SIZE)
 		return chunk ? TCPX_OK :
-			       refuse(why, cap_bytes, OPTIONS_CHUNK_SIZE,
-				      "NCCL_DYNAMIC_CHUNK_SIZE must be set, "
-				      "also with");
+			       options_refuse(
+				       why, cap_bytes, OPTIONS_CHUNK_SIZE,
+				       "NCCL_DYNAMIC_CHUNK_SIZE must be set, "
+				       "also with");
 	if (chunk && chunk % OPTIONS_PAGE == 0 && chunk <= OPTIONS_CHUNK_MAX)
 		return TCPX_OK;
-	return refuse(why, cap_bytes, OPTIONS_CHUNK_SIZE,
-		      "NCCL_DYNAMIC_CHUNK_SIZE is %u: with 0 the plugin never "
-		      "ends, beyond 524288 its lists overflow; set a multiple "
-		      "of 4096 up to 524288, the same at both ends",
-		      chunk);
+	return options_refuse(
+		why, cap_bytes, OPTIONS_CHUNK_SIZE,
+		"NCCL_DYNAMIC_CHUNK_SIZE is %u: with 0 the plugin never "
+		"ends, beyond 524288 its lists overflow; set a multiple "
+		"of 4096 up to 524288, the same at both ends",
+		chunk);
 }
 
-/* A list of "eth1:8-21,112-125;eth2:..." with at least one range a NIC:
- * without one it divides by zero in its first thread. */
-static bool bindings_good(const char *text)
+/* Telemetry that is exported to a file crashes it without the file's path, and
+ * was tried with nobody's: it is to be off. */
+static int check_telemetry(const struct options_env *env,
+			   const struct options *options, char *why,
+			   size_t cap_bytes)
 {
-	return strchr(text, ':') && strchr(text, '-');
+	static const char *const exports[] = {
+		NET "EXPORT_STATS_TO_FILE",
+		NET "TELEMETRY_EXPORT_STATS_TO_FILE",
+	};
+	bool path = get(env, NET "EXPORTER_PATH") ||
+		    get(env, NET "TELEMETRY_EXPORTER_PATH");
+
+	for (int i = 0; i < 2; i++)
+		if (number(env, exports[i], 0) &&
+		    !(options->allow & OPTIONS_TELEMETRY))
+			return options_refuse(
+				why, cap_bytes, OPTIONS_TELEMETRY, "%s is on%s",
+				exports[i],
+				path ? "; unset it" :
+				       ", and without an EXPORTER_PATH the "
+				       "plugin crashes; unset it");
+	return TCPX_OK;
 }
 
-static int check_text(const struct options_env *env,
-		      const struct options *options, char *why,
-		      size_t cap_bytes)
+static int check_ctrl_dev(const struct options_env *env,
+			  const struct options *options, char *why,
+			  size_t cap_bytes)
 {
-	static const char *const bindings[] = {NET "TX_BINDINGS",
-					       NET "RX_BINDINGS"};
 	const char *ctrl = get(env, NET "CTRL_DEV");
 	char path[96];
 
-	for (int i = 0; i < 2; i++) {
-		const char *text = get(env, bindings[i]);
-
-		if (!text || bindings_good(text) ||
-		    options->allow & OPTIONS_BINDINGS)
-			continue;
-		return refuse(why, cap_bytes, OPTIONS_BINDINGS,
-			      "%s is \"%s\": without ranges, as in "
-			      "eth1:8-21,112-125, the plugin divides by zero",
-			      bindings[i], text);
-	}
-	if (number(env, NET "TELEMETRY_EXPORT_STATS_TO_FILE", 0) +
-		    number(env, NET "EXPORT_STATS_TO_FILE", 0) &&
-	    !get(env, NET "EXPORTER_PATH") &&
-	    !get(env, NET "TELEMETRY_EXPORTER_PATH") &&
-	    !(options->allow & OPTIONS_TELEMETRY))
-		return refuse(why, cap_bytes, OPTIONS_TELEMETRY,
-			      "EXPORT_STATS_TO_FILE without an EXPORTER_PATH: "
-			      "the plugin crashes; unset it");
 	if (!ctrl || options->allow & OPTIONS_CTRL_DEV)
 		return TCPX_OK;
 	snprintf(path, sizeof(path), "/sys/class/net/%.60s", ctrl);
 	if (env->exists(env->arg, path))
 		return TCPX_OK;
-	return refuse(why, cap_bytes, OPTIONS_CTRL_DEV,
-		      NET "CTRL_DEV is %s, and there is no such interface: the "
-			  "plugin would use an address it never set",
-		      ctrl);
+	return options_refuse(
+		why, cap_bytes, OPTIONS_CTRL_DEV,
+		NET
+		"CTRL_DEV is %s, and there is no such interface: the plugin "
+		"would use an address it never set",
+		ctrl);
 }
 
 int options_check_env(const struct options_env *env,
@@ -160,12 +162,18 @@ int options_check_env(const struct options_env *env,
 		err = check_numbers(env, options, why, cap_bytes);
 	if (!err && options->n_sockets > 8 &&
 	    !(options->allow & OPTIONS_THREADS))
-		err = refuse(why, cap_bytes, OPTIONS_THREADS,
-			     "NCCL_NSOCKS_PERTHREAD x NCCL_SOCKET_NTHREADS is "
-			     "%u: a comm has at most 8 sockets",
-			     options->n_sockets);
+		err = options_refuse(
+			why, cap_bytes, OPTIONS_THREADS,
+			"NCCL_NSOCKS_PERTHREAD x NCCL_SOCKET_NTHREADS is "
+			"%u: a comm has at most 8 sockets",
+			options->n_sockets);
 	if (!err)
-		err = check_text(env, options, why, cap_bytes);
+		err = options_check_bindings(env, options, NULL, why,
+					     cap_bytes);
+	if (!err)
+		err = check_telemetry(env, options, why, cap_bytes);
+	if (!err)
+		err = check_ctrl_dev(env, options, why, cap_bytes);
 	return err;
 }
 
@@ -202,31 +210,43 @@ int options_check_daemon(const struct options_env *env,
 		if (env->exists(env->arg, path))
 			return TCPX_OK;
 	}
-	return refuse(why, cap_bytes, OPTIONS_DAEMON,
-		      "no socket %s: the receive daemon (RxDM) does not run, "
-		      "has not got this far (it takes up to 30 s), serves "
-		      "other GPUs, or has its sockets elsewhere (" NET
-		      "UNIX_CLIENT_PREFIX)",
-		      path);
+	return options_refuse(
+		why, cap_bytes, OPTIONS_DAEMON,
+		"no socket %s: the receive daemon (RxDM) does not run, "
+		"has not got this far (it takes up to 30 s), serves "
+		"other GPUs, or has its sockets elsewhere (" NET
+		"UNIX_CLIENT_PREFIX)",
+		path);
+}
+
+int options_check_numa(const struct options_env *env,
+		       const struct options *options, const char *ifname,
+		       int numa_node, char *why, size_t cap_bytes)
+{
+	if (numa_node >= 0 || options->allow & OPTIONS_NUMA ||
+	    env->exists(env->arg, "/sys/devices/system/node/node1"))
+		return TCPX_OK;
+	return options_refuse(why, cap_bytes, OPTIONS_NUMA,
+			      "the NUMA node of %s is not known and there is "
+			      "no node1: the plugin crashes in its init",
+			      ifname);
 }
 
 int options_check_nic(const struct options_env *env,
-		      const struct options *options,
-		      const struct options_nic *nic, char *why,
-		      size_t cap_bytes)
+		      const struct options *options, const char *ifname,
+		      const char *pci, char *why, size_t cap_bytes)
 {
-	if (!nic->pci[0] && !(options->allow & OPTIONS_PCI))
-		return refuse(why, cap_bytes, OPTIONS_PCI,
-			      "%s is no PCI device: the plugin crashes when it "
-			      "registers memory for it",
-			      nic->ifname);
-	if (nic->numa_node < 0 && !(options->allow & OPTIONS_NUMA) &&
-	    !env->exists(env->arg, "/sys/devices/system/node/node1"))
-		return refuse(why, cap_bytes, OPTIONS_NUMA,
-			      "the NUMA node of %s is not known and there is "
-			      "no node1: the plugin crashes in its init",
-			      nic->ifname);
-	return TCPX_OK;
+	char path[96];
+
+	if (!pci[0] && !(options->allow & OPTIONS_PCI))
+		return options_refuse(why, cap_bytes, OPTIONS_PCI,
+				      "%s is no PCI device: the plugin crashes "
+				      "when it registers memory for it",
+				      ifname);
+	snprintf(path, sizeof(path), "/sys/class/net/%.60s", ifname);
+	if (!env->exists(env->arg, path))
+		return TCPX_OK; /* nobody can have named it */
+	return options_check_bindings(env, options, ifname, why, cap_bytes);
 }
 
 void options_for_plugin(const struct options_env *env,

@@ -107,30 +107,26 @@ static int side_address(const char *ifname, struct nic *nic, char *why,
 	return TCPX_OK;
 }
 
-static int check(struct transport *t, struct rail *rail, const char *gpu_pci,
-		 struct nic *nic)
+static int check(struct transport *t, struct rail *rail, const char *gpu_pci)
 {
 	const struct options_env *env = &options_env_process;
 	const struct plugin_props *props = &t->plugin->devices[rail->dev];
-	const struct options_nic seen = {rail->ifname, props->pci,
-					 nic->numa_node};
 	char *why = rail->refusal;
 	size_t cap = sizeof(rail->refusal);
 	int err = TCPX_OK;
 
 	if (t->plugin->quirks & PLUGIN_CHECK_ENV)
-		err = options_check_nic(env, &t->options, &seen, why, cap);
+		err = options_check_nic(env, &t->options, rail->ifname,
+					props->pci, why, cap);
 	if (!err && t->plugin->quirks & PLUGIN_NEEDS_DAEMON) {
 		err = options_check_daemon(env, &t->options, gpu_pci, why, cap);
 		rail->awaits_daemon = err != 0;
 	}
 	if (!err && !rail->gpu && t->ptr_kind == NETPLUGIN_PTR_CUDA &&
-	    !(t->options.allow & OPTIONS_DEVICE_MEMORY)) {
-		snprintf(why, cap,
-			 "no GPU, and the plugin receives into GPU "
-			 "memory (TCPX_NETPLUGIN_ALLOW=device-memory)");
-		err = TCPX_EUNSUPPORTED;
-	}
+	    !(t->options.allow & OPTIONS_DEVICE_MEMORY))
+		err = options_refuse(why, cap, OPTIONS_DEVICE_MEMORY,
+				     "no GPU, and the plugin receives into GPU "
+				     "memory");
 	return err;
 }
 
@@ -165,7 +161,7 @@ static void fill_rail(struct transport *t, uint32_t i, uint32_t home,
 	rail->addr = nic.addr;
 	if (t->gpus && gpu_set_open(t->gpus, i, &rail->gpu, rail->refusal, cap))
 		return;
-	if (!check(t, rail, gpu_pci, &nic))
+	if (!check(t, rail, gpu_pci))
 		rail->refusal[0] = '\0';
 }
 
