@@ -25,14 +25,27 @@
 void homes_plan(const uint32_t *distance, uint32_t n_gpus, uint32_t n_nics,
 		uint32_t *home);
 
+/* Those without a home get one all the same: the NIC with fewest GPUs by then,
+ * among equals the first. n_nics > 0. */
+void homes_guess(uint32_t n_gpus, uint32_t n_nics, uint32_t *home);
+
+struct homes_names {
+	uint32_t n_gpus, n_nics;
+	const char *(*nic)(const void *arg, uint32_t nic);
+	const char *(*gpu_pci)(const void *arg, uint32_t gpu); /* "": none */
+	const void *arg;
+};
+
 /*
  * An explicit map, "0=eth1,1=eth1,2=eth2", over home: what it does not name
- * stays. name_of(arg, n) gives NIC n's name. false, with the item's place in
- * *wrong: it names a GPU or NIC that is not there, or is no such list.
+ * stays. A GPU is a number, as this process counts, or a PCI address
+ * ("0000:04:00.0=eth1"), which is the same in every process. GPUs that are not
+ * here are passed over. Returns how many of those named are; -1, with the
+ * item's place in *wrong: it is no such list, or names a NIC that is not there
+ * for a GPU that is.
  */
-bool homes_read_map(const char *map, uint32_t n_gpus, uint32_t n_nics,
-		    const char *(*name_of)(const void *arg, uint32_t nic),
-		    const void *arg, uint32_t *home, const char **wrong);
+int homes_read_map(const char *map, const struct homes_names *names,
+		   uint32_t *home, const char **wrong);
 
 /*
  * Which GPU's memory to send from on NIC nic, to a GPU that is number `index`

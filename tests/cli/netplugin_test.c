@@ -228,6 +228,40 @@ static void info(void)
 	json_decref(json);
 }
 
+/* Nobody knows where a GPU is at home: said, with both ways out, and each of
+ * them taken. A transport whose every rail is refused is not said to be used. */
+static void info_homes(void)
+{
+	struct cli cli;
+
+	set_up();
+	unsetenv("TCPX_NETPLUGIN_MAP");
+	CHECK_EQ(cli_run(&cli, "info --transport netplugin,socket"), 0);
+	cli_says(&cli.out, "\n  netplugin    open, but no rail of it works\n");
+	cli_says(&cli.out, "    home-nic: no interface is near GPU 0");
+	cli_says(&cli.out, "TCPX_NETPLUGIN_MAP=0=INTERFACE");
+	cli_free(&cli);
+	/* The GPUs of another process, and none of this one. */
+	setenv("TCPX_NETPLUGIN_MAP", "1=lo,0000:04:00.0=lo", 1);
+	CHECK_EQ(cli_run(&cli, "info --transport netplugin,socket"), 0);
+	cli_says(&cli.out, "    settings: TCPX_NETPLUGIN_MAP names none of");
+	cli_says_not(&cli.out, "\n  netplugin    in use\n");
+	cli_free(&cli);
+	/* One for all processes of the host. */
+	setenv("TCPX_NETPLUGIN_MAP", "0=lo,1=lo,7=eth9", 1);
+	CHECK_EQ(cli_run(&cli, "info --transport netplugin,socket"), 0);
+	cli_says(&cli.out, "\n  netplugin    in use\n");
+	cli_free(&cli);
+	unsetenv("TCPX_NETPLUGIN_MAP");
+	setenv("TCPX_NETPLUGIN_ALLOW", "loopback,daemon,pci,numa,home-nic", 1);
+	CHECK_EQ(cli_run(&cli, "info --transport netplugin,socket"), 0);
+	cli_says(&cli.out, "\n  netplugin    in use\n");
+	cli_says_not(&cli.out, "    home-nic: ");
+	cli_free(&cli);
+	json_decref(run(
+		"perf --self --single --json --transport netplugin " PAIR, 0));
+}
+
 /* No plugin there, and nothing else allowed: what was tried. */
 static void no_plugin(void)
 {
@@ -280,6 +314,7 @@ static const struct check_case cases[] = {
 	{"mesh", mesh, 60},
 	{"mesh_a_process_a_gpu", mesh_a_process_a_gpu, 60},
 	{"info", info, 60},
+	{"info_homes", info_homes, 60},
 	{"no_plugin", no_plugin, 60},
 };
 

@@ -169,32 +169,75 @@ static void ties_are_shared(void)
 	CHECK_EQ(home[1], 1);
 }
 
+static const char *pci_of(const void *arg, uint32_t gpu)
+{
+	return gpus[gpu];
+}
+
+static int read_map(const char *map, uint32_t n_gpus, uint32_t *home,
+		    const char **wrong)
+{
+	const struct homes_names all = {n_gpus, 4, name_of, pci_of, NULL};
+
+	return homes_read_map(map, &all, home, wrong);
+}
+
 static void maps(void)
 {
-	static const char *const bad[] = {"8=eth1",  "0=eth9", "0=eth",
-					  "0",	     "=eth1",  "x=eth1",
-					  "0=eth12", "0:eth1"};
+	static const char *const bad[] = {
+		"0=eth9",	"0=eth",	"0",
+		"=eth1",	"x=eth1",	"0=eth12",
+		"0:eth1",	"0=",		"-1=eth1",
+		"1x=eth1",	"04:00.0=eth1", "0000:04:00.0=eth9",
+		"0000:04:00.0",
+	};
 	uint32_t home[8] = {0, 0, 1, 1, 2, 2, 3, 3};
 	const char *wrong = NULL;
 
-	CHECK(homes_read_map("0=eth4, 7=eth1", 8, 4, name_of, NULL, home,
-			     &wrong));
+	CHECK_EQ(read_map("0=eth4, 7=eth1", 8, home, &wrong), 2);
 	CHECK_EQ(home[0], 3);
 	CHECK_EQ(home[1], 0);
 	CHECK_EQ(home[7], 0);
-	CHECK(homes_read_map("", 8, 4, name_of, NULL, home, &wrong));
-	CHECK(homes_read_map(", ,1=eth4,,2=eth1, ", 8, 4, name_of, NULL, home,
-			     &wrong));
+	CHECK_EQ(read_map("", 8, home, &wrong), 0);
+	CHECK_EQ(read_map(", ,1=eth4,,2=eth1, ", 8, home, &wrong), 2);
 	CHECK_EQ(home[1], 3);
 	CHECK_EQ(home[2], 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		CHECK(!homes_read_map(bad[i], 8, 4, name_of, NULL, home,
-				      &wrong));
+		CHECK_EQ(read_map(bad[i], 8, home, &wrong), -1);
 		CHECK(wrong == bad[i]);
 	}
-	CHECK(!homes_read_map("0=eth1,1=no", 8, 4, name_of, NULL, home,
-			      &wrong));
+	CHECK_EQ(read_map("0=eth1,1=no", 8, home, &wrong), -1);
 	CHECK_STR(wrong, "1=no");
+}
+
+/* One map for a whole host, also for processes that see one GPU of it. */
+static void map_of_the_host(void)
+{
+	uint32_t home[2] = {HOME_NONE, HOME_NONE};
+	const char *wrong = NULL;
+
+	CHECK_EQ(read_map("0=eth1,1=eth2,2=eth3,7=eth4", 1, home, &wrong), 1);
+	CHECK_EQ(home[0], 0);
+	CHECK_EQ(home[1], HOME_NONE);
+	CHECK_EQ(read_map("3=nowhere,4=eth1", 2, home, &wrong), 0);
+	/* In any case, with the domain as drivers write it. */
+	CHECK_EQ(read_map("0000:8B:00.0=eth4,00000000:05:00.0=eth3", 2, home,
+			  &wrong),
+		 1);
+	CHECK_EQ(home[0], 0);
+	CHECK_EQ(home[1], 2);
+}
+
+static void guesses(void)
+{
+	uint32_t home[5] = {HOME_NONE, 1, HOME_NONE, HOME_NONE, HOME_NONE};
+
+	homes_guess(5, 3, home);
+	CHECK_EQ(home[0], 0);
+	CHECK_EQ(home[1], 1);
+	CHECK_EQ(home[2], 2);
+	CHECK_EQ(home[3], 0);
+	CHECK_EQ(home[4], 1);
 }
 
 static void no_such_xml(void)
@@ -234,6 +277,8 @@ static const struct check_case cases[] = {
 	{"other_index", other_index, 0},
 	{"ties_are_shared", ties_are_shared, 0},
 	{"maps", maps, 0},
+	{"map_of_the_host", map_of_the_host, 0},
+	{"guesses", guesses, 0},
 	{"no_such_xml", no_such_xml, 0},
 	{"this_host", this_host, 0},
 };

@@ -15,7 +15,9 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#define STARTS_WAITED 100 /* moments of 50 ms */
 #define CONNECT_WAIT_MS 10000
 
 static const struct argp_option option_table[] = {
@@ -114,6 +116,34 @@ static int transports_text(void *arg, char *buf, size_t cap_bytes,
 	return tcpx_session_transports(arg, buf, cap_bytes, len_bytes);
 }
 
+static bool any_starts(const json_t *self)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(self, "transports"), i, one)
+	{
+		if (entry_of(json_object_get(one, "rails"), "state",
+			     "starting"))
+			return true;
+	}
+	return false;
+}
+
+/* With what becomes of rails that start, if it is known soon. */
+static json_t *describe_settled(struct tcpx_session *session, uint64_t peer)
+{
+	const struct timespec moment = {0, 50000000};
+	json_t *self = path_describe(session, peer);
+
+	for (int i = 0; i < STARTS_WAITED && self && any_starts(self); i++) {
+		json_decref(self);
+		nanosleep(&moment, NULL);
+		self = path_describe(session, peer);
+	}
+	return self;
+}
+
 /* How the session reaches itself says what it has to offer to others. */
 static json_t *describe_self(struct tcpx_session *session)
 {
@@ -130,7 +160,7 @@ static json_t *describe_self(struct tcpx_session *session)
 		complain("connecting to itself: %s", tcpx_strerror(status));
 		return NULL;
 	}
-	return path_describe(session, peer);
+	return describe_settled(session, peer);
 }
 
 static void print_interfaces(const json_t *list)
@@ -223,9 +253,24 @@ static void print_rails(const json_t *rails)
 	}
 }
 
+/* One that is open may yet reach nobody: each of its rails is refused. */
+static const char *state_of(const json_t *transport, const json_t *rails)
+{
+	if (json_is_true(json_object_get(transport, "open")))
+		return entry_of(rails, "state", "usable") ||
+				       !json_array_size(rails) ?
+			       "in use" :
+		       entry_of(rails, "state", "starting") ?
+			       "starting" :
+			       "open, but no rail of it works";
+	return json_is_true(json_object_get(transport, "usable")) ?
+		       "usable" :
+		       "not usable";
+}
+
 static void print_transports(const json_t *list, const json_t *self, bool all)
 {
-	const json_t *one;
+	const json_t *one, *rails;
 	const char *name, *why;
 	size_t i;
 
@@ -236,12 +281,12 @@ static void print_transports(const json_t *list, const json_t *self, bool all)
 		why = json_string_value(json_object_get(one, "why"));
 		if (!all && !strncmp(name, "loop", 4))
 			continue;
-		printf("  %-12s %s%s\n", name,
-		       json_is_true(json_object_get(one, "open")) ?
-			       "in use" :
-		       json_is_true(json_object_get(one, "usable")) ?
-			       "usable" :
-			       "not usable",
+		/* As the session's peers would see it. */
+		rails = json_object_get(
+			entry_of(json_object_get(self, "transports"),
+				 "transport", name),
+			"rails");
+		printf("  %-12s %s%s\n", name, state_of(one, rails),
 		       json_is_true(json_object_get(one, "allowed")) ?
 			       "" :
 			       ", not allowed by the settings "
@@ -249,11 +294,7 @@ static void print_transports(const json_t *list, const json_t *self, bool all)
 		if (why && !json_array_size(json_object_get(one, "checks")))
 			text_wrap(stdout, 4, 6, why);
 		print_checks(one);
-		/* As the session's peers would see it. */
-		print_rails(json_object_get(
-			entry_of(json_object_get(self, "transports"),
-				 "transport", name),
-			"rails"));
+		print_rails(rails);
 	}
 }
 

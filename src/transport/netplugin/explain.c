@@ -21,7 +21,8 @@ struct explanation {
 	const struct transport_params *params;
 	struct options options;
 	struct nic nics[NICS_MAX];
-	uint32_t n_nics;
+	uint32_t n_nics, n_gpus;
+	char pci[NETPLUGIN_RAILS_MAX][GPU_PCI_MAX];
 	void (*say)(void *arg, const char *check, const char *why);
 	void *arg;
 };
@@ -103,55 +104,65 @@ static const char *name_of(const void *arg, uint32_t nic)
 	return e->nics[nic].ifname;
 }
 
-/* The NIC of a GPU, by the map or by distance; HOME_NONE with the reason. */
-static uint32_t home_of(const struct explanation *e, uint32_t gpu,
-			const char *pci, char *why, size_t cap_bytes)
+static const char *pci_of(const void *arg, uint32_t gpu)
 {
-	uint32_t distance[NICS_MAX], home[NETPLUGIN_RAILS_MAX];
+	const struct explanation *e = arg;
+
+	return e->pci[gpu];
+}
+
+/* The NIC of each GPU, by the map or by distance; false with the reason. */
+static bool find_homes(const struct explanation *e, uint32_t *home, char *why,
+		       size_t cap_bytes)
+{
+	const struct homes_names names = {e->n_gpus, e->n_nics, name_of, pci_of,
+					  e};
 	struct topo_map *map = NULL;
+	uint32_t distance[NICS_MAX];
 	const char *wrong;
+	int n = 1;
 
 	if (topo_map_load(NULL, &map))
 		map = NULL;
-	for (uint32_t n = 0; n < e->n_nics; n++)
-		distance[n] =
-			map && pci[0] && e->nics[n].pci[0] ?
-				topo_map_distance(map, pci, e->nics[n].pci) :
-				TOPO_UNKNOWN;
+	for (uint32_t g = 0; g < e->n_gpus; g++) {
+		for (uint32_t i = 0; i < e->n_nics; i++)
+			distance[i] =
+				map && e->pci[g][0] && e->nics[i].pci[0] ?
+					topo_map_distance(map, e->pci[g],
+							  e->nics[i].pci) :
+					TOPO_UNKNOWN;
+		homes_plan(distance, 1, e->n_nics, &home[g]);
+	}
 	topo_map_free(map);
-	for (uint32_t g = 0; g < NETPLUGIN_RAILS_MAX; g++)
-		home[g] = HOME_NONE;
-	homes_plan(distance, 1, e->n_nics, &home[gpu]);
-	if (e->options.map &&
-	    !homes_read_map(e->options.map, NETPLUGIN_RAILS_MAX, e->n_nics,
-			    name_of, e, home, &wrong))
+	if (e->options.map)
+		n = homes_read_map(e->options.map, &names, home, &wrong);
+	if (n < 0)
 		snprintf(why, cap_bytes,
-			 "TCPX_NETPLUGIN_MAP: no such GPU or interface at "
+			 "TCPX_NETPLUGIN_MAP: no GPU and interface at "
 			 "\"%.40s\"",
 			 wrong);
-	else
+	else if (!n)
 		snprintf(why, cap_bytes,
-			 "no interface is near GPU %u%s%s; "
-			 "TCPX_NETPLUGIN_MAP=%u=INTERFACE says which one is "
-			 "its",
-			 gpu, *pci ? " at " : "", pci, gpu);
-	return home[gpu];
+			 "TCPX_NETPLUGIN_MAP names none of the %u GPUs here",
+			 e->n_gpus);
+	else if (e->n_nics && e->options.allow & OPTIONS_HOME_NIC)
+		homes_guess(e->n_gpus, e->n_nics, home);
+	return n > 0;
 }
 
-static void explain_gpu(const struct explanation *e, uint32_t gpu)
+static void explain_gpu(const struct explanation *e, uint32_t gpu,
+			uint32_t home)
 {
 	struct options options = only(e, OPTIONS_DAEMON);
-	struct gpu_info info = {0};
 	char why[400] = "";
-	uint32_t home;
-	int err = gpu_set_info(e->params->gpus, gpu, &info);
+	int err = options_check_daemon(&options_env_process, &options,
+				       e->pci[gpu], why, sizeof(why));
 
-	if (err)
-		return;
-	err = options_check_daemon(&options_env_process, &options, info.pci,
-				   why, sizeof(why));
 	say(e, OPTIONS_DAEMON, err, why);
-	home = home_of(e, gpu, info.pci, why, sizeof(why));
+	snprintf(why, sizeof(why),
+		 "no interface is near GPU %u%s%s; TCPX_NETPLUGIN_MAP=%u="
+		 "INTERFACE says which one is its",
+		 gpu, e->pci[gpu][0] ? " at " : "", e->pci[gpu], gpu);
 	say(e, OPTIONS_HOME_NIC, home == HOME_NONE, why);
 	if (home != HOME_NONE)
 		explain_home(e, &e->nics[home]);
@@ -185,22 +196,36 @@ static void add_mapped(struct explanation *e)
 	}
 }
 
+static void list_gpus(struct explanation *e, char *why, size_t cap_bytes)
+{
+	struct gpu_set *gpus = e->params->gpus;
+	struct gpu_info info;
+
+	e->n_gpus = gpus ? gpu_set_count(gpus, why, cap_bytes) : 0;
+	if (e->n_gpus > NETPLUGIN_RAILS_MAX)
+		e->n_gpus = NETPLUGIN_RAILS_MAX;
+	for (uint32_t i = 0; i < e->n_gpus; i++)
+		if (!gpu_set_info(gpus, i, &info))
+			snprintf(e->pci[i], GPU_PCI_MAX, "%s", info.pci);
+}
+
 static void explain_gpus(struct explanation *e)
 {
 	char why[200] = "no GPU driver in use", text[300];
-	uint32_t n = e->params->gpus ?
-			     gpu_set_count(e->params->gpus, why, sizeof(why)) :
-			     0;
+	uint32_t home[NETPLUGIN_RAILS_MAX];
 
 	options_nics(&options_env_process, e->nics, &e->n_nics);
 	add_mapped(e);
 	explain_nics(e);
-	for (uint32_t i = 0; i < n && i < NETPLUGIN_RAILS_MAX; i++)
-		if (options_wants_gpu(&e->options, i, n))
-			explain_gpu(e, i);
+	list_gpus(e, why, sizeof(why));
+	if (e->n_gpus && !find_homes(e, home, text, sizeof(text)))
+		e->say(e->arg, "settings", text);
+	for (uint32_t i = 0; i < e->n_gpus; i++)
+		if (options_wants_gpu(&e->options, i, e->n_gpus))
+			explain_gpu(e, i, home[i]);
 	(void)options_refuse(text, sizeof(text), OPTIONS_DEVICE_MEMORY,
 			     "no GPU to receive into: %s", why);
-	say(e, OPTIONS_DEVICE_MEMORY, !n, text);
+	say(e, OPTIONS_DEVICE_MEMORY, !e->n_gpus, text);
 }
 
 void open_explain(const struct transport_params *params,

@@ -13,11 +13,23 @@
 
 /* GPU -> home NIC, both by name and in words. */
 
+struct names {
+	const struct plugin *plugin;
+	char (*pci)[GPU_PCI_MAX]; /* of each GPU */
+};
+
 static const char *name_of(const void *arg, uint32_t nic)
 {
-	const struct plugin *plugin = arg;
+	const struct names *names = arg;
 
-	return plugin->devices[nic].name;
+	return names->plugin->devices[nic].name;
+}
+
+static const char *pci_of(const void *arg, uint32_t gpu)
+{
+	const struct names *names = arg;
+
+	return names->pci[gpu];
 }
 
 /* ---- what there is ----------------------------------------------------- */
@@ -60,13 +72,38 @@ static void measure(const struct transport *t, char (*pci)[GPU_PCI_MAX],
 	topo_map_free(map);
 }
 
+/* Over what distances say. */
+static int read_map(struct transport *t, char (*pci)[GPU_PCI_MAX],
+		    uint32_t *home, char *why, size_t cap_bytes)
+{
+	const struct plugin *plugin = t->plugin;
+	const struct names own = {plugin, pci};
+	const struct homes_names names = {t->n_rails, plugin->n_devices,
+					  name_of, pci_of, &own};
+	const char *wrong;
+	int n = homes_read_map(t->options.map, &names, home, &wrong);
+
+	if (n < 0)
+		snprintf(why, cap_bytes,
+			 "TCPX_NETPLUGIN_MAP: no GPU and interface at "
+			 "\"%.40s\" (the plugin has %s%s)",
+			 wrong, plugin->devices[0].name,
+			 plugin->n_devices > 1 ? " and more" : "");
+	else if (!n)
+		snprintf(why, cap_bytes,
+			 "TCPX_NETPLUGIN_MAP names none of the %u GPUs of this "
+			 "process, the first of which is 0 or %s",
+			 t->n_rails, pci[0][0] ? pci[0] : "of no address");
+	return n > 0 ? TCPX_OK : TCPX_EUNSUPPORTED;
+}
+
 static int plan(struct transport *t, char (*pci)[GPU_PCI_MAX], uint32_t *home,
 		char *why, size_t cap_bytes)
 {
 	uint32_t n_nics = t->plugin->n_devices;
 	uint32_t *distance =
 		calloc((size_t)t->n_rails * n_nics, sizeof(*distance));
-	const char *wrong;
+	int err = TCPX_OK;
 
 	if (!distance)
 		return TCPX_ENOMEM;
@@ -78,16 +115,11 @@ static int plan(struct transport *t, char (*pci)[GPU_PCI_MAX], uint32_t *home,
 		if (home[g] == HOME_NONE && (n_nics == 1 || !t->gpus) &&
 		    !(t->plugin->quirks & PLUGIN_HOME_NIC_ONLY))
 			home[g] = 0;
-	if (!t->options.map ||
-	    homes_read_map(t->options.map, t->n_rails, n_nics, name_of,
-			   t->plugin, home, &wrong))
-		return TCPX_OK;
-	snprintf(why, cap_bytes,
-		 "TCPX_NETPLUGIN_MAP: no such GPU or interface "
-		 "at \"%.40s\" (%u GPUs; the plugin has %s%s)",
-		 wrong, t->n_rails, t->plugin->devices[0].name,
-		 n_nics > 1 ? " and more" : "");
-	return TCPX_EUNSUPPORTED;
+	if (t->options.map)
+		err = read_map(t, pci, home, why, cap_bytes);
+	if (!err && t->options.allow & OPTIONS_HOME_NIC)
+		homes_guess(t->n_rails, n_nics, home);
+	return err;
 }
 
 /* ---- can it be used ---------------------------------------------------- */
@@ -146,11 +178,11 @@ static void fill_rail(struct transport *t, uint32_t i, uint32_t home,
 		return;
 	}
 	if (home == HOME_NONE) {
-		snprintf(rail->refusal, cap,
-			 "no NIC of the plugin is near "
-			 "GPU %u (TCPX_NETPLUGIN_MAP=%u=INTERFACE says which "
-			 "one is its)",
-			 i, i);
+		(void)options_refuse(rail->refusal, cap, OPTIONS_HOME_NIC,
+				     "no NIC of the plugin is near GPU %u; "
+				     "TCPX_NETPLUGIN_MAP=%u=INTERFACE says "
+				     "which one is its",
+				     i, i);
 		return;
 	}
 	rail->dev = (int)home;
