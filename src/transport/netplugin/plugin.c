@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sigmask.h"
 #include "base/text.h"
 
 /* Best first. A plugin that exports several is driven by the first. v7
@@ -207,6 +208,36 @@ static int start_locked(struct plugin *plugin, struct text *why)
 	return err;
 }
 
+struct start {
+	struct plugin *plugin;
+	struct text *why;
+	int status;
+};
+
+static void *run_start(void *arg)
+{
+	struct start *start = arg;
+
+	sigmask_shut_pipe();
+	start->status = start_locked(start->plugin, start->why);
+	return NULL;
+}
+
+/* On a thread of ours: init may change the timer slack of the one that calls
+ * it, and start threads, which inherit its signals. */
+static int start_apart(struct plugin *plugin, struct text *why)
+{
+	struct start start = {.plugin = plugin, .why = why};
+	pthread_t thread;
+
+	if (sigmask_start_thread(&thread, NULL, run_start, &start)) {
+		text_add(why, "no thread to start %s on", plugin->name);
+		return TCPX_ENOMEM;
+	}
+	pthread_join(thread, NULL);
+	return start.status;
+}
+
 int plugin_start(struct plugin *plugin, char *why, size_t cap_bytes)
 {
 	struct text out;
@@ -214,7 +245,7 @@ int plugin_start(struct plugin *plugin, char *why, size_t cap_bytes)
 	pthread_mutex_lock(&load_lock);
 	if (!started) {
 		text_init(&out, start_why, sizeof(start_why));
-		start_status = start_locked(plugin, &out);
+		start_status = start_apart(plugin, &out);
 		started = true;
 	}
 	text_init(&out, why, cap_bytes);
