@@ -202,6 +202,11 @@ static int read_device_handle(struct channel *c)
 		return because(t, TCPX_ECHANNEL,
 			       "a device handle without "
 			       "metadata or pool");
+	if (!host_is_readable(unpack.meta, sizeof(*unpack.meta)))
+		return because(t, TCPX_ECHANNEL,
+			       "a device handle whose metadata, %zu bytes, "
+			       "the CPU cannot read",
+			       sizeof(*unpack.meta));
 	comm->meta = unpack.meta;
 	comm->bounce = unpack.bounce;
 	comm->pool_bytes = t->options.pool_bytes;
