@@ -142,17 +142,6 @@ void rules_log_odd(void)
 		pthread_detach(thread);
 }
 
-void rules_control_begin(const char *name)
-{
-	if (atomic_fetch_add(&n_in_control, 1) > 0)
-		rules_broken(24, "%s beside another control call", name);
-}
-
-void rules_control_end(void)
-{
-	atomic_fetch_sub(&n_in_control, 1);
-}
-
 void rules_check_sigpipe(const char *name)
 {
 	struct sigaction action;
@@ -167,6 +156,18 @@ void rules_check_sigpipe(const char *name)
 	    !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL)
 		rules_broken(25, "SIGPIPE is open in a thread that calls %s",
 			     name);
+}
+
+void rules_control_begin(const char *name)
+{
+	if (atomic_fetch_add(&n_in_control, 1) > 0)
+		rules_broken(24, "%s beside another control call", name);
+	rules_check_sigpipe(name);
+}
+
+void rules_control_end(void)
+{
+	atomic_fetch_sub(&n_in_control, 1);
 }
 
 uint64_t rules_now_ns(void)
