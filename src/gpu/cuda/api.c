@@ -58,6 +58,13 @@ void cuda_describe(cuda_result rc, char *text, size_t cap_bytes)
 		snprintf(text, cap_bytes, "CUDA error %d", rc);
 }
 
+bool cuda_blames_event(cuda_result rc)
+{
+	return rc == CUDA_INVALID_VALUE || rc == CUDA_INVALID_HANDLE ||
+	       rc == CUDA_INVALID_CONTEXT || rc == CUDA_CONTEXT_IS_DESTROYED ||
+	       (rc >= CUDA_CAPTURE_FIRST && rc <= CUDA_CAPTURE_LAST);
+}
+
 static int find_symbols(void *lib, char *why, size_t cap_bytes)
 {
 	for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols); i++) {

@@ -34,7 +34,9 @@ enum {
 	CUDA_INVALID_CONTEXT = 201,
 	CUDA_INVALID_HANDLE = 400,
 	CUDA_NOT_READY = 600,
-	CUDA_CAPTURE_FIRST = 900, /* of the errors that captures make */
+	CUDA_CONTEXT_IS_DESTROYED = 709,
+	/* Of streams under capture, and of events recorded in them. */
+	CUDA_CAPTURE_FIRST = 900,
 	CUDA_CAPTURE_LAST = 908,
 };
 
@@ -208,6 +210,9 @@ extern struct cuda_api cuda_api;
 bool cuda_is_loaded(void);
 /* Loads and initialises it; idempotent, any thread. TCPX_EUNSUPPORTED. */
 int cuda_load(char *why, size_t cap_bytes);
+/* Of a call with a caller's event: is it the event that is wrong, and not the
+ * device? Not one, of a context that is gone, or of a graph under capture. */
+bool cuda_blames_event(cuda_result rc);
 /* "CUDA_ERROR_OUT_OF_MEMORY: out of memory", the driver's own words. */
 void cuda_describe(cuda_result rc, char *text, size_t cap_bytes);
 

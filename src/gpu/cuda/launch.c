@@ -184,15 +184,6 @@ int cuda_launch(struct gpu_device *device, uint32_t stream,
 
 /* ---- events -------------------------------------------------------------- */
 
-/* No error of these is the device's: the handle is none, or belongs to a
- * capture, in which nothing ever passes. */
-static bool is_no_event(cuda_result rc)
-{
-	return rc == CUDA_INVALID_VALUE || rc == CUDA_INVALID_HANDLE ||
-	       rc == CUDA_INVALID_CONTEXT ||
-	       (rc >= CUDA_CAPTURE_FIRST && rc <= CUDA_CAPTURE_LAST);
-}
-
 int cuda_event_passed(struct gpu_device *device, uintptr_t event)
 {
 	struct cuda_scope scope;
@@ -209,5 +200,5 @@ int cuda_event_passed(struct gpu_device *device, uintptr_t event)
 	if (got == CUDA_NOT_READY)
 		return TCPX_INPROGRESS;
 	(void)cuda_fail(device, "cuEventQuery", got);
-	return is_no_event(got) ? TCPX_EINVAL : TCPX_EGPU;
+	return cuda_blames_event(got) ? TCPX_EINVAL : TCPX_EGPU;
 }
