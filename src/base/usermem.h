@@ -14,6 +14,10 @@
  */
 const char *usermem_check(const void *base, size_t len_bytes, bool write);
 
+/* Can the CPU read a byte there? On any kernel, and of any kind of mapping; true
+ * where that cannot be told. Some system calls. */
+bool usermem_can_read(const void *at);
+
 /* memcpy() from memory that may have gone: false then, where memcpy() would
  * end the process. Some system calls. */
 bool usermem_copy(void *dst, const void *src, size_t len_bytes);

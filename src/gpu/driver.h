@@ -70,7 +70,8 @@ struct gpu_ops {
 	uint32_t (*count)(void);
 	int (*info)(uint32_t index, struct gpu_info *info);
 	/* Kind and device of a range; TCPX_EINVAL with why if it is not one
-	 * kind of one device from end to end, or cannot be used. */
+	 * kind of one device from end to end, or cannot be used; TCPX_EGPU if
+	 * it is not the CPU's, and a failed driver does not say whose. */
 	int (*classify)(const void *addr, uint64_t len_bytes,
 			enum gpu_mem_kind *kind, uint32_t *index, char *why,
 			size_t cap_bytes);

@@ -89,6 +89,9 @@ int gpu_set_info(struct gpu_set *set, uint32_t index, struct gpu_info *info);
  * and asks no driver that this process has not loaded. Device memory opens
  * its device (takes its time, once). TCPX_EINVAL: not one device's memory
  * from end to end, or of a kind that cannot be used, in words in why.
+ * TCPX_EUNSUPPORTED: a driver is in this process that cannot be used, or is
+ * switched off, and the CPU cannot read there. TCPX_EGPU: a device's that has
+ * failed.
  */
 int gpu_set_find(struct gpu_set *set, const void *addr, uint64_t len_bytes,
 		 struct gpu **gpu, char *why, size_t cap_bytes);

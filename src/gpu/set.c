@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/usermem.h"
 #include "gpu/internal.h"
 
 struct gpu_set {
 	const struct gpu_ops *ops; /* NULL: off */
 	struct gpu_params params;
-	pthread_mutex_t lock;	   /* while the driver or a device is opened */
+	pthread_mutex_t lock; /* while the driver or a device is opened */
 	_Atomic bool loaded;
 	_Atomic(struct gpu *) gpus[GPU_DEVICES_MAX]; /* NULL: not opened yet */
 };
@@ -104,28 +105,46 @@ int gpu_set_info(struct gpu_set *set, uint32_t index, struct gpu_info *info)
 	return set->ops->info(index, info);
 }
 
+/* Without a driver that could be asked: what the CPU can read is its own. */
+static int find_without(const void *addr, uint64_t len_bytes, struct gpu **gpu,
+			char *why, size_t cap_bytes)
+{
+	const char *first = addr;
+	size_t used = strlen(why);
+
+	if (usermem_can_read(first) &&
+	    usermem_can_read(first + len_bytes - 1)) {
+		*gpu = NULL;
+		return TCPX_OK;
+	}
+	snprintf(why + used, cap_bytes - used,
+		 "; and the CPU cannot read there: device memory?");
+	return TCPX_EUNSUPPORTED;
+}
+
 int gpu_set_find(struct gpu_set *set, const void *addr, uint64_t len_bytes,
 		 struct gpu **gpu, char *why, size_t cap_bytes)
 {
+	const struct gpu_ops *ops = set->ops ? set->ops : &gpu_cuda_ops;
 	enum gpu_mem_kind kind = GPU_MEM_HOST;
 	uint32_t index = 0;
 	int rc;
 
-	if (set->ops && set->ops->is_loaded()) {
-		rc = load_driver(set, why, cap_bytes);
-		if (rc == 0)
-			rc = set->ops->classify(addr, len_bytes, &kind, &index,
-						why, cap_bytes);
-		/* One that is there and cannot be used has no memory. */
-		if (rc == TCPX_EUNSUPPORTED)
-			kind = GPU_MEM_HOST;
-		else if (rc)
-			return rc;
+	if (!ops->is_loaded()) {
+		*gpu = NULL;
+		return TCPX_OK;
 	}
-	if (kind == GPU_MEM_DEVICE)
-		return gpu_set_open(set, index, gpu, why, cap_bytes);
-	*gpu = NULL;
-	return TCPX_OK;
+	rc = load_driver(set, why, cap_bytes);
+	if (rc == TCPX_EUNSUPPORTED)
+		return find_without(addr, len_bytes, gpu, why, cap_bytes);
+	if (rc == 0)
+		rc = ops->classify(addr, len_bytes, &kind, &index, why,
+				   cap_bytes);
+	if (rc == 0 && kind == GPU_MEM_HOST)
+		*gpu = NULL;
+	if (rc || kind == GPU_MEM_HOST)
+		return rc;
+	return gpu_set_open(set, index, gpu, why, cap_bytes);
 }
 
 struct gpu *gpu_set_opened(struct gpu_set *set, uint32_t index)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <tcpx/status.h>
+#include <unistd.h>
 
 #include "base/atomic.h"
 #include "gpu/cuda/api.h"
@@ -14,7 +15,13 @@
 struct cuda_api cuda_api;
 
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic bool ready;
+/* The process that has the driver: one forked from it has not. 0: none. */
+static _Atomic pid_t ready;
+
+static bool is_ready(void)
+{
+	return load_acquire(&ready) == getpid();
+}
 
 static const struct {
 	const char *symbol;
@@ -34,7 +41,7 @@ bool cuda_is_loaded(void)
 {
 	void *lib;
 
-	if (load_acquire(&ready))
+	if (is_ready())
 		return true;
 	lib = dlopen(LIBRARY, RTLD_NOW | RTLD_NOLOAD);
 	if (!lib)
@@ -124,13 +131,13 @@ int cuda_load(char *why, size_t cap_bytes)
 {
 	int rc = TCPX_OK;
 
-	if (load_acquire(&ready))
+	if (is_ready())
 		return TCPX_OK;
 	pthread_mutex_lock(&load_lock);
-	if (!load_relaxed(&ready))
+	if (!is_ready())
 		rc = load_locked(why, cap_bytes);
 	if (rc == TCPX_OK)
-		store_release(&ready, true);
+		store_release(&ready, getpid());
 	pthread_mutex_unlock(&load_lock);
 	return rc;
 }

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <tcpx/status.h>
-#include <unistd.h>
 
+#include "base/usermem.h"
 #include "gpu/cuda/device.h"
 
 /*
@@ -16,14 +14,16 @@
 
 struct place {
 	struct CUctx_st *ctx;
-	int type;		/* 0: the driver does not know it */
-	int managed;		/* bool */
+	int type; /* 0: the driver does not know it */
+	int managed; /* bool */
 	int device;
-	int mapped;		/* bool */
+	int mapped; /* bool */
 	uint64_t range_start, range_bytes;
 	uint64_t mapping_start, mapping_bytes;
 };
 
+/* TCPX_EINVAL, or TCPX_EGPU: the driver answers nothing, after a failure of the
+ * current context's or in a process that was forked. */
 static int look(uint64_t at, struct place *place, char *why, size_t cap_bytes)
 {
 	struct place p = {.device = -1, .mapped = 1};
@@ -44,7 +44,7 @@ static int look(uint64_t at, struct place *place, char *why, size_t cap_bytes)
 		cuda_describe(rc, text, sizeof(text));
 		snprintf(why, cap_bytes, "cannot tell whose memory it is: %s",
 			 text);
-		return TCPX_EINVAL;
+		return rc == CUDA_INVALID_VALUE ? TCPX_EINVAL : TCPX_EGPU;
 	}
 	*place = p;
 	return TCPX_OK;
@@ -66,21 +66,6 @@ static uint64_t end_of(const struct place *place, uint64_t at)
 static bool is_device(const struct place *place)
 {
 	return place->type == CUDA_MEMORY_DEVICE;
-}
-
-/* Can a byte be read there? A write() from a bad address fails, a load does
- * not return. The bare system call: sanitizers look at what write() is given. */
-static bool readable(const void *addr)
-{
-	bool good = true;
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
-		return true;
-	good = syscall(SYS_write, fds[1], addr, 1) == 1;
-	close(fds[0]);
-	close(fds[1]);
-	return good;
 }
 
 /* Device memory of a context of its own, or without access, would take the
@@ -171,6 +156,12 @@ static int walk_device(const struct place *first, uint64_t addr, uint64_t end,
 	return TCPX_OK;
 }
 
+static bool is_readable(uint64_t addr, uint64_t end)
+{
+	return usermem_can_read((const void *)(uintptr_t)addr) &&
+	       usermem_can_read((const void *)(uintptr_t)(end - 1));
+}
+
 /* The first byte is not device memory, so the last one must not be. */
 static int check_host(const struct place *first, uint64_t addr, uint64_t end,
 		      char *why, size_t cap_bytes)
@@ -188,8 +179,7 @@ static int check_host(const struct place *first, uint64_t addr, uint64_t end,
 	}
 	if (first->type == CUDA_MEMORY_HOST)
 		return TCPX_OK;
-	if (!readable((const void *)(uintptr_t)addr) ||
-	    !readable((const void *)(uintptr_t)(end - 1))) {
+	if (!is_readable(addr, end)) {
 		snprintf(why, cap_bytes,
 			 "neither device memory nor readable host memory "
 			 "(freed device memory?)");
@@ -210,10 +200,9 @@ uint64_t cuda_extent(uint64_t at, uint64_t len_bytes)
 	return extent && extent < len_bytes ? extent : len_bytes;
 }
 
-int cuda_classify(const void *addr, uint64_t len_bytes, enum gpu_mem_kind *kind,
-		  uint32_t *index, char *why, size_t cap_bytes)
+static int ask_driver(uint64_t at, uint64_t end, enum gpu_mem_kind *kind,
+		      uint32_t *index, char *why, size_t cap_bytes)
 {
-	uint64_t at = (uintptr_t)addr, end = at + len_bytes;
 	struct place first;
 	int rc = look(at, &first, why, cap_bytes);
 
@@ -241,4 +230,18 @@ int cuda_classify(const void *addr, uint64_t len_bytes, enum gpu_mem_kind *kind,
 	*kind = GPU_MEM_DEVICE;
 	*index = (uint32_t)first.device;
 	return TCPX_OK;
+}
+
+int cuda_classify(const void *addr, uint64_t len_bytes, enum gpu_mem_kind *kind,
+		  uint32_t *index, char *why, size_t cap_bytes)
+{
+	uint64_t at = (uintptr_t)addr, end = at + len_bytes;
+	int rc = ask_driver(at, end, kind, index, why, cap_bytes);
+
+	/* What the CPU can read needs no driver. */
+	if (rc == TCPX_EGPU && is_readable(at, end)) {
+		*kind = GPU_MEM_HOST;
+		rc = TCPX_OK;
+	}
+	return rc;
 }
