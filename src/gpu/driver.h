@@ -67,7 +67,8 @@ struct gpu_ops {
 	bool (*is_loaded)(void);
 	/* Loads it. TCPX_EUNSUPPORTED with the reason in why. Idempotent. */
 	int (*load)(char *why, size_t cap_bytes);
-	uint32_t (*count)(void);
+	/* 0 with the reason in why. */
+	uint32_t (*count)(char *why, size_t cap_bytes);
 	int (*info)(uint32_t index, struct gpu_info *info);
 	/* Kind and device of a range; TCPX_EINVAL with why if it is not one
 	 * kind of one device from end to end, or cannot be used; TCPX_EGPU if

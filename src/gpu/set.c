@@ -89,10 +89,7 @@ uint32_t gpu_set_count(struct gpu_set *set, char *why, size_t cap_bytes)
 
 	if (load_driver(set, why, cap_bytes) != 0)
 		return 0;
-	n = set->ops->count();
-	if (n == 0)
-		snprintf(why, cap_bytes, "driver %s sees no device",
-			 set->ops->name);
+	n = set->ops->count(why, cap_bytes);
 	return n < GPU_DEVICES_MAX ? n : GPU_DEVICES_MAX;
 }
 
@@ -122,6 +119,23 @@ static int find_without(const void *addr, uint64_t len_bytes, struct gpu **gpu,
 	return TCPX_EUNSUPPORTED;
 }
 
+/* Of a device that has failed nothing new is taken. */
+static int open_sound(struct gpu_set *set, uint32_t index, struct gpu **gpu,
+		      char *why, size_t cap_bytes)
+{
+	struct gpu *found;
+	int rc = gpu_set_open(set, index, &found, why, cap_bytes);
+
+	if (rc == 0 && gpu_status(found) != 0) {
+		rc = gpu_status(found);
+		snprintf(why, cap_bytes, "device %u has failed: %s", index,
+			 gpu_cause(found));
+	}
+	if (rc == 0)
+		*gpu = found;
+	return rc;
+}
+
 int gpu_set_find(struct gpu_set *set, const void *addr, uint64_t len_bytes,
 		 struct gpu **gpu, char *why, size_t cap_bytes)
 {
@@ -144,7 +158,7 @@ int gpu_set_find(struct gpu_set *set, const void *addr, uint64_t len_bytes,
 		*gpu = NULL;
 	if (rc || kind == GPU_MEM_HOST)
 		return rc;
-	return gpu_set_open(set, index, gpu, why, cap_bytes);
+	return open_sound(set, index, gpu, why, cap_bytes);
 }
 
 struct gpu *gpu_set_opened(struct gpu_set *set, uint32_t index)
@@ -157,11 +171,15 @@ int gpu_set_open(struct gpu_set *set, uint32_t index, struct gpu **gpu,
 {
 	struct gpu *found;
 	int rc = load_driver(set, why, cap_bytes);
+	uint32_t n;
 
 	if (rc)
 		return rc;
-	if (index >= set->ops->count() || index >= GPU_DEVICES_MAX) {
-		snprintf(why, cap_bytes, "there is no device %u", index);
+	n = gpu_set_count(set, why, cap_bytes);
+	if (index >= n) {
+		if (n)
+			snprintf(why, cap_bytes, "there is no device %u",
+				 index);
 		return TCPX_ENOENT;
 	}
 	found = load_acquire(&set->gpus[index]);

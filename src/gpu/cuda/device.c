@@ -105,13 +105,21 @@ static int check(struct gpu_device *device)
 
 /* ---- what there is -------------------------------------------------------- */
 
-static uint32_t count(void)
+static uint32_t count(char *why, size_t cap_bytes)
 {
+	cuda_result rc;
+	char text[160];
 	int n = 0;
 
-	return cuda_api.device_count(&n) == CUDA_SUCCESS && n > 0 ?
-		       (uint32_t)n :
-		       0;
+	rc = cuda_api.device_count(&n);
+	if (rc != CUDA_SUCCESS) {
+		cuda_describe(rc, text, sizeof(text));
+		snprintf(why, cap_bytes, "cuDeviceGetCount: %s", text);
+		return 0;
+	}
+	if (n <= 0)
+		snprintf(why, cap_bytes, "driver cuda sees no device");
+	return n > 0 ? (uint32_t)n : 0;
 }
 
 static uint32_t attribute(cuda_device device, int which)

@@ -82,9 +82,13 @@ static int host_load(char *why, size_t cap_bytes)
 	return TCPX_OK;
 }
 
-static uint32_t host_count(void)
+static uint32_t host_count(char *why, size_t cap_bytes)
 {
-	return load_relaxed(&n_devices);
+	uint32_t n = load_relaxed(&n_devices);
+
+	if (n == 0)
+		snprintf(why, cap_bytes, "driver host sees no device");
+	return n;
 }
 
 static int host_info(uint32_t index, struct gpu_info *info)
