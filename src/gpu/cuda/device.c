@@ -27,7 +27,8 @@ int cuda_enter(struct gpu_device *device, struct cuda_scope *scope)
 	cuda_result rc;
 
 	scope->capture_mode = CUDA_CAPTURE_RELAXED;
-	(void)cuda_api.capture_mode(&scope->capture_mode);
+	scope->relaxed = cuda_api.capture_mode(&scope->capture_mode) ==
+			 CUDA_SUCCESS;
 	rc = cuda_api.ctx_push(device->ctx);
 	scope->pushed = rc == CUDA_SUCCESS;
 	return rc ? cuda_fail(device, "cuCtxPushCurrent", rc) : TCPX_OK;
@@ -39,7 +40,8 @@ void cuda_leave(struct cuda_scope *scope)
 
 	if (scope->pushed)
 		(void)cuda_api.ctx_pop(&ours);
-	(void)cuda_api.capture_mode(&scope->capture_mode);
+	if (scope->relaxed)
+		(void)cuda_api.capture_mode(&scope->capture_mode);
 }
 
 int cuda_fail(struct gpu_device *device, const char *what, cuda_result rc)

@@ -60,8 +60,8 @@ struct gpu_device {
 /* The context, and relaxed rules for stream captures: what we do on our own
  * streams must not end another thread's capture. */
 struct cuda_scope {
-	bool pushed;
-	int capture_mode;
+	bool pushed, relaxed;
+	int capture_mode;	/* the thread's own, while it is relaxed */
 };
 
 /* Makes the device current for this thread; always undone by cuda_leave(). */
@@ -76,7 +76,6 @@ int cuda_drain(struct gpu_device *device, struct CUstream_st *stream,
 
 int cuda_classify(const void *addr, uint64_t len_bytes, enum gpu_mem_kind *kind,
 		  uint32_t *index, char *why, size_t cap_bytes);
-
 /* How many of len_bytes from `at` on are of one allocation and one mapping; all
  * of them where the driver does not say. At least 1, of at least 1. */
 uint64_t cuda_extent(uint64_t at, uint64_t len_bytes);
