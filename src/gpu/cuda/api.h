@@ -105,6 +105,8 @@ enum {
 	  (cuda_device device, unsigned int *flags, int *active))              \
 	X(ctx_push, "cuCtxPushCurrent_v2", (struct CUctx_st * ctx))            \
 	X(ctx_pop, "cuCtxPopCurrent_v2", (struct CUctx_st * *ctx))             \
+	X(ctx_id, "cuCtxGetId",                                                \
+	  (struct CUctx_st * ctx, unsigned long long *id))                     \
 	X(priorities, "cuCtxGetStreamPriorityRange",                           \
 	  (int *least, int *greatest))                                         \
 	X(capture_mode, "cuThreadExchangeStreamCaptureMode", (int *mode))      \

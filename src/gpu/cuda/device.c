@@ -22,13 +22,33 @@ static const char kernels[] =
 
 /* ---- current context, failures ------------------------------------------ */
 
+/* Is it the context still that our streams and kernels are in? */
+static int check_context(struct gpu_device *device)
+{
+	unsigned long long id = 0;
+	cuda_result rc = cuda_api.ctx_id(device->ctx, &id);
+
+	if (rc != CUDA_SUCCESS)
+		return cuda_fail(device, "cuCtxGetId", rc);
+	if (id == device->ctx_id)
+		return TCPX_OK;
+	store_relaxed(&device->was_reset, true);
+	return cuda_fail(device, "the device was reset",
+			 CUDA_CONTEXT_IS_DESTROYED);
+}
+
 int cuda_enter(struct gpu_device *device, struct cuda_scope *scope)
 {
 	cuda_result rc;
+	int err;
 
 	scope->capture_mode = CUDA_CAPTURE_RELAXED;
 	scope->relaxed = cuda_api.capture_mode(&scope->capture_mode) ==
 			 CUDA_SUCCESS;
+	scope->pushed = false;
+	err = check_context(device);
+	if (err)
+		return err;
 	rc = cuda_api.ctx_push(device->ctx);
 	scope->pushed = rc == CUDA_SUCCESS;
 	return rc ? cuda_fail(device, "cuCtxPushCurrent", rc) : TCPX_OK;
@@ -312,7 +332,9 @@ static void tear_down(struct gpu_device *device)
 	}
 	cuda_leave(&scope);
 	cuda_pinned_fini(device);
-	(void)cuda_api.primary_release(device->device);
+	/* A reset has taken back what was retained before it. */
+	if (!load_relaxed(&device->was_reset))
+		(void)cuda_api.primary_release(device->device);
 	pthread_mutex_destroy(&device->lock);
 	pthread_mutex_destroy(&device->resident_lock);
 	free(device);
@@ -335,8 +357,12 @@ static int open_primary(struct gpu_device *device, char *why, size_t cap_bytes)
 
 	if (rc == CUDA_SUCCESS)
 		rc = cuda_api.primary_retain(&device->ctx, device->device);
-	if (rc == CUDA_SUCCESS)
-		return TCPX_OK;
+	if (rc == CUDA_SUCCESS) {
+		rc = cuda_api.ctx_id(device->ctx, &device->ctx_id);
+		if (rc == CUDA_SUCCESS)
+			return TCPX_OK;
+		(void)cuda_api.primary_release(device->device);
+	}
 	cuda_describe(rc, text, sizeof(text));
 	snprintf(why, cap_bytes, "device %u: %s", device->index, text);
 	return rc == CUDA_OUT_OF_MEMORY ? TCPX_ENOMEM : TCPX_EGPU;

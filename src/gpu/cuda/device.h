@@ -34,6 +34,7 @@ struct gpu_device {
 	uint32_t index;
 	cuda_device device;
 	struct CUctx_st *ctx;
+	unsigned long long ctx_id; /* a handle may be another's, after a reset */
 	const struct log *log;
 	int numa_node;		/* -1: unknown */
 	uint32_t max_blocks;	/* of ours at once on this device */
@@ -42,6 +43,7 @@ struct gpu_device {
 	struct CUfunc_st *copy_kernel, *few_kernel, *resident_kernel;
 	struct CUstream_st *streams[GPU_STREAMS];
 	struct CUstream_st *side; /* copy_wait() */
+	_Atomic bool was_reset; /* nothing in the context is ours any more */
 
 	/* A failure's words stay while the next few are written. */
 	pthread_mutex_t lock;
@@ -64,7 +66,9 @@ struct cuda_scope {
 	int capture_mode;	/* the thread's own, while it is relaxed */
 };
 
-/* Makes the device current for this thread; always undone by cuda_leave(). */
+/* Makes the device current for this thread; always undone by cuda_leave().
+ * TCPX_EGPU, too, if the program has reset the device: what has our context's
+ * handle since then is another. */
 int cuda_enter(struct gpu_device *device, struct cuda_scope *scope);
 void cuda_leave(struct cuda_scope *scope);
 /* Keeps the cause; TCPX_ENOMEM for lack of memory, TCPX_EGPU otherwise. */

@@ -536,7 +536,39 @@ static void failed_device(void)
 	gpu_set_destroy(set);
 }
 
+/* ---- a device that goes on, or must not ------------------------------------- */
+
+static void is_unharmed(struct gpu *gpu, uint8_t *mem)
+{
+	CHECK_STATUS(there_and_back(gpu, mem, 1, 100000, 0), 0);
+	CHECK_STATUS(there_and_back(gpu, mem, 3, 40, 8), 0);
+	CHECK_STATUS(there_and_back(gpu, mem, 300, 1000, 96), 0);
+	CHECK_STATUS(gpu_status(gpu), 0);
+	CHECK_EQ(n_errors, 0);
+}
+
+/* Behind cudaDeviceReset() the handle is good again, and nothing of ours is. */
+static void device_is_reset(void)
+{
+	struct gpu_set *set = open_set(NULL);
+	struct gpu *gpu = open_gpu(set);
+	void *mem;
+
+	CHECK_STATUS(gpu_mem_alloc(gpu, 2 * MIB, &mem), 0);
+	is_unharmed(gpu, mem);
+	fake_cuda_reset(0);
+	CHECK_STATUS(there_and_back(gpu, mem, 3, 40, 8), TCPX_EGPU);
+	CHECK(strstr(gpu_cause(gpu), "CUDA_ERROR_709") != NULL);
+	CHECK(strstr(gpu_cause(gpu), "reset") != NULL);
+	host_goes_on(set);
+	gpu_set_destroy(set);
+	/* Whoever uses the device now keeps what it has retained. */
+	CHECK_EQ(fake_cuda_retained(0), 1);
+	CHECK_EQ(fake_cuda_depth(), 0);
+}
+
 static const struct check_case cases[] = {
+	{"device_is_reset", device_is_reset, 0},
 	{"past_a_small_one", past_a_small_one, 0},
 	{"forked", forked, 0},
 	{"switched_off", switched_off, 0},
