@@ -81,11 +81,11 @@ static int check_reach(const struct place *place, uint64_t at, char *why,
 
 	if (cuda_api.primary_state(place->device, &flags, &active) != 0 ||
 	    !active || cuda_api.primary_retain(&primary, place->device) != 0) {
-		if (!place->ctx)
-			return TCPX_OK;
+		/* To open the device would make the context, which takes
+		 * memory of it and is the program's to decide. */
 		snprintf(why, cap_bytes,
-			 "device memory of a context that is "
-			 "not its device's primary one");
+			 "device memory of a context that is not its device's "
+			 "primary one, which nobody has made");
 		return TCPX_EINVAL;
 	}
 	foreign = place->ctx && place->ctx != primary;
