@@ -21,7 +21,9 @@ struct cuda_pinned {
 
 /* ---- our own mapping, near the device -------------------------------------- */
 
-/* Huge pages, if there are any, for who sends and receives there. */
+/* Huge pages, if there are any, for who sends and receives there. Not for a
+ * forked child: of pages that both have, the one that the device knows could
+ * become the child's. */
 static void *map_aligned(size_t len_bytes)
 {
 	size_t extra = len_bytes >= HUGE_BYTES ? HUGE_BYTES : 0, skip = 0;
@@ -38,6 +40,7 @@ static void *map_aligned(size_t len_bytes)
 			munmap(map + skip + len_bytes, extra - skip);
 		(void)madvise(map + skip, len_bytes, MADV_HUGEPAGE);
 	}
+	(void)madvise(map + skip, len_bytes, MADV_DONTFORK);
 	return map + skip;
 }
 
