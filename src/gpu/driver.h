@@ -109,7 +109,8 @@ struct gpu_ops {
 	/* One kernel for all of launch's jobs, of which some may have no
 	 * copies. launch is copied. Of launch, copy and resident_feed:
 	 * TCPX_EAGAIN: nothing was queued, try again; any other failure is
-	 * the end of this device, with nothing of this call queued. */
+	 * the end of this device, with nothing of this call queued, or, of
+	 * TCPX_INPROGRESS, with a part that may yet be under way. */
 	int (*launch)(struct gpu_device *device, uint32_t stream,
 		      const struct gpu_launch *launch);
 	/* The copy engine: one copy, of 0 bytes too; flag 0 or where value is

@@ -249,10 +249,10 @@ static int start_kernel(struct gpu *gpu, struct batch *batch)
 	for (uint32_t i = batch->n; rc != 0 && i > 0; i--) {
 		struct gpu_job *job = batch->jobs[i - 1];
 
-		if (rc != TCPX_EAGAIN)
-			(void)unmark(job, JOB_REFUSED);
-		else if (unmark(job, JOB_SUBMITTED))
+		if (rc == TCPX_EAGAIN && unmark(job, JOB_SUBMITTED))
 			unpop_backlog(gpu, job);
+		else if (rc != TCPX_EAGAIN && rc != TCPX_INPROGRESS)
+			(void)unmark(job, JOB_REFUSED);
 	}
 	return rc;
 }
@@ -275,7 +275,7 @@ static int start_last(struct gpu *gpu, struct gpu_job *job, uint32_t stream,
 			    flag, value);
 	if (rc == TCPX_EAGAIN && unmark(job, JOB_SUBMITTED))
 		unpop_backlog(gpu, job);
-	else if (rc != 0 && rc != TCPX_EAGAIN && alone)
+	else if (rc != 0 && rc != TCPX_EAGAIN && rc != TCPX_INPROGRESS && alone)
 		(void)unmark(job, JOB_REFUSED);
 	return rc;
 }
@@ -302,7 +302,7 @@ static int start_engine(struct gpu *gpu, struct batch *batch)
 						  &nothing);
 	if (rc == TCPX_EAGAIN)
 		unpop_backlog(gpu, job);
-	else if (job->n_queued > 0)
+	else if (job->n_queued > 0 || rc == TCPX_INPROGRESS)
 		mark_started(job);
 	else
 		refuse(job);

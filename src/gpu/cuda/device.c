@@ -87,6 +87,18 @@ static const char *cause(struct gpu_device *device)
 	return n ? device->causes[(n - 1) % CUDA_CAUSES] : "";
 }
 
+int cuda_queue_status(struct gpu_device *device, int rc)
+{
+	if (rc != TCPX_ENOMEM)
+		return rc ? TCPX_EGPU : TCPX_OK;
+	if (!atomic_exchange(&device->was_short, true))
+		log_warn(device->log, "gpu",
+			 "device %u: %s; this is tried again, until transfers "
+			 "end by their deadlines",
+			 device->index, cause(device));
+	return TCPX_EAGAIN;
+}
+
 int cuda_drain(struct gpu_device *device, struct CUstream_st *stream,
 	       int timeout_ms)
 {
@@ -104,25 +116,47 @@ int cuda_drain(struct gpu_device *device, struct CUstream_st *stream,
 	return rc ? TCPX_EGPU : TCPX_OK;
 }
 
+/* For good: lack of memory may pass, and says nothing of the context. */
+static bool is_final(cuda_result rc)
+{
+	return rc != CUDA_SUCCESS && rc != CUDA_NOT_READY &&
+	       rc != CUDA_OUT_OF_MEMORY;
+}
+
+/* True: it has failed. *busy: something may be under way. The device is
+ * current. */
+static bool streams_failed(struct gpu_device *device, bool *busy)
+{
+	*busy = false;
+	for (uint32_t i = 0; i < GPU_STREAMS; i++) {
+		cuda_result got = cuda_api.stream_query(device->streams[i]);
+
+		if (is_final(got)) {
+			(void)cuda_fail(device, "cuStreamQuery", got);
+			return true;
+		}
+		*busy = *busy || got != CUDA_SUCCESS;
+	}
+	return false;
+}
+
 /*
  * A failure of a kernel is the context's: every later call reports it, and
- * nothing of the context runs any more.
+ * nothing of the context runs any more. A resident kernel that cannot be
+ * started runs nothing either. What only could not be asked is asked again.
  */
 static int check(struct gpu_device *device)
 {
 	struct cuda_scope scope;
 	int rc = cuda_enter(device, &scope);
+	bool busy = true, failed = rc && rc != TCPX_ENOMEM;
 
-	for (uint32_t i = 0; rc == 0 && i < GPU_STREAMS; i++) {
-		cuda_result got = cuda_api.stream_query(device->streams[i]);
-
-		if (got != CUDA_SUCCESS && got != CUDA_NOT_READY)
-			rc = cuda_fail(device, "cuStreamQuery", got);
-	}
-	cuda_leave(&scope);
 	if (rc == 0)
-		rc = cuda_resident_check(device);
-	return rc ? TCPX_EGPU : TCPX_OK;
+		failed = streams_failed(device, &busy);
+	cuda_leave(&scope);
+	if (rc == 0 && !failed)
+		failed = cuda_resident_check(device) == TCPX_EGPU && !busy;
+	return failed ? TCPX_EGPU : TCPX_OK;
 }
 
 /* ---- what there is -------------------------------------------------------- */
@@ -313,6 +347,8 @@ static int set_up(struct gpu_device *device, char *why, size_t cap_bytes)
 	if (rc == 0)
 		rc = try_flags(device);
 	cuda_leave(&scope);
+	if (rc == TCPX_EAGAIN)
+		rc = TCPX_ENOMEM;
 	if (rc)
 		snprintf(why, cap_bytes, "device %u: %s", device->index,
 			 *cause(device) ?

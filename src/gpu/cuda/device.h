@@ -43,6 +43,8 @@ struct gpu_device {
 	struct CUfunc_st *copy_kernel, *few_kernel, *resident_kernel;
 	struct CUstream_st *streams[GPU_STREAMS];
 	struct CUstream_st *side; /* copy_wait() */
+	_Atomic bool no_stream_writes; /* kernels write all flags */
+	_Atomic bool was_short; /* of memory, and has said so */
 	_Atomic bool was_reset; /* nothing in the context is ours any more */
 
 	/* A failure's words stay while the next few are written. */
@@ -56,6 +58,7 @@ struct gpu_device {
 	struct resident_ring *ring;
 	struct CUstream_st *resident_stream;
 	uint64_t resident_head; /* the next position to fill */
+	bool resident_failed; /* it is not started again */
 	uint64_t idle_ns, stay_ns;
 };
 
@@ -73,6 +76,9 @@ int cuda_enter(struct gpu_device *device, struct cuda_scope *scope);
 void cuda_leave(struct cuda_scope *scope);
 /* Keeps the cause; TCPX_ENOMEM for lack of memory, TCPX_EGPU otherwise. */
 int cuda_fail(struct gpu_device *device, const char *what, cuda_result rc);
+/* Of a call that has queued nothing: TCPX_EAGAIN for lack of memory, which may
+ * be there again soon. */
+int cuda_queue_status(struct gpu_device *device, int rc);
 /* Waits, at most timeout_ms, until the stream is empty. The device must be
  * current. 0, TCPX_ETIMEDOUT, TCPX_EGPU. */
 int cuda_drain(struct gpu_device *device, struct CUstream_st *stream,

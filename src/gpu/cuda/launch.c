@@ -9,18 +9,8 @@
  * while those were all of a launch, 64 MiB over 16 lanes, in chunks of that
  * length, were a tenth slower. */
 #define ROW_BLOCKS 64u
-#define DRAIN_TIMEOUT_MS 100
 
 /* ---- the copy engine ---------------------------------------------------- */
-
-/* A copy that is under way without its flag has to end before the caller may
- * be told that nothing was queued. */
-static int fail_behind(struct gpu_device *device, struct CUstream_st *stream,
-		       const char *what, cuda_result rc)
-{
-	(void)cuda_drain(device, stream, DRAIN_TIMEOUT_MS);
-	return cuda_fail(device, what, rc);
-}
 
 /* By name of the direction: an address that is no device's is then refused,
  * and not taken for the CPU's own. */
@@ -64,33 +54,6 @@ static cuda_result queue_parts(struct gpu_device *device,
 		++*n_queued;
 	}
 	return CUDA_SUCCESS;
-}
-
-int cuda_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
-	      uint64_t src, uint64_t len_bytes, uint64_t flag, uint64_t value)
-{
-	struct CUstream_st *queue = device->streams[stream];
-	cuda_result got = CUDA_SUCCESS;
-	uint32_t n_queued = 0;
-	struct cuda_scope scope;
-	int rc = cuda_enter(device, &scope);
-
-	if (rc == 0 && len_bytes > 0) {
-		got = queue_parts(device, queue, dst, src, len_bytes,
-				  &n_queued);
-		if (got != CUDA_SUCCESS && n_queued)
-			rc = fail_behind(device, queue, "cuMemcpyAsync", got);
-		else if (got != CUDA_SUCCESS)
-			rc = cuda_fail(device, "cuMemcpyAsync", got);
-	}
-	if (rc == 0 && flag) {
-		got = cuda_api.stream_write(queue, flag, value, 0);
-		if (got != CUDA_SUCCESS)
-			rc = fail_behind(device, queue, "cuStreamWriteValue64",
-					 got);
-	}
-	cuda_leave(&scope);
-	return rc ? TCPX_EGPU : TCPX_OK;
 }
 
 /* ---- kernels ------------------------------------------------------------- */
@@ -155,31 +118,102 @@ static bool pack(const struct gpu_launch *launch, struct copy_few *few)
 	return true;
 }
 
-int cuda_launch(struct gpu_device *device, uint32_t stream,
-		const struct gpu_launch *launch)
+static cuda_result queue_kernel(struct gpu_device *device, uint32_t stream,
+				const struct gpu_launch *launch)
 {
 	struct CUfunc_st *kernel = device->copy_kernel;
 	void *params[] = {(void *)(uintptr_t)launch};
 	struct copy_few few;
-	struct cuda_scope scope;
-	cuda_result got;
 	uint32_t rows = rows_of(launch);
-	int rc = cuda_enter(device, &scope);
 
 	if (pack(launch, &few)) {
 		kernel = device->few_kernel;
 		params[0] = &few;
 	}
+	return cuda_api.launch(kernel, blocks_a_row(device, launch, rows), rows,
+			       1, WARPS_A_BLOCK * COPY_LANES, 1, 1, 0,
+			       device->streams[stream], params, NULL);
+}
+
+int cuda_launch(struct gpu_device *device, uint32_t stream,
+		const struct gpu_launch *launch)
+{
+	struct cuda_scope scope;
+	cuda_result got;
+	int rc = cuda_enter(device, &scope);
+
 	if (rc == 0) {
-		got = cuda_api.launch(kernel,
-				      blocks_a_row(device, launch, rows), rows,
-				      1, WARPS_A_BLOCK * COPY_LANES, 1, 1, 0,
-				      device->streams[stream], params, NULL);
+		got = queue_kernel(device, stream, launch);
 		if (got != CUDA_SUCCESS)
 			rc = cuda_fail(device, "cuLaunchKernel", got);
 	}
 	cuda_leave(&scope);
-	return rc ? TCPX_EGPU : TCPX_OK;
+	return cuda_queue_status(device, rc);
+}
+
+/* ---- copies and their flags ----------------------------------------------- */
+
+/* Where a driver does not write in streams, a job of nothing does: its kernel
+ * comes behind what is queued there, too. */
+static cuda_result queue_flag(struct gpu_device *device, uint32_t stream,
+			      uint64_t flag, uint64_t value)
+{
+	struct gpu_launch launch = {.n_jobs = 1};
+	cuda_result refused = CUDA_SUCCESS, got;
+	char text[160];
+
+	if (!load_relaxed(&device->no_stream_writes)) {
+		refused = cuda_api.stream_write(device->streams[stream], flag,
+						value, 0);
+		if (refused == CUDA_SUCCESS)
+			return CUDA_SUCCESS;
+	}
+	launch.jobs[0].flag = flag;
+	launch.jobs[0].value = value;
+	got = queue_kernel(device, stream, &launch);
+	if (got == CUDA_SUCCESS && refused != CUDA_SUCCESS) {
+		cuda_describe(refused, text, sizeof(text));
+		log_info(device->log, "gpu",
+			 "device %u: cuStreamWriteValue64: %s; kernels write "
+			 "the flags behind copies from now on",
+			 device->index, text);
+		store_relaxed(&device->no_stream_writes, true);
+	}
+	return got;
+}
+
+/* A copy without its flag: has it ended, all the same? */
+static int fail_behind(struct gpu_device *device, uint32_t stream)
+{
+	return cuda_api.stream_query(device->streams[stream]) ==
+			       CUDA_NOT_READY ?
+		       TCPX_INPROGRESS :
+		       TCPX_EGPU;
+}
+
+int cuda_copy(struct gpu_device *device, uint32_t stream, uint64_t dst,
+	      uint64_t src, uint64_t len_bytes, uint64_t flag, uint64_t value)
+{
+	cuda_result got = CUDA_SUCCESS;
+	uint32_t n_queued = 0;
+	struct cuda_scope scope;
+	int rc = cuda_enter(device, &scope);
+
+	if (rc == 0 && len_bytes > 0) {
+		got = queue_parts(device, device->streams[stream], dst, src,
+				  len_bytes, &n_queued);
+		if (got != CUDA_SUCCESS)
+			rc = cuda_fail(device, "cuMemcpyAsync", got);
+	}
+	if (rc == 0 && flag) {
+		got = queue_flag(device, stream, flag, value);
+		if (got != CUDA_SUCCESS)
+			rc = cuda_fail(device, "a flag behind a copy", got);
+	}
+	rc = rc && n_queued ? fail_behind(device, stream) :
+			      cuda_queue_status(device, rc);
+	cuda_leave(&scope);
+	return rc;
 }
 
 /* ---- events -------------------------------------------------------------- */

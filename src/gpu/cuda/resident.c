@@ -7,7 +7,7 @@
 
 #define STOP_TIMEOUT_MS 1000
 #define ASK_TIMEOUT_NS (2 * NS_PER_MS)
-#define THREADS_A_BLOCK 256u	/* as in kernels/copy.cu */
+#define THREADS_A_BLOCK 256u /* as in kernels/copy.cu */
 
 /*
  * The CPU's side of kernels/resident.h. The ring stays when the kernel goes;
@@ -25,7 +25,9 @@ static bool is_gone(uint64_t state)
 	return (state & 0xff) == RESIDENT_GONE;
 }
 
-/* From where the last one stopped; it is gone, so nothing else writes state. */
+/* From where the last one stopped; it is gone, so nothing else writes state.
+ * Once it could not be started for another reason than lack of memory, it never
+ * is: jobs of before are ended by then. TCPX_EAGAIN, TCPX_EGPU. */
 static int start(struct gpu_device *device)
 {
 	struct resident_ring *ring = device->ring;
@@ -39,8 +41,11 @@ static int start(struct gpu_device *device)
 	uint64_t before = state_of(ring);
 	struct cuda_scope scope;
 	cuda_result got;
-	int rc = cuda_enter(device, &scope);
+	int rc;
 
+	if (device->resident_failed)
+		return TCPX_EGPU;
+	rc = cuda_enter(device, &scope);
 	if (rc == 0) {
 		__atomic_store_n(&ring->state, RESIDENT_HERE, __ATOMIC_SEQ_CST);
 		got = cuda_api.launch(device->resident_kernel, RESIDENT_BLOCKS,
@@ -53,7 +58,9 @@ static int start(struct gpu_device *device)
 		}
 	}
 	cuda_leave(&scope);
-	return rc ? TCPX_EGPU : TCPX_OK;
+	rc = cuda_queue_status(device, rc);
+	device->resident_failed = rc == TCPX_EGPU;
+	return rc;
 }
 
 /* After entries were added: is somebody there who will see them? The kernel
@@ -145,6 +152,19 @@ static void add_entry(struct gpu_device *device,
 		__atomic_store_n(&to[i], words[i], __ATOMIC_RELEASE);
 }
 
+/* Those that were added last, while no kernel is there to see them. */
+static void take_back(struct gpu_device *device, uint32_t n)
+{
+	for (; n > 0; n--) {
+		uint64_t pos = --device->resident_head;
+		uint64_t *entry = (uint64_t *)&device->ring
+					  ->entries[pos % RESIDENT_ENTRIES];
+
+		/* Its seal fits no more. */
+		entry[RESIDENT_WORDS - 1] = ~entry[RESIDENT_WORDS - 1];
+	}
+}
+
 int cuda_resident_feed(struct gpu_device *device,
 		       const struct gpu_launch *launch)
 {
@@ -163,6 +183,8 @@ int cuda_resident_feed(struct gpu_device *device,
 	/* Entries first, then the look at the state: kernels/resident.h. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	rc = see_to_it(device);
+	if (rc)
+		take_back(device, launch->n_jobs);
 	pthread_mutex_unlock(&device->resident_lock);
 	return rc;
 }

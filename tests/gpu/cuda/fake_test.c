@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
+#include "base/usermem.h"
 #include "check.h"
 #include "fakes/cuda/fake.h"
 #include "gpu/cuda/api.h"
@@ -536,6 +537,22 @@ static void failed_device(void)
 	gpu_set_destroy(set);
 }
 
+/* To open a device makes its context, which is for the program to do. */
+static void context_is_not_made(void)
+{
+	struct gpu_set *set = open_set(NULL);
+	cuda_ptr mem = fake_cuda_map(0, MIB);
+	struct gpu *gpu;
+
+	is_said(find(set, (void *)mem, MIB, &gpu), TCPX_EINVAL, "primary");
+	CHECK_EQ(fake_cuda_retained(0), 0);
+	CHECK_STATUS(gpu_set_open(set, 0, &gpu, why, sizeof(why)), 0);
+	CHECK_STATUS(find(set, (void *)mem, MIB, &gpu), 0);
+	CHECK(gpu == gpu_set_opened(set, 0));
+	gpu_set_destroy(set);
+	CHECK_EQ(fake_cuda_retained(0), 0);
+}
+
 /* ---- a device that goes on, or must not ------------------------------------- */
 
 static void is_unharmed(struct gpu *gpu, uint8_t *mem)
@@ -545,6 +562,74 @@ static void is_unharmed(struct gpu *gpu, uint8_t *mem)
 	CHECK_STATUS(there_and_back(gpu, mem, 300, 1000, 96), 0);
 	CHECK_STATUS(gpu_status(gpu), 0);
 	CHECK_EQ(n_errors, 0);
+}
+
+static void without_stream_writes(void)
+{
+	static const enum gpu_copy_way ways[] = {GPU_COPY_KERNEL,
+						 GPU_COPY_ENGINE};
+	struct gpu_params params = {0};
+	void *mem;
+
+	fail("cuStreamWriteValue64_v2", 1, 801, FAKE_ALWAYS);
+	for (int i = 0; i < 2; i++) {
+		params.way = ways[i];
+		struct gpu_set *set = open_set(&params);
+		struct gpu *gpu = open_gpu(set);
+
+		CHECK_STATUS(gpu_mem_alloc(gpu, 2 * MIB, &mem), 0);
+		is_unharmed(gpu, mem);
+		gpu_set_destroy(set);
+	}
+	CHECK(fake_cuda_has_failed());
+}
+
+/* What passes by itself: by kernels, the resident one, copy engines. */
+static void short_of_memory_for_once(void)
+{
+	static const char *const names[] = {"cuCtxPushCurrent_v2",
+					    "cuLaunchKernel", "cuStreamQuery"};
+	const struct gpu_params all[] = {{.way = GPU_COPY_KERNEL},
+					 {.resident = true},
+					 {.way = GPU_COPY_ENGINE}};
+
+	for (int way = 0; way < 3; way++) {
+		struct gpu_set *set = open_set(&all[way]);
+		struct gpu *gpu = open_gpu(set);
+		void *mem;
+
+		CHECK_STATUS(gpu_mem_alloc(gpu, 2 * MIB, &mem), 0);
+		for (int i = 0; i < 3; i++) {
+			fail(names[i], 1, OUT_OF_MEMORY, FAKE_ONCE);
+			is_unharmed(gpu, mem);
+			fail(names[i], 1, OUT_OF_MEMORY, FAKE_ONCE);
+			CHECK_STATUS(gpu->ops->check(gpu->device), 0);
+		}
+		gpu_set_destroy(set);
+	}
+}
+
+/* Jobs whose kernel could not be started are refused: nothing starts them
+ * later, when their memory is somebody else's. */
+static void resident_refused(void)
+{
+	struct gpu_params params = {.resident = true};
+	struct gpu_set *set = open_set(&params);
+	struct gpu *gpu = open_gpu(set);
+	uint8_t *bytes;
+	void *mem;
+
+	CHECK_STATUS(gpu_mem_alloc(gpu, 2 * MIB, &mem), 0);
+	is_unharmed(gpu, mem);
+	bytes = fake_cuda_bytes((uintptr_t)mem);
+	memset(bytes, 0x55, MIB);
+	fail("cuLaunchKernel", 1, LAUNCH_FAILED, FAKE_ONCE);
+	CHECK_STATUS(there_and_back(gpu, mem, 3, 40, 8), TCPX_EGPU);
+	for (int i = 0; i < 3; i++)
+		(void)gpu->ops->check(gpu->device);
+	gpu_set_destroy(set);
+	for (uint32_t i = 0; i < MIB; i++)
+		CHECK_EQ(bytes[i], 0x55);
 }
 
 /* Behind cudaDeviceReset() the handle is good again, and nothing of ours is. */
@@ -567,8 +652,33 @@ static void device_is_reset(void)
 	CHECK_EQ(fake_cuda_depth(), 0);
 }
 
+/* Nothing that a device may write to is shared with a forked child. */
+static void slots_are_not_inherited(void)
+{
+	struct gpu_set *set = open_set(NULL);
+	struct gpu *gpu = open_gpu(set);
+	int status;
+	void *slot;
+
+	CHECK_STATUS(gpu_slot_get(gpu, GPU_SLOT_SEND, &slot), 0);
+	CHECK(usermem_can_read(slot));
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(usermem_can_read(slot));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	gpu_slot_put(gpu, GPU_SLOT_SEND, slot);
+	gpu_set_destroy(set);
+}
+
 static const struct check_case cases[] = {
+	{"context_is_not_made", context_is_not_made, 0},
+	{"without_stream_writes", without_stream_writes, 0},
+	{"short_of_memory_for_once", short_of_memory_for_once, 0},
+	{"resident_refused", resident_refused, 0},
 	{"device_is_reset", device_is_reset, 0},
+	{"slots_are_not_inherited", slots_are_not_inherited, 0},
 	{"past_a_small_one", past_a_small_one, 0},
 	{"forked", forked, 0},
 	{"switched_off", switched_off, 0},
