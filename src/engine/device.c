@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/device.h"
 
+#include <stdio.h>
+
 #include <string.h>
 
 #include "engine/region.h"
@@ -37,6 +39,17 @@ struct gpu *device_within(const struct seglist *list, uint64_t pos,
 		covered += list->segs[at.i].len_bytes - at.off;
 	}
 	return NULL;
+}
+
+void device_say_failed(const struct seglist *list, uint64_t pos,
+		       uint64_t len_bytes, const char *what, char *text,
+		       size_t cap_bytes)
+{
+	const struct gpu *gpu = device_within(list, pos, len_bytes);
+	const char *cause = gpu ? gpu_cause(gpu) : "";
+
+	snprintf(text, cap_bytes, "the GPU failed to %s%s%s", what,
+		 *cause ? ": " : "", cause);
 }
 
 uint32_t device_run(const struct seglist *list, struct segcursor at,

@@ -35,6 +35,11 @@ struct gpu *device_at(const struct seglist *list, struct segcursor at);
  * if there are several, NULL if there is none. */
 struct gpu *device_within(const struct seglist *list, uint64_t pos,
 			  uint64_t len_bytes);
+/* Says in text that the GPU "failed to" do what with those bytes, and its
+ * driver's name for it, once that is known. */
+void device_say_failed(const struct seglist *list, uint64_t pos,
+		       uint64_t len_bytes, const char *what, char *text,
+		       size_t cap_bytes);
 /* How many bytes from `at` on, at most max_bytes, one chunk may take: all in
  * the memory that `at` is in, and as many segments as a job can have. */
 uint32_t device_run(const struct seglist *list, struct segcursor at,

@@ -42,6 +42,7 @@ static bool run(struct landing *landing, bool may_start)
 	struct transport_fragment whole = {.len_bytes = landing->len_bytes};
 	struct seglist *list = landing->stream->list;
 	struct gpu *flush = NULL;
+	char cause[128] = "";
 
 	if (!may_start || load_acquire(&landing->stream->dead))
 		list = NULL;
@@ -65,11 +66,15 @@ static bool run(struct landing *landing, bool may_start)
 		placing_abandon(&landing->placing, &arrived);
 	}
 	/* Not begun, or not whole, when nothing more may start. */
-	if (!status && !landing->placing.fragment)
+	if (!status && !landing->placing.fragment) {
 		end(landing, TCPX_EPEER, "the peer was lost");
-	else
-		end(landing, status,
-		    status ? "the GPU failed to place the bytes" : "");
+	} else {
+		if (status)
+			device_say_failed(landing->stream->list, 0,
+					  landing->len_bytes, "place the bytes",
+					  cause, sizeof(cause));
+		end(landing, status, cause);
+	}
 	return true;
 }
 

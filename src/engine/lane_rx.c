@@ -255,6 +255,7 @@ static bool checksum_right(const struct lane *lane, const struct rx_record *rec)
 static void count_placed(struct lane *lane, struct rx_record *rec, int status)
 {
 	struct stream *stream = rec->stream;
+	char cause[128];
 
 	rec->counted = true;
 	add_relaxed(&lane->rx_bytes, rec->desc.len_bytes);
@@ -267,10 +268,13 @@ static void count_placed(struct lane *lane, struct rx_record *rec, int status)
 		lane->peer->came_ns = clock_coarse_ns();
 		store_relaxed(&stream->progress_ns, lane->peer->came_ns);
 		stream->placed_bytes += rec->desc.len_bytes;
-		if (status)
-			stream->ended(stream, status,
-				      "the GPU failed to place the bytes");
-		else if (!rec->right)
+		if (status) {
+			device_say_failed(stream->list, rec->desc.pos,
+					  rec->desc.len_bytes,
+					  "place the bytes", cause,
+					  sizeof(cause));
+			stream->ended(stream, status, cause);
+		} else if (!rec->right)
 			stream->ended(stream, TCPX_ECHECKSUM,
 				      "a chunk came with a wrong checksum");
 		else if (stream->placed_bytes == stream->total_bytes)

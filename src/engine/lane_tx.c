@@ -391,6 +391,15 @@ static void let_go(struct tx_record *rec, bool unsent)
 	rec->stream = NULL;
 }
 
+static void gather_failed(struct lane *lane, const struct tx_record *rec)
+{
+	char cause[128];
+
+	device_say_failed(rec->stream->list, rec->pos, rec->len_bytes,
+			  "gather the bytes", cause, sizeof(cause));
+	(void)lane_end_stream(lane, rec->stream, TCPX_EGPU, cause);
+}
+
 /* Has the GPU gathered it? Lets go of a transfer that is over meanwhile. */
 static bool gathered(struct lane *lane, struct tx_record *rec)
 {
@@ -409,8 +418,7 @@ static bool gathered(struct lane *lane, struct tx_record *rec)
 	trace(TRACE_GATHERED, lane->id,
 	      trace_chunk(lane->given, rec->len_bytes));
 	if (status)
-		lane_end_stream(lane, rec->stream, TCPX_EGPU,
-				"the GPU failed to gather the bytes");
+		gather_failed(lane, rec);
 	if (load_acquire(&rec->stream->dead)) {
 		let_go(rec, true);
 		peer_wake(lane->peer); /* who waits for it may end now */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/trace.h"
 #include "engine/awaiting.h"
+#include "engine/device.h"
 #include "engine/engine.h"
 #include "engine/landing.h"
 #include "engine/lifting.h"
@@ -83,11 +84,17 @@ static void lifted(struct lifting *lifting, int status, const void *data)
 {
 	struct xfer *xfer = lifting->stream->owner;
 
-	xfer->lifted = status ? NULL : malloc(lifting->len_bytes);
+	char cause[sizeof(xfer->cause)];
+
+	if (status) {
+		device_say_failed(xfer->local, 0, lifting->len_bytes,
+				  "gather the bytes", cause, sizeof(cause));
+		xfer_end(xfer, status, cause);
+		return;
+	}
+	xfer->lifted = malloc(lifting->len_bytes);
 	if (!xfer->lifted) {
-		xfer_end(xfer, status ? status : TCPX_ENOMEM,
-			 status ? "the GPU failed to gather the bytes" :
-				  "no memory for its bytes");
+		xfer_end(xfer, TCPX_ENOMEM, "no memory for its bytes");
 		return;
 	}
 	memcpy(xfer->lifted, data, lifting->len_bytes);

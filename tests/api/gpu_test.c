@@ -14,14 +14,11 @@
 #define SOON scale_ms(20000)
 #define HOST (-1)
 
-static bool on_cuda;
-
 static void tweak(struct tcpx_config *config)
 {
 	const char *gpu = getenv("TEST_GPU");
 
 	config->gpu = gpu ? gpu : "host";
-	on_cuda = gpu && !strcmp(gpu, "cuda");
 }
 
 static void tweak_checksum(struct tcpx_config *config)
@@ -729,6 +726,13 @@ static void fail(const char *fault, int here, int there)
 		status = pair_wait(&pair, pair.a, xfer, SOON);
 	}
 	CHECK_STATUS(status, TCPX_EGPU);
+	struct tcpx_xfer_info info;
+
+	CHECK_STATUS(tcpx_xfer_query(pair.a->s, xfer, &info), TCPX_OK);
+	fprintf(stderr, "%s\n", info.cause);
+	CHECK(strstr(info.cause, "the GPU failed to") != NULL);
+	/* The driver's own words; one that refuses may have none as yet. */
+	CHECK(*fault == 'r' || strstr(info.cause, "launch failure") != NULL);
 	CHECK_STATUS(tcpx_xfer_release(pair.a->s, xfer), TCPX_OK);
 	run_list(&pair, TCPX_OP_WRITE, HOST, HOST, &after, check_seed());
 	run_list(&pair, TCPX_OP_READ, HOST, HOST, &after, check_seed());
@@ -779,8 +783,7 @@ static void bad_memory(void)
 		     TCPX_OK);
 	CHECK_STATUS(tcpx_mem_deregister(sess.s, mem), TCPX_OK);
 	CHECK_STATUS(tcpx_gpu_free(sess.s, 0, device), TCPX_OK);
-	if (!on_cuda) /* real addresses without memory look like the host's */
-		refuse(&sess, device, 4096);
+	refuse(&sess, device, 4096);
 	CHECK_STATUS(tcpx_gpu_alloc(sess.s, 99, 4096, &device), TCPX_ENOENT);
 	sess_close(&sess);
 }
