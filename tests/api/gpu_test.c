@@ -835,7 +835,37 @@ static void not_over_loop(void)
 	sess_close(&sess);
 }
 
+/* ---- what is not taken ------------------------------------------------- */
+
+static bool is_described(struct sess *sess, uint64_t peer, const char *words)
+{
+	static char buf[65536];
+	size_t len;
+
+	CHECK_STATUS(tcpx_peer_describe(sess->s, peer, buf, sizeof(buf), &len),
+		     TCPX_OK);
+	return strstr(buf, words) != NULL;
+}
+
+/* Between two GPUs of one host there would be a shorter way: it is said that
+ * nobody takes it, once there is a GPU. */
+static void no_direct_way(void)
+{
+	struct pair pair;
+	void *device;
+
+	pair_open(&pair, PAIR_TWO, tweak);
+	CHECK(!is_described(pair.a, pair.ab, "\"gpu-direct\""));
+	CHECK_STATUS(tcpx_gpu_alloc(pair.a->s, 0, 4096, &device), TCPX_OK);
+	CHECK(is_described(pair.a, pair.ab, "\"gpu-direct\""));
+	CHECK(is_described(pair.a, pair.ab, "both ends are on this host"));
+	CHECK(!is_described(pair.b, pair.ba, "\"gpu-direct\""));
+	CHECK_STATUS(tcpx_gpu_free(pair.a->s, 0, device), TCPX_OK);
+	pair_close(&pair);
+}
+
 static const struct check_case cases[] = {
+	{"no_direct_way", no_direct_way, 60},
 	{"lists", lists, 120},
 	{"lists_self", lists_self, 120},
 	{"lists_driven", lists_driven, 120},
