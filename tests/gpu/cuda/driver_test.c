@@ -91,6 +91,67 @@ static void plain_memory(void)
 	rig_close(&rig);
 }
 
+/* A short one ends where it ends, and not with the piece that the driver has
+ * cut it out of. */
+static void past_a_small_one(void)
+{
+	cuda_ptr mem;
+	struct rig rig;
+
+	rig_open(&rig, NULL);
+	RIG_DO(cuda_api.mem_alloc(&mem, 4096));
+	is_device(&rig, mem, 4096);
+	is_refused(&rig, mem, 4097, "at byte 4096");
+	is_refused(&rig, mem, MIB, "at byte 4096");
+	RIG_DO(cuda_api.mem_free(mem));
+	rig_close(&rig);
+}
+
+/* One run of bytes over the end of an allocation and into its neighbour, as a
+ * lone job that a copy engine does. */
+static void over_the_end(struct rig *rig, cuda_ptr end)
+{
+	struct gpu_job *job = gpu_job_get(rig->gpu);
+	void *slot;
+
+	CHECK(job != NULL);
+	CHECK_STATUS(gpu_slot_get(rig->gpu, GPU_SLOT_RECEIVE, &slot), 0);
+	rig_fill(slot, 32768, 77);
+	CHECK(gpu_job_add(job, (void *)(uintptr_t)(end - 65536), slot, 65536));
+	CHECK(gpu_job_add(job, (void *)(uintptr_t)end, (char *)slot + 65536,
+			  65536));
+	CHECK_STATUS(rig_run(rig, job), 0);
+	CHECK_STATUS(gpu_status(rig->gpu), 0);
+	CHECK_EQ(rig_mismatches(rig, (void *)(uintptr_t)(end - 65536), 32768,
+				77),
+		 0);
+	gpu_slot_put(rig->gpu, GPU_SLOT_RECEIVE, slot);
+}
+
+static void neighbours(void)
+{
+	cuda_ptr mem[16];
+	uint32_t n = 0;
+	struct rig rig;
+
+	rig_open(&rig, NULL);
+	for (int i = 0; i < 16; i++)
+		RIG_DO(cuda_api.mem_alloc(&mem[i], 4 * MIB));
+	for (int i = 0; i < 16; i++) {
+		for (int k = 0; k < 16; k++) {
+			if (mem[i] + 4 * MIB != mem[k])
+				continue;
+			over_the_end(&rig, mem[k]);
+			n++;
+		}
+	}
+	for (int i = 0; i < 16; i++)
+		RIG_DO(cuda_api.mem_free(mem[i]));
+	rig_close(&rig);
+	if (n == 0)
+		SKIP("no allocation is next to another");
+}
+
 static void host_memory(void)
 {
 	char *ordinary = malloc(MIB);
@@ -132,6 +193,22 @@ static void pool_memory(void)
 	is_device(&rig, mem, 4 * MIB);
 	is_usable(&rig, mem + 4 * MIB - 4096, 4096);
 	RIG_DO(rig_driver.pool_free(mem, rig.stream));
+	rig_close(&rig);
+}
+
+/* What has been given back to a pool is nobody's, though the pool has it. */
+static void freed_of_a_pool(void)
+{
+	cuda_ptr keep, mem;
+	struct rig rig;
+
+	rig_open(&rig, NULL);
+	RIG_DO(rig_driver.pool_alloc(&keep, MIB, rig.stream));
+	RIG_DO(rig_driver.pool_alloc(&mem, 4 * MIB, rig.stream));
+	RIG_DO(rig_driver.pool_free(mem, rig.stream));
+	is_refused(&rig, mem, 4 * MIB, "");
+	is_device(&rig, keep, MIB);
+	RIG_DO(rig_driver.pool_free(keep, rig.stream));
 	rig_close(&rig);
 }
 
@@ -562,6 +639,27 @@ static void context_is_lost(void)
 	gpu_set_destroy(rig.set);
 }
 
+/* After that the CPU's memory is the CPU's, to this set and to a new one. */
+static void host_after_loss(void)
+{
+	struct gpu_params params = {.slot_bytes = 1u << 20, .n_slots = 16};
+	char *mem = calloc(1, MIB);
+	struct gpu_set *again;
+	struct gpu *gpu;
+	struct rig rig;
+
+	rig_open(&rig, NULL);
+	rig_touch(&rig, 64);
+	CHECK(rig_driver.stream_sync(rig.stream) != CUDA_SUCCESS);
+	is_host(&rig, mem, MIB);
+	CHECK_STATUS(gpu_set_create("cuda", &params, &again), 0);
+	CHECK_STATUS(gpu_set_find(again, mem, MIB, &gpu, why, sizeof(why)), 0);
+	CHECK(gpu == NULL);
+	gpu_set_destroy(again);
+	gpu_set_destroy(rig.set);
+	free(mem);
+}
+
 /* The same while the job runs: a kernel of ours that goes astray. */
 static void job_goes_astray(void)
 {
@@ -580,9 +678,12 @@ static void job_goes_astray(void)
 
 static const struct check_case cases[] = {
 	{"plain_memory", plain_memory, 0},
+	{"past_a_small_one", past_a_small_one, 0},
+	{"neighbours", neighbours, 0},
 	{"host_memory", host_memory, 0},
 	{"managed_memory", managed_memory, 0},
 	{"pool_memory", pool_memory, 0},
+	{"freed_of_a_pool", freed_of_a_pool, 0},
 	{"pieces", pieces, 0},
 	{"other_context", other_context, 0},
 	{"context_is_kept", context_is_kept, 0},
@@ -592,6 +693,7 @@ static const struct check_case cases[] = {
 	{"shared_with_other_process", shared_with_other_process, 0},
 	{"too_much_memory", too_much_memory, 0},
 	{"context_is_lost", context_is_lost, 0},
+	{"host_after_loss", host_after_loss, 0},
 	{"job_goes_astray", job_goes_astray, 0},
 };
 
