@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/item.h"
 
@@ -152,4 +153,11 @@ int cpus_usable(void)
 	int quota = cpus_quota("/proc/self", "/sys/fs/cgroup");
 
 	return quota > 0 && quota < n ? quota : n;
+}
+
+int cpus_of_host(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > CPUS_MAX ? CPUS_MAX : (int)n;
 }

@@ -10,6 +10,8 @@
 
 /* At least 1. Reads files: for set-up, not for hot paths. */
 int cpus_usable(void);
+/* Those of the host that are online, whoever may use them. At least 1. */
+int cpus_of_host(void);
 
 /*
  * The quota alone, rounded up, of the process whose /proc directory is

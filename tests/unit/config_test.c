@@ -726,6 +726,84 @@ static void json_tells_automatic(void)
 	CHECK_EQ(automatic_host_chunk_bytes(&c), 64 << 10);
 }
 
+static uint32_t workers(uint32_t usable, uint32_t of_host, uint32_t here,
+			uint32_t all)
+{
+	return automatic_part(usable, of_host,
+			      (struct automatic_gpus){here, all});
+}
+
+/* Never more than a quarter, save for the one that there must be. */
+static void a_quarter_of_the_cpus(void)
+{
+	CHECK_EQ(workers(1, 1, 0, 0), 1);
+	CHECK_EQ(workers(7, 8, 0, 0), 1);
+	CHECK_EQ(workers(8, 8, 0, 0), 2);
+	CHECK_EQ(workers(16, 208, 0, 0), 4);
+	CHECK_EQ(workers(208, 208, 0, 0), 16);
+	/* All of the host's GPUs, or none that the driver knows of. */
+	CHECK_EQ(workers(208, 208, 8, 8), 16);
+	CHECK_EQ(workers(208, 208, 0, 8), 16);
+	CHECK_EQ(workers(208, 208, 1, 0), 16);
+	/* Eight processes with one each take 48 of 208, and not 128. */
+	CHECK_EQ(workers(208, 208, 1, 8), 6);
+	CHECK_EQ(workers(208, 208, 2, 8), 13);
+	/* Bound to its part, or to less. */
+	CHECK_EQ(workers(26, 208, 1, 8), 6);
+	CHECK_EQ(workers(8, 208, 1, 8), 2);
+	CHECK_EQ(workers(4, 4, 1, 8), 1);
+}
+
+static void make_files(const char *dir, const char *const *names)
+{
+	char path[200];
+
+	for (; *names; names++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, *names);
+		FILE *file = fopen(path, "w");
+
+		CHECK(file != NULL);
+		fclose(file);
+	}
+}
+
+static void are_gpus(const char *dir, const char *visible, uint32_t here,
+		     uint32_t all)
+{
+	struct automatic_gpus gpus = automatic_gpus(dir, dir, visible);
+
+	CHECK_EQ(gpus.here, here);
+	CHECK_EQ(gpus.all, all);
+}
+
+/* A host of four, of which a container has three. */
+static void gpus_of_the_process(void)
+{
+	static const char *const names[] = {
+		"bind",		"module",	"0000:1b:00.0", "0000:43:00.0",
+		"0000:9b:00.0", "0000:c3:00.0", "nvidia0",	"nvidia2",
+		"nvidia3",	"nvidiactl",	"nvidia-uvm",	NULL};
+	char dir[] = "/tmp/tcpx-gpus-XXXXXX", path[200];
+
+	CHECK(mkdtemp(dir) != NULL);
+	are_gpus(dir, NULL, 0, 0);
+	make_files(dir, names);
+	are_gpus(dir, NULL, 3, 4);
+	are_gpus(dir, "0", 1, 4);
+	are_gpus(dir, "2,0", 2, 4);
+	are_gpus(dir, "GPU-8a1c,GPU-77d0,", 2, 4);
+	are_gpus(dir, "0,1,2,3,4,5", 3, 4);
+	are_gpus(dir, "1,-1,0", 1, 4);
+	are_gpus(dir, "-1", 0, 4);
+	are_gpus(dir, "", 0, 4);
+	are_gpus("/nowhere", "0", 0, 0);
+	for (size_t i = 0; names[i]; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		CHECK_EQ(unlink(path), 0);
+	}
+	CHECK_EQ(rmdir(dir), 0);
+}
+
 /* What no session could have is not in force. */
 static void json_refuses(void)
 {
@@ -814,6 +892,8 @@ static const struct check_case cases[] = {
 	{"copy_names_every_bad_field", copy_names_every_bad_field, 0},
 	{"json_tells_all", json_tells_all, 0},
 	{"json_tells_automatic", json_tells_automatic, 0},
+	{"a_quarter_of_the_cpus", a_quarter_of_the_cpus, 0},
+	{"gpus_of_the_process", gpus_of_the_process, 0},
 	{"json_refuses", json_refuses, 0},
 	{"json_tells_transports", json_tells_transports, 0},
 };
