@@ -609,6 +609,29 @@ static void short_of_memory_for_once(void)
 	}
 }
 
+/* What is no event, or one of another's capture, ends nothing else. */
+static void event_is_wrong(void)
+{
+	static const cuda_result codes[] = {1, 201, 400, 709, 900, 901, 908};
+	struct gpu_set *set = open_set(NULL);
+	struct gpu *gpu = open_gpu(set);
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
+		fail("cuEventQuery", 1, codes[i], FAKE_ONCE);
+		CHECK_STATUS(use_event(gpu), TCPX_EINVAL);
+		CHECK(fake_cuda_has_failed());
+		CHECK_EQ(n_errors, ++n);
+		CHECK(strstr(last_error, "not an event") != NULL);
+		CHECK_STATUS(gpu_status(gpu), 0);
+		CHECK_STATUS(use_event(gpu), 0);
+	}
+	fail("cuEventQuery", 1, ILLEGAL_ADDRESS, FAKE_LOST);
+	CHECK_STATUS(use_event(gpu), TCPX_EGPU);
+	CHECK_STATUS(gpu_status(gpu), TCPX_EGPU);
+	gpu_set_destroy(set);
+}
+
 /* Jobs whose kernel could not be started are refused: nothing starts them
  * later, when their memory is somebody else's. */
 static void resident_refused(void)
@@ -676,6 +699,7 @@ static const struct check_case cases[] = {
 	{"context_is_not_made", context_is_not_made, 0},
 	{"without_stream_writes", without_stream_writes, 0},
 	{"short_of_memory_for_once", short_of_memory_for_once, 0},
+	{"event_is_wrong", event_is_wrong, 0},
 	{"resident_refused", resident_refused, 0},
 	{"device_is_reset", device_is_reset, 0},
 	{"slots_are_not_inherited", slots_are_not_inherited, 0},
