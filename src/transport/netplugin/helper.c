@@ -29,7 +29,8 @@ static const struct transport_ops *const inside = &netplugin_inside;
 #define LONG_NAP_NS (500 * NS_PER_US)
 #define PASSES_A_LOOK 32 /* between looks at the socket while busy */
 
-static struct helper helper = {.words_lock = PTHREAD_MUTEX_INITIALIZER};
+static struct helper helper = {.watch_lock = PTHREAD_MUTEX_INITIALIZER,
+			       .words_lock = PTHREAD_MUTEX_INITIALIZER};
 /* Nobody listens to our words any more; main's, read by the plugin's. */
 static _Atomic bool deaf;
 
@@ -387,7 +388,7 @@ static int start_transport(struct helper *h, const struct shared_start *start)
 		return err;
 	h->rail = start->gpu_index % h->t->n_rails;
 	h->the_rail = &h->t->rails[h->rail];
-	store_release(&h->watched, h->t);
+	helper_watch(h, h->t);
 	return TCPX_OK;
 }
 
@@ -451,6 +452,7 @@ static void finish(struct helper *h)
 	list_for_each (node, &h->listeners)
 		inside->listener_close(
 			list_entry(node, struct helper_listener, link)->in);
+	helper_watch(h, NULL);
 	inside->close(h->t);
 }
 

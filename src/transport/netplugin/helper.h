@@ -104,7 +104,8 @@ struct helper {
 	struct rail *the_rail;
 	struct log log;
 	pid_t session; /* its process */
-	struct transport *_Atomic watched; /* t, once it is open */
+	pthread_mutex_t watch_lock;
+	const struct transport *watched; /* t, while it is open */
 	pthread_mutex_t words_lock; /* the plugin's threads log, too: */
 	char last_warning[SHARED_TEXT];
 	struct list channels, listeners, connects;
@@ -158,9 +159,10 @@ bool helper_copy_run(struct helper_channel *c);
 /* Whether no job touches slots or pages any more. */
 bool helper_copy_ended(struct helper_channel *c);
 
-/* helper_watch.c. Before anything that may hang; what it watches is in
- * watched. */
+/* helper_watch.c. Before anything that may hang. */
 int helper_watch_start(struct helper *h);
+/* What it watches; NULL for nothing: what it watched may be freed then. */
+void helper_watch(struct helper *h, const struct transport *t);
 
 /* helper.c. The index may be used again. */
 void helper_tell_closed(struct helper *h, uint32_t index);

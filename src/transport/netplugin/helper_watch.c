@@ -72,15 +72,22 @@ static void *watch(void *arg)
 	int pause_ms = LOOK_MS;
 
 	while (!session_is_gone(h->session, pause_ms)) {
-		const struct transport *t = load_acquire(&h->watched);
-
-		if (t)
-			pause_ms = look_at_control(t, &last);
+		pthread_mutex_lock(&h->watch_lock);
+		if (h->watched)
+			pause_ms = look_at_control(h->watched, &last);
+		pthread_mutex_unlock(&h->watch_lock);
 	}
 	/* What the loop reads is the end now, if it reads. */
 	shutdown(SHARED_FD_SOCKET, SHUT_RDWR);
 	sleep(GOODBYES_S);
 	_exit(0);
+}
+
+void helper_watch(struct helper *h, const struct transport *t)
+{
+	pthread_mutex_lock(&h->watch_lock);
+	h->watched = t;
+	pthread_mutex_unlock(&h->watch_lock);
 }
 
 int helper_watch_start(struct helper *h)

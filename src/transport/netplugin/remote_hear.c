@@ -387,7 +387,9 @@ static void on_end(struct helper_process *h, const char *how, char *line,
 		if (c->helper != h)
 			continue;
 		h->used[c->index] = 1; /* until it is freed here */
-		if (c->generation == generation)
+		/* One that was not made has its cause, and may be read. */
+		if (c->generation == generation &&
+		    load_relaxed(&c->state) == REMOTE_READY)
 			memcpy(c->end_cause, h->cause, sizeof(c->end_cause));
 	}
 	store_release(&h->generation, generation + 1);
