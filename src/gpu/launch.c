@@ -223,6 +223,14 @@ static bool to_or_from_slots(const struct gpu *gpu, const struct gpu_job *job)
 				 in_slots(gpu, job->copies[0].dst));
 }
 
+/* Before a job is refused for it: who sees that may read why. */
+static int blame(struct gpu *gpu, int rc)
+{
+	if (rc != 0 && rc != TCPX_EAGAIN)
+		gpu_fail(gpu, false, gpu->ops->cause(gpu->device));
+	return rc;
+}
+
 static int start_kernel(struct gpu *gpu, struct batch *batch)
 {
 	struct gpu_launch all = {
@@ -245,7 +253,7 @@ static int start_kernel(struct gpu *gpu, struct batch *batch)
 	}
 	for (uint32_t i = 0; i < batch->n; i++)
 		mark_started(batch->jobs[i]);
-	rc = launch(gpu, &all, &run);
+	rc = blame(gpu, launch(gpu, &all, &run));
 	for (uint32_t i = batch->n; rc != 0 && i > 0; i--) {
 		struct gpu_job *job = batch->jobs[i - 1];
 
@@ -271,8 +279,8 @@ static int start_last(struct gpu *gpu, struct gpu_job *job, uint32_t stream,
 	int rc;
 
 	mark_started(job);
-	rc = gpu->ops->copy(gpu->device, stream, c->dst, c->src, c->len_bytes,
-			    flag, value);
+	rc = blame(gpu, gpu->ops->copy(gpu->device, stream, c->dst, c->src,
+				       c->len_bytes, flag, value));
 	if (rc == TCPX_EAGAIN && unmark(job, JOB_SUBMITTED))
 		unpop_backlog(gpu, job);
 	else if (rc != 0 && rc != TCPX_EAGAIN && rc != TCPX_INPROGRESS && alone)
@@ -292,8 +300,8 @@ static int start_engine(struct gpu *gpu, struct batch *batch)
 	while (rc == 0 && job->n_queued + 1 < job->n_copies) {
 		const struct gpu_copy *c = &job->copies[job->n_queued];
 
-		rc = gpu->ops->copy(gpu->device, stream, c->dst, c->src,
-				    c->len_bytes, 0, 0);
+		rc = blame(gpu, gpu->ops->copy(gpu->device, stream, c->dst,
+					       c->src, c->len_bytes, 0, 0));
 		job->n_queued += rc == 0;
 	}
 	if (rc == 0)
@@ -330,8 +338,6 @@ static void start_all(struct gpu *gpu)
 			add_relaxed(&gpu->n_launches, 1);
 		else if (rc == TCPX_EAGAIN)
 			uncount(gpu, &batch);
-		else
-			gpu_fail(gpu, false, gpu->ops->cause(gpu->device));
 	}
 	store_relaxed(&gpu->has_backlog, gpu->backlog != NULL);
 }
