@@ -615,7 +615,8 @@ struct tcpx_post_params {
 				   recorded before post, alive until the
 				   transfer has ended. Others go on meanwhile.
 				   One that is invalid, or was recorded in a
-				   stream under capture, ends the transfer with
+				   stream under capture (the driver ends the
+				   capture then), ends the transfer with
 				   TCPX_EINVAL. 0: the bytes are there */
 };
 

@@ -202,7 +202,8 @@ void gpu_job_abandon(struct gpu_job *job);
  * Has the caller's producer passed this event (a CUevent, of whatever device),
  * so that what it has made may be read? Asks the driver, and never waits.
  * Returns 0; TCPX_INPROGRESS; TCPX_EINVAL (no event, or one recorded in a
- * stream under capture: the log says; the device is none the worse); TCPX_EGPU.
+ * stream under capture, which that ends: the log says; the device is none the
+ * worse); TCPX_EGPU.
  */
 int gpu_event_passed(struct gpu *gpu, uintptr_t event);
 
