@@ -30,10 +30,17 @@ static char missing[64]; /* the symbol that the driver is to lack */
 static uint32_t n_errors;
 static char last_error[300];
 
+/* Sanitizers call dlsym() before they have begun. */
+#ifdef __clang__
+#define BARE __attribute__((disable_sanitizer_instrumentation))
+#else
+#define BARE
+#endif
+
 /* Linked so that the library's dlsym() is this one. */
 void *__real_dlsym(void *lib, const char *symbol);
 void *__wrap_dlsym(void *lib, const char *symbol);
-void *__wrap_dlsym(void *lib, const char *symbol)
+BARE void *__wrap_dlsym(void *lib, const char *symbol)
 {
 	return strcmp(symbol, missing) == 0 ? NULL : __real_dlsym(lib, symbol);
 }
