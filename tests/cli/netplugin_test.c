@@ -82,7 +82,7 @@ static void single_is_short(void)
 	setenv("TCPX_GPU_HOST_DEVICES", "4", 1);
 	setenv("TCPX_NETPLUGIN_MAP", "0=lo,1=lo,2=lo,3=lo", 1);
 	CHECK_EQ(cli_run(&cli, "perf --self --single --channels 1 "
-			       "--transport netplugin,socket --mem gpu:1 "
+			       "--transport netplugin --mem gpu:1 "
 			       "--peer-mem gpu:1"),
 		 0);
 	cli_says(&cli.out, "gpu:1>gpu:1 by netplugin");
@@ -91,7 +91,7 @@ static void single_is_short(void)
 	cli_says(&cli.out, "NIC counters there");
 	cli_free(&cli);
 	CHECK_EQ(cli_run(&cli, "perf --self --single --channels 1 --verbose "
-			       "--transport netplugin,socket --mem gpu:1 "
+			       "--transport netplugin --mem gpu:1 "
 			       "--peer-mem gpu:1"),
 		 0);
 	CHECK(n_times(cli.out.text, "] host memory\n") > 0);
