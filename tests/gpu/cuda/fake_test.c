@@ -30,7 +30,8 @@ static char missing[64]; /* the symbol that the driver is to lack */
 static uint32_t n_errors;
 static char last_error[300];
 
-/* Sanitizers call dlsym() before they have begun. */
+/* Sanitizers call dlsym() before they have begun: it must not be theirs then,
+ * nor call anything that is. */
 #ifdef __clang__
 #define BARE __attribute__((disable_sanitizer_instrumentation))
 #else
@@ -42,7 +43,9 @@ void *__real_dlsym(void *lib, const char *symbol);
 void *__wrap_dlsym(void *lib, const char *symbol);
 BARE void *__wrap_dlsym(void *lib, const char *symbol)
 {
-	return strcmp(symbol, missing) == 0 ? NULL : __real_dlsym(lib, symbol);
+	if (*missing && strcmp(symbol, missing) == 0)
+		return NULL;
+	return __real_dlsym(lib, symbol);
 }
 
 static void log_line(void *arg, enum tcpx_log_level level,
