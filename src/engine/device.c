@@ -41,15 +41,20 @@ struct gpu *device_within(const struct seglist *list, uint64_t pos,
 	return NULL;
 }
 
-void device_say_failed(const struct seglist *list, uint64_t pos,
-		       uint64_t len_bytes, const char *what, char *text,
-		       size_t cap_bytes)
+void device_say(const struct gpu *gpu, const char *what, char *text,
+		size_t cap_bytes)
 {
-	const struct gpu *gpu = device_within(list, pos, len_bytes);
 	const char *cause = gpu ? gpu_cause(gpu) : "";
 
 	snprintf(text, cap_bytes, "the GPU failed to %s%s%s", what,
 		 *cause ? ": " : "", cause);
+}
+
+void device_say_failed(const struct seglist *list, uint64_t pos,
+		       uint64_t len_bytes, const char *what, char *text,
+		       size_t cap_bytes)
+{
+	device_say(device_within(list, pos, len_bytes), what, text, cap_bytes);
 }
 
 uint32_t device_run(const struct seglist *list, struct segcursor at,

@@ -35,8 +35,11 @@ struct gpu *device_at(const struct seglist *list, struct segcursor at);
  * if there are several, NULL if there is none. */
 struct gpu *device_within(const struct seglist *list, uint64_t pos,
 			  uint64_t len_bytes);
-/* Says in text that the GPU "failed to" do what with those bytes, and its
- * driver's name for it, once that is known. */
+/* Says in text that the GPU "failed to" do what, and its driver's name for it,
+ * once that is known. gpu: NULL for one that is not here. */
+void device_say(const struct gpu *gpu, const char *what, char *text,
+		size_t cap_bytes);
+/* The same of the GPU that those bytes are on. */
 void device_say_failed(const struct seglist *list, uint64_t pos,
 		       uint64_t len_bytes, const char *what, char *text,
 		       size_t cap_bytes);

@@ -47,7 +47,9 @@ static bool run(struct landing *landing, bool may_start)
 	if (!may_start || load_acquire(&landing->stream->dead))
 		list = NULL;
 	if (!landing->slot && gpu_status(landing->gpu)) {
-		end(landing, TCPX_EGPU, "the GPU failed to place the bytes");
+		device_say(landing->gpu, "place the bytes", cause,
+			   sizeof(cause));
+		end(landing, TCPX_EGPU, cause);
 		return true;
 	}
 	if (!landing->slot && list) {

@@ -144,6 +144,7 @@ static int bind_next(struct lane *lane)
 	struct rx_record *rec = rx_at(lane, lane->bound);
 	struct peer *peer = lane->peer;
 	struct gpu *gpu = NULL;
+	char cause[128];
 	bool late;
 
 	pthread_mutex_lock(&peer->lock);
@@ -161,9 +162,10 @@ static int bind_next(struct lane *lane)
 		err = lane->via->ops->bind(lane->rx, lane->bound, rec->spans, n,
 					   rec->desc.len_bytes, gpu);
 	/* A GPU that has failed may have lost slots for good. */
-	if (err == TCPX_EAGAIN && gpu && gpu_status(gpu))
-		lane_end_stream(lane, rec->stream, TCPX_EGPU,
-				"the GPU failed to place the bytes");
+	if (err == TCPX_EAGAIN && gpu && gpu_status(gpu)) {
+		device_say(gpu, "place the bytes", cause, sizeof(cause));
+		lane_end_stream(lane, rec->stream, TCPX_EGPU, cause);
+	}
 	if (err) {
 		if (rec->stream)
 			add_acq_rel(&rec->stream->n_busy, -1u);

@@ -275,9 +275,11 @@ static bool cut_chunk(struct lane *lane, struct cut *cut)
 	cut->job = NULL;
 	/* It may have lost slots and jobs for good: they are not waited for. */
 	if (cut->gpu && gpu_status(cut->gpu)) {
+		char cause[128];
+
+		device_say(cut->gpu, "gather the bytes", cause, sizeof(cause));
 		lane->starved = true; /* others may have bytes */
-		stream->ended(stream, TCPX_EGPU,
-			      "the GPU failed to gather the bytes");
+		stream->ended(stream, TCPX_EGPU, cause);
 		return false;
 	}
 	if (cut->gpu) {
