@@ -117,12 +117,19 @@ static void parse(void)
 
 fault_fn *_Atomic fault_scribble;
 
+/* The thread sanitizer's, where it is there. */
+__attribute__((weak)) void AnnotateIgnoreWritesBegin(const char *file,
+						     int line);
+
 /* The kernel gives the pages of a process that ends to others at once; who
- * shares them learns of it later. */
+ * shares them learns of it later. A race, for that is what it is about: it must
+ * not end before all is written. */
 static _Noreturn void scribble(void)
 {
 	fault_fn *fn = atomic_load(&fault_scribble);
 
+	if (AnnotateIgnoreWritesBegin)
+		AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
 	if (fn)
 		fn();
 	usleep(20000);
