@@ -18,6 +18,8 @@ _Static_assert(MADV_POPULATE_READ == 22 && MADV_POPULATE_WRITE == 23,
 	       "the kernel's numbers");
 
 #define PART_BYTES 16384u /* less than any pipe holds */
+#define PAGE_BYTES_LEAST 4096u
+#define PAGES_MAX 256u
 
 /* 0, or the error of touching the page that way. */
 static int touch(uintptr_t at, size_t page_bytes, int how)
@@ -62,18 +64,49 @@ const char *usermem_check(const void *base, size_t len_bytes, bool write)
 	return why ? why : check_page(first + len_bytes - 1, page_bytes, write);
 }
 
-/* The bare system call: sanitizers look at what write() is given. */
-bool usermem_can_read(const void *at)
+/* How many of these bytes, from the first on, the kernel reads; -1 where that
+ * cannot be told. The bare system call: sanitizers look at what writev() is
+ * given. */
+static long count_readable(const struct iovec *bytes, size_t n)
 {
-	bool can = true;
 	int ends[2];
+	long taken;
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
-		return true;
-	can = syscall(SYS_write, ends[1], at, 1) == 1;
+		return -1;
+	taken = syscall(SYS_writev, ends[1], bytes, n);
 	close(ends[0]);
 	close(ends[1]);
-	return can;
+	return taken < 0 ? 0 : taken;
+}
+
+static struct iovec byte_at(uintptr_t at)
+{
+	return (struct iovec){(void *)at, 1};
+}
+
+bool usermem_can_read(const void *base, size_t len_bytes)
+{
+	uintptr_t first = (uintptr_t)base;
+	struct iovec bytes[] = {byte_at(first), byte_at(first + len_bytes - 1)};
+	long n = count_readable(bytes, 2);
+
+	return n < 0 || n == 2;
+}
+
+bool usermem_can_read_all(const void *base, size_t len_bytes)
+{
+	struct iovec bytes[PAGES_MAX + 1];
+	uintptr_t first = (uintptr_t)base;
+	size_t n = 0;
+
+	if (!len_bytes || len_bytes > PAGES_MAX * PAGE_BYTES_LEAST ||
+	    first > UINTPTR_MAX - len_bytes)
+		return false;
+	for (size_t off = 0; off < len_bytes; off += PAGE_BYTES_LEAST)
+		bytes[n++] = byte_at(first + off);
+	bytes[n++] = byte_at(first + len_bytes - 1);
+	return count_readable(bytes, n) == (long)n;
 }
 
 /* Through a pipe: the kernel reads as the program itself would, where mappings

@@ -14,9 +14,13 @@
  */
 const char *usermem_check(const void *base, size_t len_bytes, bool write);
 
-/* Can the CPU read a byte there? On any kernel, and of any kind of mapping; true
- * where that cannot be told. Some system calls. */
-bool usermem_can_read(const void *at);
+/*
+ * Can the CPU read there? On any kernel, and of any kind of mapping. Some
+ * system calls. Of the first and the last byte: true where that cannot be told.
+ * Of all pages, 1 MiB at most: false where it cannot.
+ */
+bool usermem_can_read(const void *base, size_t len_bytes);
+bool usermem_can_read_all(const void *base, size_t len_bytes);
 
 /* memcpy() from memory that may have gone: false then, where memcpy() would
  * end the process. Some system calls. */

@@ -106,11 +106,9 @@ int gpu_set_info(struct gpu_set *set, uint32_t index, struct gpu_info *info)
 static int find_without(const void *addr, uint64_t len_bytes, struct gpu **gpu,
 			char *why, size_t cap_bytes)
 {
-	const char *first = addr;
 	size_t used = strlen(why);
 
-	if (usermem_can_read(first) &&
-	    usermem_can_read(first + len_bytes - 1)) {
+	if (usermem_can_read(addr, len_bytes)) {
 		*gpu = NULL;
 		return TCPX_OK;
 	}

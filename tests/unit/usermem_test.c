@@ -77,10 +77,33 @@ static void checked(void)
 	CHECK(usermem_check(map + page, len - page, false) != NULL);
 }
 
+/* Both ends may be there with a hole between them. */
+static void can_be_read(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), len = PAGES * page;
+	char *map = map_pages(PROT_READ);
+
+	CHECK(usermem_can_read(map, len));
+	CHECK(usermem_can_read_all(map, len));
+	CHECK(!usermem_can_read_all(map, 0));
+	CHECK(!usermem_can_read_all(map, (1 << 20) + 1));
+	CHECK(!mprotect(map + 3 * page, page, PROT_NONE));
+	CHECK(usermem_can_read(map, len));
+	CHECK(!usermem_can_read_all(map, len));
+	CHECK(usermem_can_read_all(map + 10, 3 * page - 10));
+	CHECK(!usermem_can_read_all(map + 10, 3 * page - 9));
+	CHECK(!munmap(map + len - page, page));
+	CHECK(!usermem_can_read(map, len));
+	CHECK(usermem_can_read(map, len - page));
+	CHECK(!munmap(map, page));
+	CHECK(!usermem_can_read(map, len - page));
+}
+
 static const struct check_case cases[] = {
 	{"copies", copies, 0},
 	{"of_a_device", of_a_device, 0},
 	{"checked", checked, 0},
+	{"can_be_read", can_be_read, 0},
 };
 
 int main(int argc, char **argv)

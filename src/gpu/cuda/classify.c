@@ -158,8 +158,7 @@ static int walk_device(const struct place *first, uint64_t addr, uint64_t end,
 
 static bool is_readable(uint64_t addr, uint64_t end)
 {
-	return usermem_can_read((const void *)(uintptr_t)addr) &&
-	       usermem_can_read((const void *)(uintptr_t)(end - 1));
+	return usermem_can_read((const void *)(uintptr_t)addr, end - addr);
 }
 
 /* The first byte is not device memory, so the last one must not be. */

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/usermem.h"
 #include "transport/netplugin/make.h"
 #include "transport/netplugin/netplugin.h"
 
@@ -202,7 +203,7 @@ static int read_device_handle(struct channel *c)
 		return because(t, TCPX_ECHANNEL,
 			       "a device handle without "
 			       "metadata or pool");
-	if (!host_is_readable(unpack.meta, sizeof(*unpack.meta)))
+	if (!usermem_can_read_all(unpack.meta, sizeof(*unpack.meta)))
 		return because(t, TCPX_ECHANNEL,
 			       "a device handle whose metadata, %zu bytes, "
 			       "the CPU cannot read",

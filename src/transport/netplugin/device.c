@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <tcpx/status.h>
 #include <unistd.h>
 
@@ -44,8 +42,6 @@ static bool is_cuda(struct transport *t, const struct rail *rail)
 	return rail->gpu && !gpu_set_info(t->gpus, rail->gpu_index, &info) &&
 	       !strncmp(info.driver, "cuda", 4);
 }
-
-#define MAPPED_PAGES_MAX 256u
 
 _Thread_local int netplugin_current_device = -1;
 
@@ -159,28 +155,6 @@ int device_read(struct transport *t, const struct rail *rail, void *to,
 		return TCPX_OK;
 	}
 	return gpu_copy_wait(owner, to, from, len_bytes);
-}
-
-/* The kernel reads a byte of each page, and says which it cannot. */
-bool host_is_readable(const void *at, uint64_t len_bytes)
-{
-	struct iovec bytes[MAPPED_PAGES_MAX + 1];
-	uint64_t n = (len_bytes + OPTIONS_PAGE - 1) / OPTIONS_PAGE;
-	int fds[2];
-
-	if (!len_bytes || n > MAPPED_PAGES_MAX ||
-	    (uintptr_t)at > UINTPTR_MAX - len_bytes ||
-	    pipe2(fds, O_CLOEXEC | O_NONBLOCK))
-		return false;
-	for (uint64_t i = 0; i < n; i++)
-		bytes[i] = (struct iovec){
-			(char *)(uintptr_t)at + i * OPTIONS_PAGE, 1};
-	bytes[n] = (struct iovec){(char *)(uintptr_t)at + len_bytes - 1, 1};
-	bool all = writev(fds[1], bytes, (int)n + 1) == (ssize_t)n + 1;
-
-	close(fds[0]);
-	close(fds[1]);
-	return all;
 }
 
 /* By halving: the largest multiple of a page that is one device's memory. */

@@ -256,8 +256,6 @@ void host_free(uint8_t *mem, uint64_t len_bytes, int fd);
 /* From device memory to ours; waits. */
 int device_read(struct transport *t, const struct rail *rail, void *to,
 		const void *from, uint64_t len_bytes);
-/* Whether the CPU can read all of it; at most 1 MiB. */
-bool host_is_readable(const void *at, uint64_t len_bytes);
 /* How far the memory at from reaches, at most max_bytes. */
 uint64_t device_extent(struct transport *t, const struct rail *rail,
 		       const void *from, uint64_t max_bytes);

@@ -694,11 +694,11 @@ static void slots_are_not_inherited(void)
 	void *slot;
 
 	CHECK_STATUS(gpu_slot_get(gpu, GPU_SLOT_SEND, &slot), 0);
-	CHECK(usermem_can_read(slot));
+	CHECK(usermem_can_read(slot, 1));
 	pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(usermem_can_read(slot));
+		_exit(usermem_can_read(slot, 1));
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK_EQ(status, 0);
 	gpu_slot_put(gpu, GPU_SLOT_SEND, slot);
