@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "check.h"
 #include "gpu/gpu.h"
+#include "netplugin/over_double.h"
 #include "transport/netplugin/options.h"
 #include "transport/transport.h"
 
@@ -16,15 +17,8 @@
 
 static void set_up(const char *allow, bool isolated)
 {
-	const char *double_path = getenv("TEST_DOUBLE");
-
-	if (!double_path)
-		SKIP("TEST_DOUBLE is not set");
-	setenv("TCPX_NETPLUGIN_PATH", double_path, 1);
-	setenv("TCPX_NETPLUGIN_ISOLATE", isolated ? "1" : "0", 1);
+	over_double(isolated);
 	setenv("TCPX_NETPLUGIN_ALLOW", allow, 1);
-	setenv("TCPX_NETPLUGIN_MAP", "0=lo", 1);
-	setenv(NET "SOCKET_IFNAME", "lo", 1);
 	setenv("DOUBLE_FAULTS", "crash init 1", 1);
 }
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "check.h"
 #include "gpu/gpu.h"
+#include "netplugin/over_double.h"
 #include "transport/netplugin/abi.h"
 #include "transport/transport.h"
 
@@ -48,21 +49,9 @@ static uint8_t byte_at(uint64_t chunk, uint32_t off)
 
 static void set_up(const char *faults, bool isolated)
 {
-	const char *double_path = getenv("TEST_DOUBLE");
-
-	if (!double_path)
-		SKIP("TEST_DOUBLE is not set");
-	setenv("TCPX_NETPLUGIN_PATH", double_path, 1);
-	setenv("TCPX_NETPLUGIN_ISOLATE", isolated ? "1" : "0", 1);
-	setenv("TCPX_NETPLUGIN_ALLOW", "loopback,daemon,pci,numa,device-memory",
-	       1);
-	setenv("TCPX_NETPLUGIN_MAP", "0=lo", 1);
+	over_double(isolated);
 	setenv("TCPX_NETPLUGIN_STALL_MS", "700", 1);
 	setenv("TCPX_NETPLUGIN_CONNECT_MS", "2500", 1);
-	setenv("NCCL_DYNAMIC_CHUNK_SIZE", "65536", 1);
-	setenv("NCCL_GPUDIRECTTCPX_SOCKET_IFNAME", "lo", 1);
-	setenv("NCCL_GPUDIRECTTCPX_PROGRAM_FLOW_STEERING_WAIT_MICROS", "1000",
-	       1);
 	/* What the fault makes of the rules is not the transport's doing. */
 	setenv("DOUBLE_MODE", "faithful", 1);
 	setenv("DOUBLE_POISON", "1", 1);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "check.h"
+#include "netplugin/over_double.h"
 #include "transport/netplugin/netplugin.h"
 #include "transport/transport.h"
 
@@ -114,28 +115,17 @@ struct run {
 /* A chunk takes up to 1.5 s, by the seed, and so much less than it may. */
 static void set_up(int seed, bool isolated)
 {
-	const char *double_path = getenv("TEST_DOUBLE");
 	char text[16];
 
-	if (!double_path)
-		SKIP("TEST_DOUBLE is not set");
+	over_double(isolated);
 	snprintf(text, sizeof(text), "%d", seed);
 	setenv("DOUBLE_SEED", text, 1);
 	setenv("DOUBLE_CLOCK", "random", 1);
 	setenv("DOUBLE_DELAY_US", "1500000", 1);
 	snprintf(text, sizeof(text), "%d", STALL_MS);
 	setenv("TCPX_NETPLUGIN_STALL_MS", text, 1);
-	setenv("TCPX_NETPLUGIN_PATH", double_path, 1);
-	setenv("TCPX_NETPLUGIN_ISOLATE", isolated ? "1" : "0", 1);
-	setenv("TCPX_NETPLUGIN_ALLOW", "loopback,daemon,pci,numa,device-memory",
-	       1);
-	setenv("TCPX_NETPLUGIN_MAP", "0=lo", 1);
 	/* What is told must not wait for the time that connecting may take. */
 	setenv("TCPX_NETPLUGIN_CONNECT_MS", "3600000", 1);
-	setenv("NCCL_DYNAMIC_CHUNK_SIZE", "65536", 1);
-	setenv("NCCL_GPUDIRECTTCPX_SOCKET_IFNAME", "lo", 1);
-	setenv("NCCL_GPUDIRECTTCPX_PROGRAM_FLOW_STEERING_WAIT_MICROS", "1000",
-	       1);
 }
 
 static void run_open(struct run *run)

@@ -16,26 +16,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "check.h"
+#include "netplugin/over_double.h"
 #include "transport/netplugin/remote.h"
 
 #define LIMIT_NS (40 * NS_PER_S)
 
 static void set_up(const char *faults)
 {
-	const char *double_path = getenv("TEST_DOUBLE");
-
-	if (!double_path)
-		SKIP("TEST_DOUBLE is not set");
-	setenv("TCPX_NETPLUGIN_PATH", double_path, 1);
-	setenv("TCPX_NETPLUGIN_ISOLATE", "1", 1);
-	setenv("TCPX_NETPLUGIN_ALLOW", "loopback,daemon,pci,numa,device-memory",
-	       1);
-	setenv("TCPX_NETPLUGIN_MAP", "0=lo", 1);
+	over_double(true);
 	setenv("TCPX_NETPLUGIN_STALL_MS", "600000", 1);
-	setenv("NCCL_DYNAMIC_CHUNK_SIZE", "65536", 1);
-	setenv("NCCL_GPUDIRECTTCPX_SOCKET_IFNAME", "lo", 1);
-	setenv("NCCL_GPUDIRECTTCPX_PROGRAM_FLOW_STEERING_WAIT_MICROS", "1000",
-	       1);
 	setenv("DOUBLE_MODE", "faithful", 1);
 	setenv("DOUBLE_FAULTS", faults, 1);
 }
